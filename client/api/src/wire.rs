@@ -1,0 +1,61 @@
+//! Request and response bodies, one file a resource. Requests refuse unknown and duplicate fields.
+//!
+//! Times are RFC 3339 UTC, durations whole seconds in fields named `…_seconds`. Lists take `limit` and `cursor`.
+
+use serde::{Deserialize, Serialize};
+
+pub mod account;
+pub mod audit;
+pub mod auth;
+pub mod checkout;
+pub mod customer;
+pub mod grant;
+pub mod principal;
+pub mod rotation;
+pub mod sys;
+pub mod system;
+
+pub use account::*;
+pub use audit::*;
+pub use auth::*;
+pub use checkout::*;
+pub use customer::*;
+pub use grant::*;
+pub use principal::*;
+pub use rotation::*;
+pub use sys::*;
+pub use system::*;
+
+/// The most rows of one page.
+pub const PAGE_MAX: u32 = 1000;
+/// The rows of a page when the caller names no limit.
+pub const PAGE_DEFAULT: u32 = 100;
+/// The most bytes of one request body.
+pub const BODY_MAX: usize = 1024 * 1024;
+/// The most characters of a free text: a reason, a ticket, a display name.
+pub const TEXT_MAX: usize = 500;
+
+/// One page of a list.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Page<T> {
+    /// The rows.
+    pub items: Vec<T>,
+    /// Give this as `cursor` for the next page; absent on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_cursor: Option<String>,
+}
+
+/// Which page of a list.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
+#[serde(deny_unknown_fields)]
+pub struct PageQuery {
+    /// Rows, 1 to 1000; 100 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", param(minimum = 1, maximum = 1000))]
+    pub limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+}

@@ -1,0 +1,276 @@
+//! `/v1/customers/{customer}/systems/{system}/accounts`: privileged logins.
+
+use serde::{Deserialize, Serialize};
+
+use crate::secret::{Disclosed, Secret};
+use crate::{AccountId, AccountPath, CheckoutId, Login, Part, RotationId, Timestamp};
+
+/// The most holders of a shared account.
+pub const HOLDERS_MAX: u32 = 100;
+/// The most rows of one import.
+pub const IMPORT_ROWS_MAX: usize = 5_000;
+
+/// What kind of login the account is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum AccountKind {
+    /// Exists on the system; its secret is rotated.
+    #[default]
+    Standing,
+    /// Created at check-out, removed at its end.
+    Ephemeral,
+}
+
+/// Who changes a standing account's secret on the system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum RotateBy {
+    /// The account itself, with its present secret.
+    #[default]
+    Itself,
+    /// The system's management account.
+    Management,
+}
+
+/// What generated passwords look like.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct PasswordPolicy {
+    /// Characters, 8 to 128.
+    pub length: u16,
+    /// At least so many of a-z.
+    pub min_lower: u16,
+    /// At least so many of A-Z.
+    pub min_upper: u16,
+    /// At least so many of 0-9.
+    pub min_digits: u16,
+    /// At least so many of the symbols.
+    pub min_symbols: u16,
+    /// Characters never used: what a system cannot take, or people misread.
+    pub exclude: String,
+    /// At least so many positions differ from the password before.
+    pub min_differences: u16,
+}
+
+impl Default for PasswordPolicy {
+    fn default() -> Self {
+        Self {
+            length: 32,
+            min_lower: 1,
+            min_upper: 1,
+            min_digits: 1,
+            min_symbols: 1,
+            exclude: String::new(),
+            min_differences: 8,
+        }
+    }
+}
+
+/// `POST …/accounts`.
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NewAccount {
+    /// The third part of the account's path.
+    pub name: Part,
+    /// Standing or ephemeral.
+    #[serde(default)]
+    pub kind: AccountKind,
+    /// Its login name on the system; the name when absent. For an ephemeral account, the start of each login made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<Login>,
+    /// Its present secret, if it has one. Standing accounts only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<Disclosed>,
+    /// The roles or groups an ephemeral login becomes a member of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub member_of: Vec<Login>,
+    /// Everything else.
+    #[serde(default)]
+    pub settings: AccountSettings,
+}
+
+/// What can be set on an account at any time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct AccountSettings {
+    /// Who changes the secret.
+    pub rotate_by: RotateBy,
+    /// Rotate at the end of each checkout.
+    pub rotate_on_end: bool,
+    /// How many may hold the account at once: 1 (exclusive) to 100.
+    pub max_holders: u32,
+    /// What generated passwords look like.
+    pub password_policy: PasswordPolicy,
+}
+
+impl Default for AccountSettings {
+    fn default() -> Self {
+        Self {
+            rotate_by: RotateBy::default(),
+            rotate_on_end: true,
+            max_holders: 1,
+            password_policy: PasswordPolicy::default(),
+        }
+    }
+}
+
+/// `PATCH …/accounts/{account}`: what is absent stays.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct AccountChange {
+    /// Who changes the secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotate_by: Option<RotateBy>,
+    /// Rotate at the end of each checkout.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotate_on_end: Option<bool>,
+    /// How many may hold the account at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_holders: Option<u32>,
+    /// What generated passwords look like.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password_policy: Option<PasswordPolicy>,
+}
+
+/// `POST …/accounts/{account}/actions/set-secret`: the secret was changed elsewhere, and this is it.
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct SetSecret {
+    /// The secret the account has now. It becomes a new version; none before it is erased.
+    pub secret: Disclosed,
+}
+
+/// Whether the account can be checked out, and if not, why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum AccountState {
+    /// Can be checked out.
+    Available,
+    /// As many hold it as may.
+    Held,
+    /// Its secret is being replaced, or is due to be.
+    Rotating,
+    /// A rotation could not be settled yet: one of the candidates opens it, and the vault goes on finding out which.
+    Unresolved,
+    /// No secret is stored.
+    Empty,
+}
+
+/// An account.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Account {
+    /// Its id.
+    pub id: AccountId,
+    /// `customer/system/account`.
+    pub path: AccountPath,
+    /// Standing or ephemeral.
+    pub kind: AccountKind,
+    /// Its login name on the system.
+    pub login: Login,
+    /// The roles or groups an ephemeral login becomes a member of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub member_of: Vec<Login>,
+    /// What can be set at any time.
+    pub settings: AccountSettings,
+    /// Whether it can be checked out.
+    pub state: AccountState,
+    /// The version the vault last verified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub current_version: Option<u64>,
+    /// Those who hold it.
+    pub holders: Vec<CheckoutId>,
+    /// The rotation under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<RotationId>,
+    /// When it was added.
+    pub created_at: Timestamp,
+}
+
+/// `POST …/accounts/{account}/actions/verify`: what a fresh login with the current secret gave.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Verification {
+    /// What the system answered.
+    pub result: ProbeResult,
+    /// The version that was tried.
+    pub version: u64,
+    /// What the system said, in its own words, without any secret.
+    pub detail: String,
+}
+
+/// What a login attempt tells. Never collapsed: "cannot connect" says nothing about a password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum ProbeResult {
+    /// The secret opens the account.
+    Accepted,
+    /// The system says that the secret is wrong.
+    Refused,
+    /// The system refuses every secret for now.
+    LockedOut,
+    /// No answer, or one that says nothing about the secret.
+    Unreachable,
+    /// Somebody else answered at the address.
+    HostMismatch,
+    /// An answer that cannot be read either way.
+    Unknown,
+}
+
+/// `POST /v1/customers/{customer}/imports`: all rows are checked before any is written.
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ImportRequest {
+    /// 1 to 5,000 rows.
+    pub rows: Vec<ImportRow>,
+}
+
+/// One standing account with its present secret.
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ImportRow {
+    /// The line in the caller's file, for messages.
+    pub line: u32,
+    /// The system, which must exist.
+    pub system: Part,
+    /// The account's name.
+    pub account: Part,
+    /// Its login name; the account's name when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<Login>,
+    /// Its present secret.
+    pub secret: Disclosed,
+}
+
+/// What an import did.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Imported {
+    /// Accounts added.
+    pub accounts: u32,
+}
+
+impl NewAccount {
+    /// A standing account under its own name, with its present secret.
+    pub fn standing(name: Part, secret: Option<Secret>) -> Self {
+        Self {
+            name,
+            kind: AccountKind::Standing,
+            login: None,
+            secret: secret.map(Secret::disclose),
+            member_of: Vec::new(),
+            settings: AccountSettings::default(),
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! `/v1/audit`: the record as people read it. Its proofs are in [`crate::audit`].
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Timestamp;
+
+/// One audit event, as its reader may see it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AuditEvent {
+    /// Its place in its log, from 0.
+    pub index: u64,
+    /// When it happened.
+    pub time: Timestamp,
+    /// What happened, e.g. `checkout.revealed`.
+    pub kind: String,
+    /// The other fields: `actor`, `account`, `checkout`, `reason` and so on.
+    pub fields: BTreeMap<String, String>,
+}
+
+/// Which events to list; newest first.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
+#[serde(deny_unknown_fields)]
+pub struct AuditQuery {
+    /// The customer; absent for the operator log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customer: Option<String>,
+    /// Only of this kind, or of the kinds that start with it when it ends in `.`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// Only of this account (a path).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// Only by this actor (a name or id).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub actor: Option<String>,
+    /// Only of this checkout.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkout: Option<String>,
+    /// Not before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// Before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// Rows, 1 to 1000; 100 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", param(minimum = 1, maximum = 1000))]
+    pub limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+}
+
+/// Which log.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
+#[serde(deny_unknown_fields)]
+pub struct LogQuery {
+    /// The customer; absent for the operator log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customer: Option<String>,
+}
+
+/// A signed tree head.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CheckpointResponse {
+    /// The signed note (C2SP tlog-checkpoint).
+    pub checkpoint: String,
+    /// The key that signs it, as a C2SP vkey. Keep it apart from the log: it is what a verifier trusts.
+    pub verifier_key: String,
+}
+
+/// A proof of RFC 6962: `from` a leaf or an older size, to a tree size.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
+#[serde(deny_unknown_fields)]
+pub struct ProofQuery {
+    /// The customer; absent for the operator log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customer: Option<String>,
+    /// The leaf whose inclusion is proven.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<u64>,
+    /// The older size whose consistency is proven.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from_size: Option<u64>,
+    /// The tree size; the newest when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+}
+
+/// A proof.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Proof {
+    /// The tree size it leads to.
+    pub size: u64,
+    /// The root of that tree, hex.
+    pub root: String,
+    /// The hashes (RFC 9162 §2.1.3 and §2.1.4), hex.
+    pub hashes: Vec<String>,
+}

@@ -1,0 +1,86 @@
+//! `/v1/auth` and `/v1/me`: sessions.
+
+use serde::{Deserialize, Serialize};
+
+use crate::secret::Disclosed;
+use crate::wire::{Grant, PrincipalKind};
+use crate::{PrincipalId, SessionId, Timestamp, UserName};
+
+/// The life of an access token.
+pub const ACCESS_TTL_SECONDS: u64 = 15 * 60;
+/// The life of a refresh token, renewed at each use.
+pub const REFRESH_TTL_SECONDS: u64 = 12 * 60 * 60;
+
+/// `POST /v1/auth/login`.
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(tag = "method", rename_all = "snake_case", deny_unknown_fields)]
+pub enum LoginRequest {
+    /// A user.
+    Password {
+        /// The user's name.
+        name: UserName,
+        /// The user's password.
+        password: Disclosed,
+    },
+    /// A service account, by the token it was issued.
+    Token {
+        /// `cvs_…`.
+        token: Disclosed,
+    },
+}
+
+/// `POST /v1/auth/enrol`: a user's first login sets the password; the code is used up.
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct EnrolRequest {
+    /// The user's name.
+    pub name: UserName,
+    /// The enrolment code, `cve_…`.
+    pub enrolment: Disclosed,
+    /// At least 12 characters.
+    pub password: Disclosed,
+}
+
+/// `POST /v1/auth/refresh`: each refresh token is good once; a second use ends the session.
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct RefreshRequest {
+    /// `cvr_…`.
+    pub refresh_token: Disclosed,
+}
+
+/// What a login, an enrolment or a refresh gives.
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Tokens {
+    /// A JWT (RFC 7519) for `Authorization: Bearer`.
+    pub access_token: Disclosed,
+    /// Its life from now.
+    pub expires_in_seconds: u64,
+    /// The next refresh token; absent for service accounts, which log in again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh_token: Option<Disclosed>,
+    /// The session, for its revocation.
+    pub session: SessionId,
+}
+
+/// `GET /v1/me`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Me {
+    /// Who the caller is.
+    pub id: PrincipalId,
+    /// A person or a program.
+    pub kind: PrincipalKind,
+    /// The caller's name.
+    pub name: UserName,
+    /// The session of the token.
+    pub session: SessionId,
+    /// When the session ends if it is not refreshed.
+    pub session_expires_at: Timestamp,
+    /// The caller's grants that have not ended.
+    pub grants: Vec<Grant>,
+}

@@ -1,0 +1,156 @@
+//! `/v1/rotations`: the replacement of a standing account's secret on the system itself.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{AccountPath, CheckoutId, Part, RotationId, Timestamp};
+
+/// Why a rotation was started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum RotationCause {
+    /// Somebody asked for it.
+    Requested,
+    /// A checkout ended.
+    CheckoutEnded,
+}
+
+/// Where a rotation is. The names say what happens next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum RotationStep {
+    /// Find out which stored secret opens the account.
+    Recovering,
+    /// Make and store a candidate.
+    Preparing,
+    /// Tell the system.
+    Sending,
+    /// Log in with the candidate.
+    Verifying,
+    /// Try the old secret, which must be refused.
+    ProvingOld,
+    /// Verified, and the old secret seen refused (or there was none).
+    Done,
+    /// Given up before anything was sent, because it was cancelled.
+    Cancelled,
+}
+
+/// What is known of a candidate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum CandidateState {
+    /// Stored; no system was told.
+    NeverSent,
+    /// A system was, or may have been, told.
+    SentUnknown,
+    /// The system said that it took it.
+    Acknowledged,
+    /// The system refused it at the first send.
+    Refused,
+}
+
+/// One candidate.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CandidateView {
+    /// The version.
+    pub version: u64,
+    /// What is known of it.
+    pub state: CandidateState,
+}
+
+/// `POST /v1/rotations`: exactly one of the two.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NewRotation {
+    /// One account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<AccountPath>,
+    /// Every standing account of one customer that nobody holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customer: Option<Part>,
+    /// Why; 1 to 500 characters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// What was started.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RotationsStarted {
+    /// One a rotated account.
+    pub rotations: Vec<Rotation>,
+    /// Accounts that were passed over, and why.
+    pub skipped: Vec<Skipped>,
+}
+
+/// An account that was passed over.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Skipped {
+    /// The account.
+    pub account: AccountPath,
+    /// Why.
+    pub why: String,
+}
+
+/// A rotation with its progress.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Rotation {
+    /// Its id.
+    pub id: RotationId,
+    /// The account.
+    pub account: AccountPath,
+    /// Why it was started.
+    pub cause: RotationCause,
+    /// The checkout whose end started it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkout: Option<CheckoutId>,
+    /// What happens next.
+    pub step: RotationStep,
+    /// Whether the account cannot be offered until somebody or something changes: the vault goes on trying.
+    pub unresolved: bool,
+    /// What happened last, in words.
+    pub message: String,
+    /// The candidates that are kept.
+    pub candidates: Vec<CandidateView>,
+    /// The version that was verified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new_version: Option<u64>,
+    /// Milliseconds from the promotion to the refusal of the old secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub old_refused_after_milliseconds: Option<u64>,
+    /// The old secret was tried and still accepted.
+    pub old_still_accepted: bool,
+    /// When it started.
+    pub started_at: Timestamp,
+    /// When it was done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Timestamp>,
+    /// When the vault tries again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_attempt_at: Option<Timestamp>,
+}
+
+/// Which rotations to list.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
+#[serde(deny_unknown_fields)]
+pub struct RotationQuery {
+    /// The customer.
+    pub customer: String,
+    /// Only those not done.
+    #[serde(default)]
+    pub unfinished: bool,
+    /// Rows, 1 to 1000; 100 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", param(minimum = 1, maximum = 1000))]
+    pub limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+}

@@ -1,0 +1,135 @@
+//! `/v1/sys`: the life of the vault itself.
+
+use serde::{Deserialize, Serialize};
+
+use crate::secret::{Disclosed, Secret};
+
+/// The least and most shares of a Shamir seal.
+pub const SHARES_MAX: u8 = 16;
+
+/// Whether the root key is in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum SealState {
+    /// `init` was never run.
+    NotInitialised,
+    /// The root key is not in memory.
+    Sealed,
+    /// The vault serves.
+    Unsealed,
+}
+
+/// What opens the vault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum SealKind {
+    /// Shamir shares, k of n.
+    Shamir,
+    /// A passphrase through Argon2id.
+    Passphrase,
+}
+
+/// `GET /v1/sys/health`: for load balancers and monitors; needs no login.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Health {
+    /// Whether the vault serves.
+    pub seal: SealState,
+    /// Whether a durable write succeeded just now; false while sealed.
+    pub writable: bool,
+    /// The server's version.
+    pub version: String,
+}
+
+/// `POST /v1/sys/init`.
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(tag = "seal", rename_all = "snake_case", deny_unknown_fields)]
+pub enum InitRequest {
+    /// `shares` Shamir shares, any `threshold` of which open the vault.
+    Shamir {
+        /// How many shares to make, 1 to 16.
+        shares: u8,
+        /// How many of them open the vault, 1 to `shares`; 1 only where `shares` is 1.
+        threshold: u8,
+        /// The name of the first administrator.
+        administrator: crate::UserName,
+    },
+    /// One passphrase, for a single-server installation.
+    Passphrase {
+        /// At least 16 characters.
+        passphrase: Disclosed,
+        /// The name of the first administrator.
+        administrator: crate::UserName,
+    },
+}
+
+/// What `init` shows once and never again.
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct InitResponse {
+    /// The Shamir shares; empty for a passphrase.
+    pub shares: Vec<Disclosed>,
+    /// The single-use enrolment of the first administrator.
+    pub enrolment: Disclosed,
+    /// The first administrator's name.
+    pub administrator: crate::UserName,
+}
+
+/// `POST /v1/sys/unseal`.
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct UnsealRequest {
+    /// One share, or the passphrase.
+    pub key: Disclosed,
+}
+
+/// How far an unseal is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SealStatus {
+    /// Whether the vault serves.
+    pub seal: SealState,
+    /// What opens it; absent before `init`.
+    pub kind: Option<SealKind>,
+    /// Shares needed.
+    pub threshold: u8,
+    /// Different shares given so far; they are forgotten at the restart.
+    pub provided: u8,
+}
+
+/// `GET /v1/sys/status`: for operators.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Status {
+    /// Whether the vault serves, and what opens it.
+    pub seal: SealStatus,
+    /// The server's version.
+    pub version: String,
+    /// The store's format version.
+    pub store_format: u32,
+    /// Only one disk holds the newest secrets: a lost disk loses the rotations since the last backup.
+    pub single_copy: bool,
+    /// Customers.
+    pub customers: u64,
+    /// Rotations whose account cannot be offered until they are settled.
+    pub unresolved_rotations: u64,
+}
+
+/// A secret that was shown to nobody yet, e.g. an enrolment code.
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Issued {
+    /// Shown once.
+    pub secret: Disclosed,
+}
+
+impl Issued {
+    /// Wraps a secret for its one answer.
+    pub fn new(secret: Secret) -> Self {
+        Self { secret: secret.disclose() }
+    }
+}

@@ -1,0 +1,101 @@
+//! `/v1/customers/{customer}/systems`: what has administrator accounts.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Part, SystemId, Timestamp};
+
+/// How the vault checks whom it talks to, as libpq names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "kebab-case")]
+pub enum TlsMode {
+    /// No TLS. Only for loopback and for a network that is itself protected.
+    Disable,
+    /// TLS if the server offers it, whoever it is.
+    Prefer,
+    /// TLS, whoever the server is.
+    Require,
+    /// TLS, and the server's certificate is signed by the given CA.
+    VerifyCa,
+    /// TLS, signed by the CA, and made out to the address.
+    #[default]
+    VerifyFull,
+}
+
+/// A kind of system, how to reach it, and how to know it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum SystemSpec {
+    /// A PostgreSQL server.
+    Postgresql {
+        /// Host name or address.
+        host: String,
+        /// TCP port.
+        #[serde(default = "postgresql_port")]
+        port: u16,
+        /// The database to log in to.
+        #[serde(default = "postgresql_database")]
+        database: String,
+        /// How to check whom the vault talks to.
+        #[serde(default)]
+        tls: TlsMode,
+        /// The CA certificates that `verify-ca` and `verify-full` trust, in PEM; the machine's own when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ca_certificate: Option<String>,
+    },
+}
+
+fn postgresql_port() -> u16 {
+    5432
+}
+
+fn postgresql_database() -> String {
+    "postgres".to_owned()
+}
+
+/// `POST /v1/customers/{customer}/systems`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NewSystem {
+    /// The second part of every path on this system.
+    pub name: Part,
+    /// Its kind and address.
+    pub spec: SystemSpec,
+    /// The account on this system that may change the others; it may be added later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub management_account: Option<Part>,
+}
+
+/// `PATCH /v1/customers/{customer}/systems/{system}`: what is absent stays.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct SystemChange {
+    /// Its kind and address; the kind itself cannot change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spec: Option<SystemSpec>,
+    /// The account on this system that may change the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub management_account: Option<Part>,
+}
+
+/// A system.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct System {
+    /// Its id.
+    pub id: SystemId,
+    /// Its customer.
+    pub customer: Part,
+    /// Its name.
+    pub name: Part,
+    /// Its kind and address.
+    pub spec: SystemSpec,
+    /// The account on this system that may change the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub management_account: Option<Part>,
+    /// When it was added.
+    pub created_at: Timestamp,
+}

@@ -1,0 +1,1 @@
+//! Use cases: load, ask core, commit through the journal, act.

@@ -1,0 +1,1 @@
+//! HTTP, workers and wiring. The only crate that names actix-web.

@@ -1,0 +1,1 @@
+//! The embedded engine: RocksDB with synced writes.

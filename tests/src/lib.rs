@@ -1,0 +1,1 @@
+//! The whole system: a real server, real systems, crashes.
