@@ -1,1 +1,17 @@
 //! One file a kind of system: how its logins are probed, changed, created and removed; and the laws each must keep.
+//!
+//! A connector decides nothing: it does one thing on one system and says exactly what is known afterwards. Outcomes
+//! are never collapsed ("cannot connect" is not "wrong password", "no answer" is not "not done"), every call ends by
+//! itself within [`Traits::deadline`], and nothing a system says, or leaves unsaid, costs more than that call's own
+//! budget. Every connector passes [`laws`].
+
+pub mod connector;
+pub mod dial;
+pub mod laws;
+pub mod postgresql;
+pub mod registry;
+
+pub use connector::{Connector, Credential, NewLogin, Probe, SetOutcome, Traits};
+pub use dial::{Dial, DialError, Direct, IpNet, Stream};
+pub use postgresql::Postgresql;
+pub use registry::Registry;

@@ -1,0 +1,116 @@
+//! What every connector can do, and the words for what came of it.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use claviger_api::wire::{ProbeResult, SystemSpec};
+use claviger_api::{Login, Secret, Timestamp};
+
+/// Code that changes, verifies, creates and removes logins on one kind of system.
+///
+/// Each call opens connections of its own and leaves none behind. A call that is dropped half-way leaves what a call
+/// that timed out leaves: [`SetOutcome::Unknown`] is then the only safe reading.
+#[async_trait]
+pub trait Connector: Send + Sync {
+    /// The kind of system, as in [`SystemSpec`]'s tag, e.g. `postgresql`.
+    fn kind(&self) -> &'static str;
+
+    /// What is known of systems of this kind.
+    fn traits(&self, system: &SystemSpec) -> Traits;
+
+    /// Tries a fresh login and says what it told. Changes nothing; costs at most one failed login.
+    async fn probe(&self, system: &SystemSpec, login: &Login, secret: &Secret) -> Probe;
+
+    /// Makes `new` the secret of `login`. Twice is once.
+    async fn set(&self, system: &SystemSpec, by: &Credential<'_>, login: &Login, new: &Secret) -> SetOutcome;
+
+    /// Creates a login that the system itself lets end at `valid_until`. Twice is once: a login that an earlier call
+    /// made is brought to the same state. A login that somebody else made is never touched: `Refused`.
+    async fn create_login(&self, system: &SystemSpec, by: &Credential<'_>, new: &NewLogin<'_>) -> SetOutcome;
+
+    /// Moves the end of a login that [`create_login`](Self::create_login) made.
+    async fn extend_login(
+        &self,
+        system: &SystemSpec,
+        by: &Credential<'_>,
+        login: &Login,
+        valid_until: Timestamp,
+    ) -> SetOutcome;
+
+    /// Removes a login that [`create_login`](Self::create_login) made: bars it, ends its sessions, gives what it owns
+    /// to `by`'s login, drops it. Twice is once: an absent login is `Applied`.
+    async fn remove_login(&self, system: &SystemSpec, by: &Credential<'_>, login: &Login) -> SetOutcome;
+
+    /// Ends the open sessions of `login`.
+    async fn end_sessions(&self, system: &SystemSpec, by: &Credential<'_>, login: &Login) -> SetOutcome;
+}
+
+/// What is known of a kind of system before anything is asked of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Traits {
+    /// For so long the system may go on taking the old secret after a change.
+    pub grace: Duration,
+    /// For so long a change may not have reached every part of the system.
+    pub propagation: Duration,
+    /// After so many failed logins the system locks the login; `None` where it never does by itself.
+    pub lockout_threshold: Option<u32>,
+    /// Whether open sessions can be ended.
+    pub ends_sessions: bool,
+    /// Whether logins can be created and removed.
+    pub makes_logins: bool,
+    /// After so long no call is still at work, neither here nor on the system.
+    pub deadline: Duration,
+}
+
+/// Who asks the system for a change.
+pub struct Credential<'a> {
+    /// The login.
+    pub login: &'a Login,
+    /// Its secret.
+    pub secret: &'a Secret,
+}
+
+/// A login to be created.
+pub struct NewLogin<'a> {
+    /// Its name.
+    pub login: &'a Login,
+    /// Its secret.
+    pub secret: &'a Secret,
+    /// The roles or groups it becomes a member of.
+    pub member_of: &'a [Login],
+    /// From then on the system itself refuses it.
+    pub valid_until: Timestamp,
+}
+
+/// What a login attempt told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Probe {
+    /// The answer.
+    pub result: ProbeResult,
+    /// What the system said, in its own words, without any secret.
+    pub detail: String,
+}
+
+/// What is known after a change was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SetOutcome {
+    /// The system said yes, and that it is durable.
+    Applied,
+    /// Nothing was changed: the change was never sent.
+    NotSent {
+        /// How far it came, in the words of a login attempt by the asking credential: `Refused` there is a wrong
+        /// secret, `Unreachable` no connection. `Accepted` is a right secret that opened no session.
+        result: ProbeResult,
+        /// What was in the way, without any secret.
+        detail: String,
+    },
+    /// The system said no; nothing was changed.
+    Refused {
+        /// What it said, without any secret.
+        detail: String,
+        /// The secret itself is what it does not take: another may do.
+        by_policy: bool,
+    },
+    /// It was sent, and the answer was lost or cannot be read: it may be done or not, wholly or in part.
+    Unknown(String),
+}

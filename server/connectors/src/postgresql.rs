@@ -1,0 +1,278 @@
+//! PostgreSQL: its roles.
+//!
+//! Passwords travel as SCRAM-SHA-256 verifiers made on this side, so that no clear one reaches the server's log.
+//! A login proves a secret only when the server asked for it and, in SCRAM, proved in turn that it knows the account.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use claviger_api::wire::{ProbeResult, SystemSpec};
+use claviger_api::{Login, Secret, Timestamp};
+use tokio::time::{sleep, timeout};
+
+use self::session::{Failure, Session, Target, open_for_changes};
+use self::sql::{Role, Verifier};
+use crate::{Connector, Credential, Dial, NewLogin, Probe, SetOutcome, Traits};
+
+mod session;
+mod sql;
+mod tls;
+mod wire;
+
+/// How long a server may take for what. The sum bounds every call.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadlines {
+    /// From dialling to an open session.
+    pub login: Duration,
+    /// All statements of one call together.
+    pub work: Duration,
+    /// After which the server itself gives a statement up, so that none takes effect when nobody waits any more.
+    pub statement: Duration,
+}
+
+impl Deadlines {
+    /// What a system on a slow line needs.
+    pub const STANDARD: Self =
+        Self { login: Duration::from_secs(8), work: Duration::from_secs(14), statement: Duration::from_secs(8) };
+}
+
+/// A session that was told to end is looked for so many times, this long apart.
+const ENDING_LOOKS: u32 = 40;
+const ENDING_PAUSE: Duration = Duration::from_millis(50);
+
+/// The connector.
+pub struct Postgresql {
+    dial: Arc<dyn Dial>,
+    deadlines: Deadlines,
+}
+
+impl Postgresql {
+    /// Reaches its servers through `dial`.
+    pub fn new(dial: Arc<dyn Dial>) -> Self {
+        Self::with_deadlines(dial, Deadlines::STANDARD)
+    }
+
+    /// With deadlines of one's own.
+    pub fn with_deadlines(dial: Arc<dyn Dial>, deadlines: Deadlines) -> Self {
+        Self { dial, deadlines }
+    }
+}
+
+#[async_trait]
+impl Connector for Postgresql {
+    fn kind(&self) -> &'static str {
+        "postgresql"
+    }
+
+    fn traits(&self, _system: &SystemSpec) -> Traits {
+        Traits {
+            grace: Duration::ZERO,
+            propagation: Duration::ZERO,
+            lockout_threshold: None,
+            ends_sessions: true,
+            makes_logins: true,
+            deadline: self.deadlines.login + self.deadlines.work + self.deadlines.statement,
+        }
+    }
+
+    async fn probe(&self, system: &SystemSpec, login: &Login, secret: &Secret) -> Probe {
+        if let Err(refused) = Role::new(login) {
+            // The server would cut the name and try another role's secret.
+            return Probe { result: ProbeResult::Refused, detail: detail(refused) };
+        }
+        let target = Target::from(system);
+        let opening = Session::open(&*self.dial, &target, login, secret);
+        match timeout(self.deadlines.login, opening).await {
+            Ok(Ok(_session)) => Probe { result: ProbeResult::Accepted, detail: "logged in".to_owned() },
+            Ok(Err(Failure { result, detail })) => Probe { result, detail },
+            Err(_) => Probe { result: ProbeResult::Unreachable, detail: self.too_slow() },
+        }
+    }
+
+    async fn set(&self, system: &SystemSpec, by: &Credential<'_>, login: &Login, new: &Secret) -> SetOutcome {
+        let statement = match (Role::new(login), Verifier::new(new)) {
+            (Ok(role), Ok(verifier)) => sql::set_password(&role, &verifier),
+            (Err(refused), _) | (_, Err(refused)) => return refused,
+        };
+        let session = match self.open(&Target::from(system), by).await {
+            Ok(session) => session,
+            Err(not_sent) => return not_sent,
+        };
+        self.settle(session.run(&statement)).await
+    }
+
+    async fn create_login(&self, system: &SystemSpec, by: &Credential<'_>, new: &NewLogin<'_>) -> SetOutcome {
+        let (create, renew) = match (sql::create_role(new), sql::renew_role(new)) {
+            (Ok(create), Ok(renew)) => (create, renew),
+            (Err(refused), _) | (_, Err(refused)) => return refused,
+        };
+        let session = match self.open(&Target::from(system), by).await {
+            Ok(session) => session,
+            Err(not_sent) => return not_sent,
+        };
+        let work = async {
+            match maker(&session, new.login).await? {
+                Maker::Nobody => session.run(&create).await,
+                Maker::Vault => session.run(&renew).await,
+                Maker::Another => Err(not_ours(new.login)),
+            }
+        };
+        self.settle(work).await
+    }
+
+    async fn extend_login(
+        &self,
+        system: &SystemSpec,
+        by: &Credential<'_>,
+        login: &Login,
+        valid_until: Timestamp,
+    ) -> SetOutcome {
+        let role = match Role::new(login) {
+            Ok(role) => role,
+            Err(refused) => return refused,
+        };
+        let session = match self.open(&Target::from(system), by).await {
+            Ok(session) => session,
+            Err(not_sent) => return not_sent,
+        };
+        let work = async {
+            match maker(&session, login).await? {
+                Maker::Vault => session.run(&sql::set_end(&role, valid_until)).await,
+                Maker::Nobody => Err(refused(format!("there is no role {login}"))),
+                Maker::Another => Err(not_ours(login)),
+            }
+        };
+        self.settle(work).await
+    }
+
+    async fn remove_login(&self, system: &SystemSpec, by: &Credential<'_>, login: &Login) -> SetOutcome {
+        let target = Target::from(system);
+        let (role, owner) = match (Role::new(login), Role::new(by.login)) {
+            (Ok(role), Ok(owner)) => (role, owner),
+            (Err(refused), _) | (_, Err(refused)) => return refused,
+        };
+        let session = match self.open(&target, by).await {
+            Ok(session) => session,
+            Err(not_sent) => return not_sent,
+        };
+        let work = async {
+            match maker(&session, login).await? {
+                Maker::Nobody => return Ok(()),
+                Maker::Another => return Err(not_ours(login)),
+                Maker::Vault => {}
+            }
+            // First what ends the right, then what tidies up: each step may run twice.
+            session.run(&sql::bar(&role)).await?;
+            end_sessions_of(&session, login).await?;
+            self.give_away(&target, by, &session, login, (&role, &owner)).await?;
+            session.run(&sql::drop_role(&role)).await
+        };
+        self.settle(work).await
+    }
+
+    async fn end_sessions(&self, system: &SystemSpec, by: &Credential<'_>, login: &Login) -> SetOutcome {
+        if let Err(refused) = Role::new(login) {
+            return refused;
+        }
+        let session = match self.open(&Target::from(system), by).await {
+            Ok(session) => session,
+            Err(not_sent) => return not_sent,
+        };
+        self.settle(end_sessions_of(&session, login)).await
+    }
+}
+
+impl Postgresql {
+    /// Opens a session for changes. Where that fails, nothing was sent.
+    async fn open<'a>(&self, target: &Target<'_>, by: &Credential<'a>) -> Result<Session<'a>, SetOutcome> {
+        let statement_ms = self.deadlines.statement.as_millis();
+        let opening = open_for_changes(&*self.dial, target, by.login, by.secret, statement_ms);
+        match timeout(self.deadlines.login, opening).await {
+            Ok(Ok(session)) => Ok(session),
+            Ok(Err(Failure { result, detail })) => Err(SetOutcome::NotSent { result, detail }),
+            Err(_) => Err(SetOutcome::NotSent { result: ProbeResult::Unreachable, detail: self.too_slow() }),
+        }
+    }
+
+    /// Waits for the work, but not for ever. From here on something may have been sent.
+    async fn settle(&self, work: impl Future<Output = Result<(), SetOutcome>>) -> SetOutcome {
+        match timeout(self.deadlines.work, work).await {
+            Ok(Ok(())) => SetOutcome::Applied,
+            Ok(Err(outcome)) => outcome,
+            Err(_) => SetOutcome::Unknown(format!("no answer within {:?}", self.deadlines.work)),
+        }
+    }
+
+    fn too_slow(&self) -> String {
+        format!("no login within {:?}", self.deadlines.login)
+    }
+
+    /// Gives what a login owns to the asking role, and takes its privileges, in every database where it left a trace.
+    async fn give_away(
+        &self,
+        target: &Target<'_>,
+        by: &Credential<'_>,
+        session: &Session<'_>,
+        login: &Login,
+        (role, owner): (&Role, &Role),
+    ) -> Result<(), SetOutcome> {
+        if session.ask::<bool>(sql::MAY_ACT_FOR, login).await? == [false] {
+            session.run(&sql::join(role, owner)).await?;
+        }
+        session.run(&sql::give_away(role, owner)).await?;
+        for database in session.ask::<String>(sql::OTHER_DATABASES, login).await? {
+            let there = Target { database: &database, ..*target };
+            let there = self.open(&there, by).await.map_err(|failed| {
+                SetOutcome::Unknown(format!("{login} is barred, but database {database} is closed: {}", detail(failed)))
+            })?;
+            there.run(&sql::give_away(role, owner)).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Who made a role, as its comment tells.
+enum Maker {
+    /// There is no such role.
+    Nobody,
+    /// This connector.
+    Vault,
+    /// Somebody else: it is not ours to extend or remove.
+    Another,
+}
+
+async fn maker(session: &Session<'_>, login: &Login) -> Result<Maker, SetOutcome> {
+    let comments = session.ask::<Option<String>>(sql::COMMENT_OF_ROLE, login).await?;
+    Ok(match comments.first() {
+        None => Maker::Nobody,
+        Some(Some(comment)) if comment == sql::MARK => Maker::Vault,
+        Some(_) => Maker::Another,
+    })
+}
+
+/// Tells the sessions to end until none is left.
+async fn end_sessions_of(session: &Session<'_>, login: &Login) -> Result<(), SetOutcome> {
+    for _ in 0..ENDING_LOOKS {
+        if session.ask::<bool>(sql::END_SESSIONS, login).await?.is_empty() {
+            return Ok(());
+        }
+        sleep(ENDING_PAUSE).await;
+    }
+    Err(SetOutcome::Unknown(format!("sessions of {login} were told to end and are still there")))
+}
+
+fn refused(detail: String) -> SetOutcome {
+    SetOutcome::Refused { detail, by_policy: false }
+}
+
+fn not_ours(login: &Login) -> SetOutcome {
+    refused(format!("the vault did not make role {login} (it lacks the comment '{}') and leaves it alone", sql::MARK))
+}
+
+fn detail(outcome: SetOutcome) -> String {
+    match outcome {
+        SetOutcome::Applied => String::new(),
+        SetOutcome::NotSent { detail, .. } | SetOutcome::Refused { detail, .. } | SetOutcome::Unknown(detail) => detail,
+    }
+}

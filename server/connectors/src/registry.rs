@@ -1,0 +1,33 @@
+//! Which connector serves which system.
+
+use std::sync::Arc;
+
+use claviger_api::wire::SystemSpec;
+
+use crate::{Connector, Dial, Postgresql};
+
+/// One connector a kind of system.
+#[derive(Clone)]
+pub struct Registry {
+    postgresql: Arc<dyn Connector>,
+}
+
+impl Registry {
+    /// The connectors as shipped, reaching their systems through `dial`.
+    pub fn standard(dial: Arc<dyn Dial>) -> Self {
+        Self { postgresql: Arc::new(Postgresql::new(dial)) }
+    }
+
+    /// The same registry with something around each connector, e.g. what a test counts or breaks.
+    #[must_use]
+    pub fn wrapped(self, wrap: impl Fn(Arc<dyn Connector>) -> Arc<dyn Connector>) -> Self {
+        Self { postgresql: wrap(self.postgresql) }
+    }
+
+    /// The connector of a system.
+    pub fn connector(&self, system: &SystemSpec) -> Arc<dyn Connector> {
+        match system {
+            SystemSpec::Postgresql { .. } => Arc::clone(&self.postgresql),
+        }
+    }
+}
