@@ -1,0 +1,114 @@
+//! What can happen. Closed and append only: a word, once shipped, is never used for anything else.
+
+use super::word::words;
+
+words! {
+    /// The kind of an audit event: the thing it happened to, a dot, and what happened.
+    EventKind, UnknownEventKind: "`{0}` is not a kind of audit event that this version knows";
+
+    VaultInitialised = "vault.initialised",
+    VaultUnsealed = "vault.unsealed",
+    VaultSealed = "vault.sealed",
+
+    UserAdded = "user.added",
+    UserEnrolled = "user.enrolled",
+    UserSuspended = "user.suspended",
+    UserResumed = "user.resumed",
+    UserReEnrolled = "user.re_enrolled",
+    UserRemoved = "user.removed",
+
+    ServiceAccountAdded = "service_account.added",
+    ServiceAccountTokenReplaced = "service_account.token_replaced",
+    ServiceAccountSuspended = "service_account.suspended",
+    ServiceAccountResumed = "service_account.resumed",
+    ServiceAccountRemoved = "service_account.removed",
+
+    LoginSucceeded = "login.succeeded",
+    LoginFailed = "login.failed",
+    LoginLockedOut = "login.locked_out",
+    SessionRefreshed = "session.refreshed",
+    SessionEnded = "session.ended",
+
+    GrantMade = "grant.made",
+    GrantRevoked = "grant.revoked",
+
+    CustomerAdded = "customer.added",
+    CustomerChanged = "customer.changed",
+    CustomerRemoved = "customer.removed",
+    SystemAdded = "system.added",
+    SystemChanged = "system.changed",
+    SystemRemoved = "system.removed",
+    AccountAdded = "account.added",
+    AccountChanged = "account.changed",
+    AccountRemoved = "account.removed",
+    AccountSecretSet = "account.secret_set",
+    AccountImported = "account.imported",
+    AccountVerified = "account.verified",
+
+    CheckoutRequested = "checkout.requested",
+    CheckoutApproved = "checkout.approved",
+    CheckoutActivated = "checkout.activated",
+    CheckoutRevealed = "checkout.revealed",
+    CheckoutExtended = "checkout.extended",
+    CheckoutEnded = "checkout.ended",
+    /// The old secret was tried after the end and refused: the revocation is proven.
+    CheckoutRevocationProven = "checkout.revocation_proven",
+    /// The old secret was tried after the end and still opened the account.
+    CheckoutOldStillAccepted = "checkout.old_still_accepted",
+
+    /// A login was made on the system for one checkout.
+    EphemeralCreated = "ephemeral.created",
+    /// A login made for one checkout was removed from the system.
+    EphemeralRemoved = "ephemeral.removed",
+
+    RotationStarted = "rotation.started",
+    /// A new secret is durable in the vault; no system has heard of it.
+    RotationCandidateStored = "rotation.candidate_stored",
+    /// A candidate is about to be sent to the system.
+    RotationSent = "rotation.sent",
+    /// What the system said to a candidate.
+    RotationOutcome = "rotation.outcome",
+    RotationVerified = "rotation.verified",
+    RotationPromoted = "rotation.promoted",
+    RotationOldRefused = "rotation.old_refused",
+    RotationOldStillAccepted = "rotation.old_still_accepted",
+    RotationUnresolved = "rotation.unresolved",
+    RotationFinished = "rotation.finished",
+    RotationCancelled = "rotation.cancelled",
+
+    AccessDenied = "access.denied",
+
+    /// In the operator log: the size and root of a customer's log.
+    LogCheckpoint = "log.checkpoint",
+    LogRead = "log.read",
+    LogExported = "log.exported",
+
+    StoreFreshnessChecked = "store.freshness_checked",
+    StoreFreshnessBroken = "store.freshness_broken",
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn each_kind_has_a_text_of_its_own_and_reads_back() {
+        let texts: BTreeSet<&str> = EventKind::ALL.iter().map(|kind| kind.text()).collect();
+        assert_eq!(texts.len(), EventKind::ALL.len());
+        for kind in EventKind::ALL {
+            assert_eq!(kind.text().parse(), Ok(*kind));
+            let (subject, verb) = kind.text().split_once('.').expect("subject.verb");
+            let word = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+            assert!(word(subject) && word(verb), "{kind}");
+        }
+        assert!("checkout.Revealed".parse::<EventKind>().is_err());
+    }
+
+    /// Frozen: a word may be added at the end, none may change or go.
+    #[test]
+    fn the_shipped_kinds_stay() {
+        insta::assert_snapshot!(EventKind::ALL.iter().map(|kind| kind.text()).collect::<Vec<_>>().join("\n"));
+    }
+}
