@@ -1,0 +1,236 @@
+//! The tables of the store: their tags, the layout of their keys, and which key seals their rows.
+//!
+//! **Append only.** A tag, once shipped, is never given to another table and its layout never changes: a table that
+//! goes stays here as a tombstone. Another layout is another table, and a migration (`format.rs`).
+
+use Layout::{Due, Name, Scoped};
+use SealedBy::{Nobody, Operator, Owner, Wrapped};
+
+/// A kind of row. The discriminant is the first byte of the row's key.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Table {
+    /// What must be readable while sealed: the format version, the seal's configuration.
+    Meta = 0x01,
+    /// The wrapped keys of the hierarchy.
+    Keys = 0x02,
+    /// Which id a name stands for, by a keyed hash of the name.
+    Names = 0x03,
+    /// Customers.
+    Customers = 0x10,
+    /// Systems.
+    Systems = 0x11,
+    /// Accounts, as people describe them.
+    Accounts = 0x12,
+    /// What an account is doing: its candidates, its holder, its rotation.
+    AccountStates = 0x13,
+    /// The values that open accounts.
+    Secrets = 0x14,
+    /// Checkouts.
+    Checkouts = 0x15,
+    /// Rotations.
+    Rotations = 0x16,
+    /// Who has seen which secret version.
+    Exposures = 0x17,
+    /// Keyed hashes of secrets, to find one used twice.
+    Fingerprints = 0x18,
+    /// Users and service accounts.
+    Principals = 0x20,
+    /// Grants.
+    Grants = 0x21,
+    /// Sessions.
+    Sessions = 0x22,
+    /// Hashes of tokens.
+    Tokens = 0x23,
+    /// Failed logins.
+    LoginCounters = 0x24,
+    /// What falls due when.
+    Timers = 0x30,
+    /// Which request an Idempotency-Key belongs to.
+    Idempotency = 0x31,
+    /// Each log's size, hashes and freshness digest.
+    LogHeads = 0x40,
+    /// Each log's entries.
+    LogLeaves = 0x41,
+    /// Each log's hash tiles.
+    LogTiles = 0x42,
+}
+
+/// What a table is: one row of the table below.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Facts {
+    layout: Layout,
+    sealed_by: SealedBy,
+    fresh: bool,
+}
+
+#[rustfmt::skip]
+#[expect(clippy::match_same_arms, reason = "a line a table, to be read as one")]
+const fn facts(table: Table) -> Facts {
+    use Table as T;
+    const fn row(layout: Layout, sealed_by: SealedBy, fresh: bool) -> Facts {
+        Facts { layout, sealed_by, fresh }
+    }
+    match table {
+        //                        key after the tag             sealed by   counts in the freshness digest
+        T::Meta          => row(Name,                           Nobody,   false), // name
+        T::Keys          => row(Scoped(1 + UUID),               Wrapped,  true),  // scope ‖ purpose u8 ‖ id
+        T::Names         => row(Scoped(HASH),                   Owner,    true),  // scope ‖ lookup index
+        T::Customers     => row(Scoped(0),                      Operator, true),  // scope
+        T::Systems       => row(Scoped(UUID),                   Owner,    true),  // scope ‖ system
+        T::Accounts      => row(Scoped(UUID),                   Owner,    true),  // scope ‖ account
+        T::AccountStates => row(Scoped(UUID),                   Owner,    true),  // scope ‖ account
+        T::Secrets       => row(Scoped(UUID + NUMBER),          Owner,    true),  // scope ‖ account ‖ version be8
+        T::Checkouts     => row(Scoped(UUID),                   Owner,    true),  // scope ‖ checkout
+        T::Rotations     => row(Scoped(UUID),                   Owner,    true),  // scope ‖ rotation
+        T::Exposures     => row(Scoped(UUID + NUMBER + UUID),   Owner,    true),  // scope ‖ account ‖ version be8 ‖ principal
+        T::Fingerprints  => row(Scoped(HASH + UUID),            Owner,    true),  // scope ‖ fingerprint ‖ account
+        T::Principals    => row(Scoped(UUID),                   Operator, true),  // scope ‖ principal
+        T::Grants        => row(Scoped(UUID),                   Operator, true),  // scope ‖ grant
+        T::Sessions      => row(Scoped(UUID),                   Operator, true),  // scope ‖ session
+        T::Tokens        => row(Scoped(HASH),                   Operator, true),  // scope ‖ hash of the token
+        T::LoginCounters => row(Scoped(HASH),                   Operator, true),  // scope ‖ lookup index
+        T::Timers        => row(Due,                            Owner,    true),  // due ms be8 ‖ scope ‖ kind u8 ‖ id
+        T::Idempotency   => row(Scoped(HASH),                   Owner,    true),  // scope ‖ hash of principal and key
+        T::LogHeads      => row(Scoped(0),                      Operator, false), // scope
+        T::LogLeaves     => row(Scoped(NUMBER),                 Owner,    false), // scope ‖ index be8
+        T::LogTiles      => row(Scoped(1 + NUMBER),             Operator, false), // scope ‖ level u8 ‖ index be8
+    }
+}
+
+/// Bytes of an id.
+pub(crate) const UUID: usize = 16;
+/// Bytes of a keyed hash.
+pub(crate) const HASH: usize = 32;
+/// Bytes of a number, big-endian so that numbers sort as numbers.
+pub(crate) const NUMBER: usize = 8;
+
+/// How a table's key goes on after the tag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// A name in clear; the table belongs to the operator.
+    Name,
+    /// The scope's 16 bytes, then an id of this many bytes.
+    Scoped(usize),
+    /// The due time first, so that one scan finds what is due at any customer: milliseconds, scope, kind, id.
+    Due,
+}
+
+/// Which key seals a table's rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SealedBy {
+    /// In clear: read before anything can be opened.
+    Nobody,
+    /// By the wrapping key above it in the hierarchy (`keyring.rs`).
+    Wrapped,
+    /// The operator key, whoever's row it is. Customers and log heads: a locked customer must still be listed, found
+    /// and given checkpoints. Log tiles: hashes alone, and an offboarded customer's proofs stay valid.
+    Operator,
+    /// The key of the row's scope: the customer's, or the operator's.
+    Owner,
+}
+
+impl Table {
+    /// All tables, in the order of their tags.
+    pub const ALL: [Self; 22] = [
+        Self::Meta,
+        Self::Keys,
+        Self::Names,
+        Self::Customers,
+        Self::Systems,
+        Self::Accounts,
+        Self::AccountStates,
+        Self::Secrets,
+        Self::Checkouts,
+        Self::Rotations,
+        Self::Exposures,
+        Self::Fingerprints,
+        Self::Principals,
+        Self::Grants,
+        Self::Sessions,
+        Self::Tokens,
+        Self::LoginCounters,
+        Self::Timers,
+        Self::Idempotency,
+        Self::LogHeads,
+        Self::LogLeaves,
+        Self::LogTiles,
+    ];
+
+    /// The first byte of the table's keys; also what stands for the table in what is bound into encryption.
+    pub const fn tag(self) -> u8 {
+        self as u8
+    }
+
+    /// The table of this tag.
+    pub fn from_tag(tag: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|table| table.tag() == tag)
+    }
+
+    /// How its keys go on after the tag.
+    pub const fn layout(self) -> Layout {
+        facts(self).layout
+    }
+
+    /// Which key seals its rows.
+    pub const fn sealed_by(self) -> SealedBy {
+        facts(self).sealed_by
+    }
+
+    /// Whether its rows count in the freshness digest of their scope. Meta is read while sealed, and the logs prove
+    /// themselves by their hashes.
+    pub const fn counts_in_freshness(self) -> bool {
+        facts(self).fresh
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The shipped tags. A line is added for a new table; no line ever changes.
+    #[test]
+    fn tags_are_append_only() {
+        let shipped = [
+            "01 Meta",
+            "02 Keys",
+            "03 Names",
+            "10 Customers",
+            "11 Systems",
+            "12 Accounts",
+            "13 AccountStates",
+            "14 Secrets",
+            "15 Checkouts",
+            "16 Rotations",
+            "17 Exposures",
+            "18 Fingerprints",
+            "20 Principals",
+            "21 Grants",
+            "22 Sessions",
+            "23 Tokens",
+            "24 LoginCounters",
+            "30 Timers",
+            "31 Idempotency",
+            "40 LogHeads",
+            "41 LogLeaves",
+            "42 LogTiles",
+        ];
+        let today: Vec<String> = Table::ALL.iter().map(|t| format!("{:02x} {t:?}", t.tag())).collect();
+        assert_eq!(today, shipped);
+    }
+
+    #[test]
+    fn only_meta_and_the_logs_are_outside_the_freshness_digest() {
+        let outside: Vec<Table> = Table::ALL.into_iter().filter(|t| !t.counts_in_freshness()).collect();
+        assert_eq!(outside, [Table::Meta, Table::LogHeads, Table::LogLeaves, Table::LogTiles]);
+    }
+
+    #[test]
+    fn a_tag_reads_back_as_its_table() {
+        for table in Table::ALL {
+            assert_eq!(Table::from_tag(table.tag()), Some(table));
+        }
+        assert_eq!(Table::from_tag(0x00), None);
+        assert_eq!(Table::from_tag(0xff), None);
+    }
+}

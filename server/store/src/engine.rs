@@ -1,0 +1,149 @@
+//! What the vault asks of a store: three calls, and errors that say what is known.
+//!
+//! An engine sees keys without a clear name and values that are sealed bytes; it can read neither.
+//! Every engine passes [`crate::conformance`].
+
+use std::collections::HashSet;
+use std::fmt;
+
+use async_trait::async_trait;
+
+/// Rows in one order of bytes, and batches that apply whole or not at all.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// The row under this key.
+    async fn get(&self, key: &StoreKey) -> Result<Option<Row>, ReadError>;
+
+    /// The rows of a range, in the order of their keys (or the reverse), at most `range.limit` of them, as one snapshot:
+    /// no half of a batch is seen.
+    async fn scan(&self, range: &Range) -> Result<Vec<(StoreKey, Row)>, ReadError>;
+
+    /// Applies the batch, all or nothing. On `Ok` it is durable, and visible to every later read.
+    async fn commit(&self, batch: Batch) -> Result<(), CommitError>;
+}
+
+/// Where a row lives: a table's tag and what follows it (`docs/formats.md`, "Store keys").
+///
+/// Only [`RowId::to_key`](crate::RowId::to_key) makes keys of rows; [`StoreKey::from_stored`] is for engines, which
+/// give back what they were given, and for the conformance laws.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StoreKey(Vec<u8>);
+
+impl StoreKey {
+    /// The key of these bytes, as an engine found them on its disk.
+    pub fn from_stored(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes, in whose order rows are kept.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// In hex: a key holds ids and keyed hashes, never a clear name.
+impl fmt::Display for StoreKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for StoreKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StoreKey({self})")
+    }
+}
+
+/// What a key holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Which writing of the row this is, as its writer counted; what [`Expected::Revision`] is compared with.
+    pub revision: u64,
+    /// Sealed bytes; engines see nothing else.
+    pub value: Vec<u8>,
+}
+
+/// What a batch expects of a row before it is applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expected {
+    /// No row is there.
+    Absent,
+    /// A row is there, and of this revision.
+    Revision(u64),
+}
+
+impl Expected {
+    /// Whether the row that is there (by its revision) is the one expected.
+    pub fn holds(self, found: Option<u64>) -> bool {
+        match self {
+            Self::Absent => found.is_none(),
+            Self::Revision(revision) => found == Some(revision),
+        }
+    }
+}
+
+/// A change: what must be true, what is then written, what is then deleted.
+///
+/// Expectations are about the state before the batch. Puts are not implied to expect anything. A key is put or deleted
+/// at most once; deleting what is not there is no error.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// All of these must hold, or nothing is applied.
+    pub expect: Vec<(StoreKey, Expected)>,
+    /// Rows to write, over what is there.
+    pub put: Vec<(StoreKey, Row)>,
+    /// Rows to delete.
+    pub delete: Vec<StoreKey>,
+}
+
+impl Batch {
+    /// Whether there is nothing to apply, and nothing to check.
+    pub fn is_empty(&self) -> bool {
+        self.expect.is_empty() && self.put.is_empty() && self.delete.is_empty()
+    }
+
+    /// Refuses a batch that writes a key twice: which of the two wins would be the engine's secret. Engines call it
+    /// first.
+    pub fn well_formed(&self) -> Result<(), CommitError> {
+        let mut seen = HashSet::new();
+        let written = self.put.iter().map(|(key, _)| key).chain(&self.delete);
+        for key in written {
+            if !seen.insert(key) {
+                return Err(CommitError::Refused(format!("the batch writes the key {key} twice")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The rows from `start` to before `end`. Made by the functions in [`crate::row`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// The first key.
+    pub start: StoreKey,
+    /// The key after the last: exclusive.
+    pub end: StoreKey,
+    /// The most rows in the answer.
+    pub limit: usize,
+    /// The last rows first.
+    pub reverse: bool,
+}
+
+/// Why a batch was not, or may not have been, applied.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CommitError {
+    /// An expectation about this key did not hold. Nothing was applied.
+    #[error("the row {0} was changed meanwhile")]
+    Conflict(StoreKey),
+    /// Definitely not applied, for a reason of the store's: disk full, read only, a batch that breaks its form.
+    #[error("the store refused the change, and nothing of it was applied: {0}")]
+    Refused(String),
+    /// Applied or not: only a later read can tell.
+    #[error("it is unknown whether the store applied the change: {0}")]
+    OutcomeUnknown(String),
+}
+
+/// The store could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the store cannot be read: {0}")]
+pub struct ReadError(pub String);

@@ -1,0 +1,314 @@
+//! The keys of the hierarchy while the vault is unsealed, and their wrapped rows in the store.
+//!
+//! ```text
+//! root ─┬─ operator, lookup, fingerprint, freshness      one row each, in the operator's scope
+//!       └─ customer                                      one row a customer; held only while it is not locked
+//! customer (or operator) ─ subject                       one row a person and scope
+//! operator ─ signing                                     one row a key: a locked customer's log can still be signed
+//! ```
+//!
+//! A wrapped key is bound to its row: table, scope, purpose, id and revision. The keyring keeps the root key too,
+//! because each new customer's key is wrapped under it; dropping the keyring wipes them all.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use claviger_api::{CustomerId, Scope};
+use claviger_crypto::envelope::{Aad, OpenError, open, seal};
+use claviger_crypto::freshness::Digest;
+use claviger_crypto::wrap::{unwrap, wrap};
+use claviger_crypto::{
+    CustomerKey, FingerprintKey, FreshnessKey, Key, LookupKey, OperatorKey, Random, RootKey, SealingKey, SigningKey,
+    SubjectKey,
+};
+use parking_lot::RwLock;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use crate::catalogue::{SealedBy, Table};
+use crate::engine::{Range, Row, Store};
+use crate::row::RowId;
+use crate::sealing::SealedError;
+
+/// The revision of a row that is written for the first time; new wrapped keys are bound to it.
+pub const FIRST_REVISION: u64 = 1;
+
+/// A wrapped key and the row it belongs in, at revision [`FIRST_REVISION`] and expected absent.
+/// [`SealedPut::from`](crate::SealedPut) makes a put of it.
+pub type WrappedKey = (RowId, Vec<u8>);
+
+/// What a wrapped key is for. The tag is part of its row's key: append only.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// The operator key.
+    Operator = 1,
+    /// The lookup key.
+    Lookup = 2,
+    /// The fingerprint key.
+    Fingerprint = 3,
+    /// The freshness key.
+    Freshness = 4,
+    /// A customer's key.
+    Customer = 5,
+    /// One person's key in one scope, for the personal fields of audit events.
+    Subject = 6,
+    /// A signing key: checkpoints, access tokens.
+    Signing = 7,
+}
+
+impl Purpose {
+    /// The byte in the row's key.
+    pub const fn tag(self) -> u8 {
+        self as u8
+    }
+}
+
+/// The unwrapped keys of an unsealed vault.
+pub struct Keyring {
+    root: RootKey,
+    operator: OperatorKey,
+    lookup: LookupKey,
+    fingerprint: FingerprintKey,
+    freshness: FreshnessKey,
+    customers: RwLock<HashMap<CustomerId, Arc<CustomerKey>>>,
+}
+
+impl Keyring {
+    /// A new hierarchy under this root key, and its wrapped keys to commit.
+    pub fn create(root: RootKey, random: &dyn Random) -> (Self, Vec<WrappedKey>) {
+        let keyring = Self {
+            root,
+            operator: OperatorKey::generate(random),
+            lookup: LookupKey::generate(random),
+            fingerprint: FingerprintKey::generate(random),
+            freshness: FreshnessKey::generate(random),
+            customers: RwLock::default(),
+        };
+        let keys = [
+            (Purpose::Operator, keyring.operator.key()),
+            (Purpose::Lookup, keyring.lookup.key()),
+            (Purpose::Fingerprint, keyring.fingerprint.key()),
+            (Purpose::Freshness, keyring.freshness.key()),
+        ];
+        let rows = keys.map(|(purpose, key)| wrapped(&keyring.root, operator_row(purpose), key, random));
+        (keyring, rows.into())
+    }
+
+    /// The operator's keys, from their rows. Customers' keys are added by [`Keyring::unlock_customer`], so that a
+    /// locked customer's is never in memory.
+    pub async fn open(store: &dyn Store, root: RootKey) -> Result<Self, SealedError> {
+        Ok(Self {
+            operator: operator_key(store, &root, Purpose::Operator).await?,
+            lookup: operator_key(store, &root, Purpose::Lookup).await?,
+            fingerprint: operator_key(store, &root, Purpose::Fingerprint).await?,
+            freshness: operator_key(store, &root, Purpose::Freshness).await?,
+            customers: RwLock::default(),
+            root,
+        })
+    }
+
+    /// A new customer's key, held from now on, and its wrapped row to commit with the customer. If that commit fails,
+    /// [`Keyring::drop_customer`] forgets it again.
+    pub fn new_customer(&self, customer: CustomerId, random: &dyn Random) -> WrappedKey {
+        let key = CustomerKey::generate(random);
+        let row = wrapped(&self.root, customer_row(customer), key.key(), random);
+        self.customers.write().insert(customer, Arc::new(key));
+        row
+    }
+
+    /// Reads and holds the key of a customer that is not locked.
+    pub async fn unlock_customer(&self, store: &dyn Store, customer: CustomerId) -> Result<(), SealedError> {
+        let id = customer_row(customer);
+        let row = store.get(&id.to_key()).await?.ok_or_else(|| SealedError::Missing(id.clone()))?;
+        let key = CustomerKey::from(unwrapped(&self.root, &id, &row)?);
+        self.customers.write().insert(customer, Arc::new(key));
+        Ok(())
+    }
+
+    /// Forgets a customer's key. It is wiped when the calls under way have ended.
+    pub fn drop_customer(&self, customer: CustomerId) {
+        self.customers.write().remove(&customer);
+    }
+
+    /// The customers whose keys are held.
+    pub fn customers(&self) -> Vec<CustomerId> {
+        self.customers.read().keys().copied().collect()
+    }
+
+    /// A customer's key; [`SealedError::Locked`] while it is not held.
+    pub fn customer(&self, customer: CustomerId) -> Result<Arc<CustomerKey>, SealedError> {
+        self.customers.read().get(&customer).cloned().ok_or(SealedError::Locked(customer))
+    }
+
+    /// A new key for one person's personal fields in one scope's log, and its wrapped row. The keyring does not hold
+    /// it: it is good for nothing before its row is committed.
+    pub fn new_subject(
+        &self,
+        scope: Scope,
+        person: Uuid,
+        random: &dyn Random,
+    ) -> Result<(SubjectKey, WrappedKey), SealedError> {
+        let key = SubjectKey::generate(random);
+        let id = RowId::key(scope, Purpose::Subject, person);
+        let row = match self.owner(scope)? {
+            Sealer::Operator(operator) => wrapped(operator, id, key.key(), random),
+            Sealer::Customer(customer) => wrapped(&*customer, id, key.key(), random),
+        };
+        Ok((key, row))
+    }
+
+    /// One person's key in one scope; `None` where it was never made, or was erased.
+    pub async fn subject(
+        &self,
+        store: &dyn Store,
+        scope: Scope,
+        person: Uuid,
+    ) -> Result<Option<SubjectKey>, SealedError> {
+        let id = RowId::key(scope, Purpose::Subject, person);
+        let Some(row) = store.get(&id.to_key()).await? else { return Ok(None) };
+        let key = match self.owner(scope)? {
+            Sealer::Operator(operator) => unwrapped(operator, &id, &row)?,
+            Sealer::Customer(customer) => unwrapped(&*customer, &id, &row)?,
+        };
+        Ok(Some(SubjectKey::from(key)))
+    }
+
+    /// A new signing key, and its wrapped row. `id` tells it from other keys of the scope, older ones included.
+    pub fn new_signing(&self, scope: Scope, id: Uuid, random: &dyn Random) -> (SigningKey, WrappedKey) {
+        let key = SigningKey::from_seed(Key::generate(random));
+        let row = wrapped(&self.operator, RowId::key(scope, Purpose::Signing, id), key.seed(), random);
+        (key, row)
+    }
+
+    /// A signing key; `None` where there is none of this id.
+    pub async fn signing(&self, store: &dyn Store, scope: Scope, id: Uuid) -> Result<Option<SigningKey>, SealedError> {
+        let id = RowId::key(scope, Purpose::Signing, id);
+        let Some(row) = store.get(&id.to_key()).await? else { return Ok(None) };
+        Ok(Some(SigningKey::from_seed(unwrapped(&self.operator, &id, &row)?)))
+    }
+
+    /// The operator key.
+    pub const fn operator(&self) -> &OperatorKey {
+        &self.operator
+    }
+
+    /// The key that makes index keys of names.
+    pub const fn lookup(&self) -> &LookupKey {
+        &self.lookup
+    }
+
+    /// The key that makes fingerprints of secrets.
+    pub const fn fingerprint(&self) -> &FingerprintKey {
+        &self.fingerprint
+    }
+
+    /// The key of the freshness digest.
+    pub const fn freshness(&self) -> &FreshnessKey {
+        &self.freshness
+    }
+
+    /// The row's name in its table: `HMAC(lookup key, …)`, for [`RowId::name`]. `table` is what the name is of
+    /// (customers, systems, …), so that a user and a customer may share a name.
+    pub fn name(&self, table: Table, scope: Scope, name: &str) -> RowId {
+        RowId::name(scope, &self.lookup.index(table.tag(), scope, name.as_bytes()))
+    }
+
+    /// What a row adds to the freshness digest of its scope; `None` of a table that does not count.
+    pub fn freshness_term(&self, id: &RowId, row: &Row) -> Option<Digest> {
+        let counts = id.table().counts_in_freshness();
+        counts.then(|| self.freshness.term(id.table().tag(), id.to_key().as_bytes(), row.revision, &row.value))
+    }
+
+    /// What seals the rows of this row's kind.
+    pub(crate) fn sealer(&self, id: &RowId) -> Result<Sealer<'_>, SealedError> {
+        match id.table().sealed_by() {
+            SealedBy::Operator => Ok(Sealer::Operator(&self.operator)),
+            SealedBy::Owner => self.owner(id.scope()),
+            SealedBy::Wrapped | SealedBy::Nobody => Err(SealedError::NotSealed(id.clone())),
+        }
+    }
+
+    fn owner(&self, scope: Scope) -> Result<Sealer<'_>, SealedError> {
+        match scope {
+            Scope::Operator => Ok(Sealer::Operator(&self.operator)),
+            Scope::Customer(customer) => self.customer(customer).map(Sealer::Customer),
+        }
+    }
+}
+
+/// The customers that have a key in the store, held or not, in the order of their ids.
+pub async fn customers_with_keys(store: &dyn Store) -> Result<Vec<CustomerId>, SealedError> {
+    let mut customers = Vec::new();
+    let mut range = Range::table(Table::Keys);
+    loop {
+        let rows = store.scan(&range).await?;
+        for (key, _) in &rows {
+            let id = RowId::from_key(key)?;
+            if let Scope::Customer(customer) = id.scope()
+                && id == customer_row(customer)
+            {
+                customers.push(customer);
+            }
+        }
+        match rows.last() {
+            Some((last, _)) if rows.len() == range.limit => range = range.after(last),
+            Some(_) | None => return Ok(customers),
+        }
+    }
+}
+
+/// The key that seals a row.
+pub(crate) enum Sealer<'a> {
+    Operator(&'a OperatorKey),
+    Customer(Arc<CustomerKey>),
+}
+
+impl Sealer<'_> {
+    pub(crate) fn seal(&self, id: &RowId, revision: u64, plaintext: &[u8], random: &dyn Random) -> Vec<u8> {
+        let aad = aad(id, revision);
+        match self {
+            Self::Operator(key) => seal(*key, &aad, plaintext, random),
+            Self::Customer(key) => seal(&**key, &aad, plaintext, random),
+        }
+    }
+
+    pub(crate) fn open(&self, id: &RowId, row: &Row) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+        let aad = aad(id, row.revision);
+        match self {
+            Self::Operator(key) => open(*key, &aad, &row.value),
+            Self::Customer(key) => open(&**key, &aad, &row.value),
+        }
+    }
+}
+
+/// The full identity of a row at a revision: what binds sealed bytes to their place.
+fn aad(id: &RowId, revision: u64) -> Aad<'_> {
+    Aad { scope: id.scope(), table: id.table().tag(), record: id.id(), version: revision }
+}
+
+fn wrapped(outer: &impl SealingKey, id: RowId, key: &Key, random: &dyn Random) -> WrappedKey {
+    let bytes = wrap(outer, &aad(&id, FIRST_REVISION), key, random);
+    (id, bytes)
+}
+
+fn unwrapped(outer: &impl SealingKey, id: &RowId, row: &Row) -> Result<Key, SealedError> {
+    unwrap(outer, &aad(id, row.revision), &row.value).map_err(|error| SealedError::of(id, error))
+}
+
+async fn operator_key<K: From<Key>>(store: &dyn Store, root: &RootKey, purpose: Purpose) -> Result<K, SealedError> {
+    let id = operator_row(purpose);
+    let row = store.get(&id.to_key()).await?.ok_or_else(|| SealedError::Missing(id.clone()))?;
+    Ok(K::from(unwrapped(root, &id, &row)?))
+}
+
+fn operator_row(purpose: Purpose) -> RowId {
+    RowId::key(Scope::Operator, purpose, Uuid::nil())
+}
+
+fn customer_row(customer: CustomerId) -> RowId {
+    RowId::key(Scope::Customer(customer), Purpose::Customer, Uuid::nil())
+}
+
+#[cfg(test)]
+mod tests;
