@@ -1,1 +1,4 @@
 //! The whole system: a real server, real systems, crashes.
+
+pub mod faulty;
+pub mod postgres;
