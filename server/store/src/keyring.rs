@@ -174,18 +174,18 @@ impl Keyring {
         Ok(Some(SubjectKey::from(key)))
     }
 
-    /// A new signing key, and its wrapped row. `id` tells it from other keys of the scope, older ones included.
-    pub fn new_signing(&self, scope: Scope, id: Uuid, random: &dyn Random) -> (SigningKey, WrappedKey) {
-        let key = SigningKey::from_seed(Key::generate(random));
-        let row = wrapped(&self.operator, RowId::key(scope, Purpose::Signing, id), key.seed(), random);
-        (key, row)
+    /// A new signing key of the vault's own, and its wrapped row. `id` tells several apart.
+    pub fn new_signing(&self, id: Uuid, random: &dyn Random) -> (SigningKey, WrappedKey) {
+        let seed = Key::generate(random);
+        let row = wrapped(&self.operator, RowId::key(Scope::Operator, Purpose::Signing, id), &seed, random);
+        (SigningKey::from_seed(seed), row)
     }
 
-    /// A signing key; `None` where there is none of this id.
-    pub async fn signing(&self, store: &dyn Store, scope: Scope, id: Uuid) -> Result<Option<SigningKey>, SealedError> {
-        let id = RowId::key(scope, Purpose::Signing, id);
-        let Some(row) = store.get(&id.to_key()).await? else { return Ok(None) };
-        Ok(Some(SigningKey::from_seed(unwrapped(&self.operator, &id, &row)?)))
+    /// One of the vault's signing keys.
+    pub async fn signing(&self, store: &dyn Store, id: Uuid) -> Result<SigningKey, SealedError> {
+        let id = RowId::key(Scope::Operator, Purpose::Signing, id);
+        let row = store.get(&id.to_key()).await?.ok_or_else(|| SealedError::Missing(id.clone()))?;
+        Ok(SigningKey::from_seed(unwrapped(&self.operator, &id, &row)?))
     }
 
     /// The operator key.

@@ -142,16 +142,13 @@ async fn a_persons_key_is_theirs_in_one_scope_and_gone_when_erased() {
 }
 
 #[tokio::test]
-async fn a_signing_key_opens_again_also_for_a_locked_customer() {
+async fn a_signing_key_opens_again_by_its_id() {
     let (store, keyring, random) = vault().await;
-    keyring.drop_customer(customer(1));
-    for scope in [Scope::Operator, Scope::Customer(customer(1))] {
-        assert!(keyring.signing(&store, scope, Uuid::nil()).await.unwrap().is_none());
-        let (key, row) = keyring.new_signing(scope, Uuid::nil(), &random);
-        commit(&store, [row]).await;
-        let again = keyring.signing(&store, scope, Uuid::nil()).await.unwrap().unwrap();
-        assert_eq!(key.public_key(), again.public_key());
-    }
+    let (key, row) = keyring.new_signing(Uuid::from_u128(1), &random);
+    commit(&store, [row]).await;
+    let again = keyring.signing(&store, Uuid::from_u128(1)).await.unwrap();
+    assert_eq!(key.public_key(), again.public_key());
+    assert!(matches!(keyring.signing(&store, Uuid::from_u128(2)).await, Err(SealedError::Missing(_))));
 }
 
 #[tokio::test]
