@@ -25,3 +25,6 @@ pub use keyring::{FIRST_REVISION, Keyring, Purpose, WrappedKey, customers_with_k
 pub use memory::MemoryStore;
 pub use row::{BadKey, RowId, SCAN_MAX, Timer};
 pub use sealing::{Record, Sealed, SealedError, SealedPut, Versioned, open_record};
+
+#[cfg(test)]
+mod fixtures;
