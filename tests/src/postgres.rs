@@ -187,12 +187,22 @@ impl Postgres {
         tried.status.success()
     }
 
-    /// Puts a line at the head of `pg_hba.conf` and has it read.
+    /// Puts a line at the head of `pg_hba.conf`; new connections go by it.
     pub async fn add_host_rule(&self, line: &str) {
         let path = self.data().join("pg_hba.conf");
         let rules = fs::read_to_string(&path).unwrap();
         fs::write(&path, format!("{line}\n{rules}")).unwrap();
+        let before = self.loaded_at().await;
         self.run_sql("SELECT pg_reload_conf()").await;
+        while self.loaded_at().await == before {
+            tokio::time::sleep(LOOK_PAUSE).await;
+        }
+    }
+
+    /// When the configuration was read that a new connection goes by.
+    async fn loaded_at(&self) -> String {
+        let admin = self.admin_client().await;
+        admin.query_one("SELECT pg_conf_load_time()::text", &[]).await.unwrap().get(0)
     }
 
     fn data(&self) -> PathBuf {

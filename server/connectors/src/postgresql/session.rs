@@ -234,7 +234,11 @@ fn is_policy(code: &str) -> bool {
 
 /// A server's words with their SQLSTATE: no line breaks, not too many, and never the secret, should it know it.
 fn words(said: &DbError, secret: &Secret) -> String {
-    let message = said.message().replace(secret.expose(), "…");
+    let mut message = said.message().to_owned();
+    if let Some(detail) = said.detail() {
+        message = format!("{message}: {detail}");
+    }
+    let message = message.replace('\n', "; ").replace(secret.expose(), "…");
     let plain: String = message.chars().filter(|c| !c.is_control()).take(DETAIL_CHARS_MAX).collect();
     format!("{plain} ({})", said.code().code())
 }

@@ -61,11 +61,12 @@ impl Verifier {
 }
 
 /// What every session that changes something begins with. A statement that the vault no longer waits for must not
-/// take effect later, so the server gives it up first; "yes" must mean "on disk"; and names mean the system's own
-/// objects whatever the role's search path says (CVE-2018-1058).
+/// take effect later, so the server gives it up first, and on a lock sooner still, which is then a definite no; "yes"
+/// must mean "on disk"; and names mean the system's own objects whatever the role's search path says (CVE-2018-1058).
 pub(super) fn prepare_session(statement_ms: u128) -> String {
+    let lock_ms = statement_ms / 2;
     format!(
-        "SET search_path = pg_catalog; SET statement_timeout = {statement_ms}; SET lock_timeout = {statement_ms}; \
+        "SET search_path = pg_catalog; SET statement_timeout = {statement_ms}; SET lock_timeout = {lock_ms}; \
          SET idle_in_transaction_session_timeout = {statement_ms}; \
          SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
     )

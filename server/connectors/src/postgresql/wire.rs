@@ -41,6 +41,9 @@ pub(super) enum Foul {
         "the server asked for the password in clear without having proven who it is, so nothing was sent: verify-full does"
     )]
     AskedInClear,
+    /// What it says is not the protocol.
+    #[error("what answers is not a PostgreSQL server")]
+    Nonsense,
     /// It sent more than any answer needs.
     #[error("the server sent more than {RECEIVED_MAX} bytes")]
     Flood,
@@ -109,7 +112,7 @@ impl Watched {
             if self.progress.authenticated() {
                 return Ok(());
             }
-            if let Some(code) = self.frames.push(*byte) {
+            if let Some(code) = self.frames.push(*byte)? {
                 self.progress.note(code);
                 if code == CLEARTEXT && !self.cleartext_allowed {
                     return Err(Foul::AskedInClear);
@@ -131,25 +134,36 @@ struct Frames {
 
 impl Frames {
     const HEADER: usize = 5;
+    /// What comes before `AuthenticationOk`: authentication, errors, notices, parameters, protocol negotiation.
+    const DURING_LOGIN: &'static [u8] = b"RENSv";
 
-    fn push(&mut self, byte: u8) -> Option<i32> {
+    fn push(&mut self, byte: u8) -> Result<Option<i32>, Foul> {
         if self.skip > 0 {
             self.skip -= 1;
-            return None;
+            return Ok(None);
         }
         if let Some(place) = self.head.get_mut(self.filled) {
             *place = byte;
             self.filled += 1;
         }
         let [kind, l0, l1, l2, l3, c0, c1, c2, c3] = self.head;
-        let body = (u32::from_be_bytes([l0, l1, l2, l3]) as usize).saturating_sub(4);
+        if !Self::DURING_LOGIN.contains(&kind) {
+            return Err(Foul::Nonsense);
+        }
+        if self.filled < Self::HEADER {
+            return Ok(None);
+        }
+        let body = (u32::from_be_bytes([l0, l1, l2, l3]) as usize).checked_sub(4).ok_or(Foul::Nonsense)?;
+        if body > RECEIVED_MAX {
+            return Err(Foul::Nonsense);
+        }
         let wanted = if kind == b'R' && body >= 4 { self.head.len() } else { Self::HEADER };
-        if self.filled < Self::HEADER || self.filled < wanted {
-            return None;
+        if self.filled < wanted {
+            return Ok(None);
         }
         self.skip = body - (wanted - Self::HEADER);
         self.filled = 0;
-        (wanted > Self::HEADER).then(|| i32::from_be_bytes([c0, c1, c2, c3]))
+        Ok((wanted > Self::HEADER).then(|| i32::from_be_bytes([c0, c1, c2, c3])))
     }
 }
 
@@ -269,7 +283,15 @@ mod tests {
     fn a_flood_stops_at_its_limit() {
         let (near, _far) = tokio::io::duplex(1);
         let (mut watched, _) = Watched::new(Link::Plain(Box::new(near)), true);
-        assert_eq!(watched.inspect(&vec![b'N'; RECEIVED_MAX]), Ok(()));
+        let notice = message(b'N', &[0; RECEIVED_MAX - 5]);
+        assert_eq!(watched.inspect(&notice), Ok(()));
         assert_eq!(watched.inspect(b"N"), Err(Foul::Flood));
+    }
+
+    #[test]
+    fn another_protocol_is_seen_at_its_first_bytes() {
+        for other in ["HTTP/1.1 400 Bad Request", "SSH-2.0-OpenSSH", "NNNNN", "R\0\0\0\x03"] {
+            assert!(watch(other.as_bytes(), true).iter().all(|(seen, _)| *seen == Err(Foul::Nonsense)), "{other}");
+        }
     }
 }
