@@ -107,7 +107,7 @@ pub(super) struct Log {
 
 impl Log {
     pub(super) fn of(count: u64) -> Self {
-        let entries = (0..count).map(|i| reveal(i, &format!("ticket {i}\n\"quoted\" \u{202e}"))).collect();
+        let entries = (0..count).map(|i| reveal(i, &format!("ticket {i}\n\"quoted\" ü"))).collect();
         Self { entries, key: TestKey::new(ORIGIN, 7) }
     }
 

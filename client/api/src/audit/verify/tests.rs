@@ -112,7 +112,8 @@ fn each_entry_changed_is_named() {
 #[test]
 fn every_kind_of_change_to_an_entry_is_named() {
     let bench = Bench::new();
-    let edits: [fn(&str) -> String; 8] = [
+    let edits: [fn(&str) -> String; 9] = [
+        |line| line.replacen("{\"index\":", "{\"index\":1", 1),
         |line| line.replacen("\"reveal_number\":", "\"version\":", 1),
         |line| line.replacen("\"salt\":\"0", "\"salt\":\"f", 1).replacen("\"salt\":\"1", "\"salt\":\"e", 1),
         |line| line.replacen("\"commitment\":\"", "\"commitment\":\"00", 1),
@@ -283,6 +284,8 @@ fn each_line_that_is_not_an_entry_is_guarded_too() {
         }
         assert_eq!(bench.first_bad(|lines| drop(lines.remove(line))), Some(first));
     }
+    let numbered = bench.first_bad(|lines| lines[1] = lines[1].replacen("{\"block\":0", "{\"block\":1", 1));
+    assert_eq!(numbered, Some(0));
     let blocks_swapped = bench.first_bad(|lines| lines.swap(line_of(0) - 1, line_of(256) - 1));
     assert_eq!(blocks_swapped, Some(0));
     let count = bench.edited(|lines| *lines.last_mut().unwrap() = "{\"count\":299}".into());
