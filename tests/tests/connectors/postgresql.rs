@@ -437,7 +437,7 @@ impl Liar {
 }
 
 async fn act(mut stream: TcpStream, script: Vec<Vec<u8>>, ready: Vec<u8>) -> Vec<u8> {
-    let mut heard = Vec::new();
+    let mut heard = Vec::with_capacity(64 * 1024);
     for mut step in script {
         let before = heard.len();
         let _ = stream.read_buf(&mut heard).await;

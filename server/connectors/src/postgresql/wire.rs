@@ -283,7 +283,7 @@ mod tests {
     fn a_flood_stops_at_its_limit() {
         let (near, _far) = tokio::io::duplex(1);
         let (mut watched, _) = Watched::new(Link::Plain(Box::new(near)), true);
-        let notice = message(b'N', &[0; RECEIVED_MAX - 5]);
+        let notice = message(b'N', &vec![0; RECEIVED_MAX - 5]);
         assert_eq!(watched.inspect(&notice), Ok(()));
         assert_eq!(watched.inspect(b"N"), Err(Foul::Flood));
     }
