@@ -1,1 +1,39 @@
 //! Use cases: load, ask core, commit through the journal, act.
+//!
+//! [`Vault`] is sealed or open; every use case is a method of [`Open`], in the folder of the thing it is about, and
+//! takes the `Permit` that the policy made. What it changes goes through the [`journal`] with its event, or not at all.
+
+pub mod audit;
+mod base64_bytes;
+pub mod checkout;
+pub mod clock;
+pub mod error;
+mod event;
+#[cfg(feature = "failpoints")]
+mod failpoint;
+pub mod idempotency;
+pub mod identity;
+pub mod inventory;
+pub mod journal;
+pub mod open;
+pub mod page;
+mod records;
+pub mod rotation;
+pub mod seal;
+mod status;
+pub mod vault;
+pub mod workers;
+
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use error::{Error, Result};
+pub use idempotency::Once;
+pub use inventory::Place;
+pub use open::{Caller, Open};
+pub use page::{Page, Paging};
+pub use vault::{Ground, Settings, Vault};
+
+/// What a server needs of the sealing crate.
+pub mod crypto {
+    pub use claviger_crypto::memory::{HardenError, harden_process, locked};
+    pub use claviger_crypto::{OsRandom, Random};
+}

@@ -1,0 +1,119 @@
+//! The record: listed for people, proven for auditors.
+
+use claviger_api::Scope;
+use claviger_api::audit::hash::Hash;
+use claviger_api::audit::merkle::{HashSource, consistency_proof, inclusion_proof, root_at, root_of};
+use claviger_api::audit::note::{Checkpoint, Signer, VerifierKey, origin};
+use claviger_api::wire::{CheckpointResponse, Proof, ProofQuery};
+use claviger_core::policy::{AuditRead, Permit};
+use claviger_crypto::SigningKey;
+use claviger_store::RowId;
+
+use crate::error::{Error, Result};
+use crate::journal::LogHead;
+use crate::journal::head::{LogTile, leaf_hash};
+use crate::open::Open;
+
+mod export;
+mod list;
+mod publish;
+
+/// Leaf hashes in a full tile.
+const TILE_WIDTH: u64 = 256;
+
+/// Signs checkpoints under the vault's name.
+struct NoteSigner<'a> {
+    name: &'a str,
+    key: &'a SigningKey,
+}
+
+impl Signer for NoteSigner<'_> {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn public_key(&self) -> [u8; 32] {
+        self.key.public_key()
+    }
+
+    fn sign(&self, message: &[u8]) -> [u8; 64] {
+        self.key.sign(message)
+    }
+}
+
+/// Every leaf hash of a log up to a size, as proofs need them.
+pub(crate) struct Leaves(Vec<Hash>);
+
+impl HashSource for Leaves {
+    fn complete(&self, level: u8, index: u64) -> Option<Hash> {
+        let width = 1_u64.checked_shl(u32::from(level))?;
+        let from = usize::try_from(index.checked_mul(width)?).ok()?;
+        let to = usize::try_from(index.checked_add(1)?.checked_mul(width)?).ok()?;
+        self.0.get(from..to).map(root_of)
+    }
+}
+
+impl Open {
+    /// A signed tree head of a log, as it is stored now. What is signed is durable: the head is read from the store.
+    pub async fn checkpoint(&self, scope: Scope, _permit: Permit<AuditRead>) -> Result<CheckpointResponse> {
+        let head = self.head(scope).await?;
+        Ok(CheckpointResponse {
+            checkpoint: self.signed(&self.checkpoint_of(scope, &head)),
+            verifier_key: self.verifier_key()?.to_string(),
+        })
+    }
+
+    /// A proof that an entry is in the log, or that the log has only grown.
+    pub async fn proof(&self, scope: Scope, query: &ProofQuery, _permit: Permit<AuditRead>) -> Result<Proof> {
+        let newest = self.head(scope).await?.frontier.size();
+        let size = query.size.unwrap_or(newest);
+        if size > newest {
+            return Err(Error::value("size", format!("the log has {newest} entries")));
+        }
+        let leaves = self.leaves(scope, size).await?;
+        let hashes = match (query.index, query.from_size) {
+            (Some(index), None) => inclusion_proof(&leaves, index, size),
+            (None, Some(from)) => consistency_proof(&leaves, from, size),
+            (None, None) | (Some(_), Some(_)) => {
+                return Err(Error::value("index", "give either index or from_size"));
+            }
+        };
+        let wrong = |error: claviger_api::audit::merkle::ProofError| Error::value("size", error.to_string());
+        let hashes = hashes.map_err(wrong)?;
+        let root = root_at(&leaves, size).map_err(wrong)?;
+        Ok(Proof { size, root: root.to_string(), hashes: hashes.iter().map(Hash::to_string).collect() })
+    }
+
+    /// The head of a log; an empty one if it has no entry.
+    pub(crate) async fn head(&self, scope: Scope) -> Result<LogHead> {
+        let head = self.read::<LogHead>(&RowId::log_head(scope)).await?;
+        Ok(head.map_or_else(LogHead::empty, |head| head.value))
+    }
+
+    /// The leaf hashes below `size`: full tiles from their rows, the rest from the entries.
+    pub(crate) async fn leaves(&self, scope: Scope, size: u64) -> Result<Leaves> {
+        let mut hashes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
+        for tile in 0..size / TILE_WIDTH {
+            let row = self.read::<LogTile>(&RowId::log_tile(scope, 0, tile)).await?;
+            let row = row.ok_or_else(|| Error::internal(format_args!("tile {tile} of a log is gone")))?;
+            hashes.extend(row.value.hashes);
+        }
+        for index in size - size % TILE_WIDTH..size {
+            hashes.push(leaf_hash(self.sealed(), self.keyring(), scope, index).await?);
+        }
+        Ok(Leaves(hashes))
+    }
+
+    fn checkpoint_of(&self, scope: Scope, head: &LogHead) -> Checkpoint {
+        let origin = origin(&self.ground().settings.name, scope);
+        Checkpoint { origin, size: head.frontier.size(), root: head.frontier.root() }
+    }
+
+    fn signed(&self, checkpoint: &Checkpoint) -> String {
+        checkpoint.sign(&NoteSigner { name: &self.ground().settings.name, key: &self.log_key })
+    }
+
+    fn verifier_key(&self) -> Result<VerifierKey> {
+        VerifierKey::new(&self.ground().settings.name, self.log_key.public_key()).map_err(Error::internal)
+    }
+}

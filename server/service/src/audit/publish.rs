@@ -1,0 +1,34 @@
+//! The operator log holds the customers' checkpoints: one log vouches for all.
+
+use std::collections::HashMap;
+
+use claviger_api::Scope;
+use claviger_api::audit::kind::EventKind;
+use claviger_api::audit::record::FieldName;
+
+use crate::error::Result;
+use crate::open::Open;
+
+/// Who publishes.
+const ACTOR: &str = "system/checkpoints";
+
+impl Open {
+    /// Writes the head of each customer's log that has grown since into the operator log.
+    pub(crate) async fn publish_checkpoints(&self, published: &mut HashMap<Scope, u64>) -> Result<()> {
+        for customer in self.keyring().customers() {
+            let scope = Scope::Customer(customer);
+            let checkpoint = self.checkpoint_of(scope, &self.head(scope).await?);
+            if checkpoint.size == 0 || published.get(&scope) == Some(&checkpoint.size) {
+                continue;
+            }
+            let event = self
+                .automatic(Scope::Operator, EventKind::LogCheckpoint, ACTOR)
+                .with(FieldName::Log, &checkpoint.origin)
+                .with(FieldName::LogSize, checkpoint.size)
+                .with(FieldName::LogRoot, checkpoint.root);
+            self.commit(self.change(event)).await?;
+            published.insert(scope, checkpoint.size);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,208 @@
+//! Check-out: the time-bound right of one principal to one account, from its request to the proof of its end.
+//!
+//! Each step is one commit of the checkout, the account's seats, the timer and the event: there is never a seat
+//! without an end.
+
+use claviger_api::audit::kind::EventKind;
+use claviger_api::audit::record::FieldName;
+use claviger_api::problem::ProblemType;
+use claviger_api::wire::{self, AccountKind, CheckoutState};
+use claviger_api::{CheckoutId, CustomerId, Scope};
+use claviger_core::checkout::{Checkout, State};
+use claviger_core::policy::{CheckoutView, Permit, Resource};
+use claviger_store::{Range, RowId, Table, Versioned};
+use jiff::Timestamp;
+
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::inventory::accounts::of_account;
+use crate::journal::Change;
+use crate::open::Open;
+use crate::page::{Page, Paging};
+use crate::records::{AccountRecord, CheckoutRecord, StateRecord, TimerRecord};
+use crate::workers::TimerKind;
+
+mod create;
+mod end;
+mod ephemeral;
+mod extend;
+mod queue;
+mod reveal;
+
+/// A checkout that was found by its id. Finding says nothing of who may know of it.
+pub struct FoundCheckout {
+    /// Its customer.
+    pub customer: CustomerId,
+    /// Its id.
+    pub id: CheckoutId,
+    resource: Resource,
+}
+
+impl FoundCheckout {
+    /// The checkout, for the policy.
+    pub fn resource(&self) -> Resource {
+        self.resource
+    }
+}
+
+/// What a decision about a checkout reads, all of it expected to be unchanged when the decision is committed.
+pub(crate) struct Case {
+    pub customer: CustomerId,
+    pub checkout: Versioned<CheckoutRecord>,
+    pub account: AccountRecord,
+    pub state: Versioned<StateRecord>,
+}
+
+impl Open {
+    /// The checkout of this id.
+    pub async fn find_checkout(&self, id: CheckoutId) -> Result<FoundCheckout> {
+        let customer = self.customer_of_checkout(id).await?;
+        let row = self.load::<CheckoutRecord>(&RowId::checkout(customer, id)).await?;
+        Ok(FoundCheckout { customer, id, resource: resource(customer, &row.value.0) })
+    }
+
+    /// One checkout, as its readers see it.
+    pub async fn checkout(&self, found: &FoundCheckout, _permit: Permit<CheckoutView>) -> Result<wire::Checkout> {
+        self.checkout_view(found.customer, found.id).await
+    }
+
+    /// A customer's checkouts, the newest first.
+    pub async fn checkouts(
+        &self,
+        customer: CustomerId,
+        state: Option<CheckoutState>,
+        paging: &Paging,
+        visible: impl Fn(&Resource) -> bool,
+    ) -> Result<Page<wire::Checkout>> {
+        let range = Range::scope(Table::Checkouts, Scope::Customer(customer)).reversed();
+        let wanted = |row: &CheckoutRecord| {
+            state.is_none_or(|state| row.0.state_name() == state) && visible(&resource(customer, &row.0))
+        };
+        let rows = self.page::<CheckoutRecord>(range, paging, wanted).await?;
+        rows.try_map(async |row| self.view(customer, row.value.0).await).await
+    }
+
+    pub(crate) async fn case(&self, customer: CustomerId, id: CheckoutId) -> Result<Case> {
+        let checkout = self.load::<CheckoutRecord>(&RowId::checkout(customer, id)).await?;
+        let account = checkout.value.0.account;
+        Ok(Case {
+            customer,
+            account: self.load::<AccountRecord>(&RowId::account(customer, account)).await?.value,
+            state: self.load::<StateRecord>(&RowId::account_state(customer, account)).await?,
+            checkout,
+        })
+    }
+
+    pub(crate) async fn checkout_view(&self, customer: CustomerId, id: CheckoutId) -> Result<wire::Checkout> {
+        let row = self.load::<CheckoutRecord>(&RowId::checkout(customer, id)).await?;
+        self.view(customer, row.value.0).await
+    }
+
+    async fn view(&self, customer: CustomerId, checkout: Checkout) -> Result<wire::Checkout> {
+        let account = self.load::<AccountRecord>(&RowId::account(customer, checkout.account)).await?.value;
+        let waiting_behind = self.waiting_behind(customer, &checkout).await?;
+        let (used, ended, claim_until) = match &checkout.state {
+            State::Requested { .. } => (None, None, None),
+            State::Approved { claim_until } => (None, None, Some(*claim_until)),
+            State::Active(used) => (Some(*used), None, None),
+            State::Ended { cause, at, used, revocation } => (*used, Some((*cause, *at, revocation.clone())), None),
+        };
+        let at = ended.as_ref().map(|(_, at, _)| *at);
+        Ok(wire::Checkout {
+            id: checkout.id,
+            account: self.path_of(customer, &account).await?,
+            account_id: checkout.account,
+            principal: self.name_of(checkout.principal).await?,
+            principal_id: checkout.principal,
+            state: checkout.state_name(),
+            end_cause: ended.as_ref().map(|(cause, ..)| *cause),
+            reason: checkout.reason,
+            ticket: checkout.ticket,
+            ttl_seconds: checkout.ttl_seconds,
+            created_at: checkout.created_at,
+            claim_until,
+            started_at: used.map(|used| used.started_at),
+            expires_at: used.map(|used| used.expires_at),
+            ended_at: at,
+            waiting_behind,
+            rotation: ended.as_ref().and_then(|(_, _, revocation)| revocation.rotation),
+            revocation: ended.map(|(_, at, revocation)| wire::Revocation {
+                state: revocation.state,
+                refused_at: revocation.refused_at,
+                revocation_lag_milliseconds: revocation.refused_at.map(|refused| milliseconds(at, refused)),
+                sessions_may_remain: revocation.sessions_may_remain,
+            }),
+        })
+    }
+
+    /// An event about a checkout.
+    async fn about(
+        &self,
+        event: Event,
+        customer: CustomerId,
+        checkout: &Checkout,
+        account: &AccountRecord,
+    ) -> Result<Event> {
+        let path = self.path_of(customer, account).await?;
+        Ok(of_account(event, &path).with(FieldName::Checkout, checkout.id))
+    }
+
+    /// Moves a checkout's timer in the commit that changes its end.
+    fn retimed<'a>(
+        change: Change<'a>,
+        customer: CustomerId,
+        id: CheckoutId,
+        before: Option<Timestamp>,
+        after: Option<Timestamp>,
+    ) -> Result<Change<'a>> {
+        let row = |due| TimerKind::CheckoutDue.row(due, customer, id.uuid());
+        move_timer(change, before.map(row), after.map(row))
+    }
+}
+
+/// Replaces one timer by another; the same one stays.
+pub(crate) fn move_timer<'a>(change: Change<'a>, before: Option<RowId>, after: Option<RowId>) -> Result<Change<'a>> {
+    if before == after {
+        return Ok(change);
+    }
+    let change = match before {
+        Some(before) => change.erase(before),
+        None => change,
+    };
+    match after {
+        Some(after) => change.create(after, &TimerRecord {}),
+        None => Ok(change),
+    }
+}
+
+fn resource(customer: CustomerId, checkout: &Checkout) -> Resource {
+    Resource::Checkout {
+        customer,
+        system: checkout.system,
+        account: checkout.account,
+        checkout: checkout.id,
+        holder: checkout.principal,
+    }
+}
+
+/// What an event of this state is called.
+fn state_event(state: &State) -> EventKind {
+    match state {
+        State::Requested { .. } => EventKind::CheckoutRequested,
+        State::Approved { .. } => EventKind::CheckoutApproved,
+        State::Active(_) => EventKind::CheckoutActivated,
+        State::Ended { .. } => EventKind::CheckoutEnded,
+    }
+}
+
+fn milliseconds(from: Timestamp, to: Timestamp) -> u64 {
+    u64::try_from(to.duration_since(from).as_millis()).unwrap_or(0)
+}
+
+fn is_standing(account: &AccountRecord) -> bool {
+    account.kind == AccountKind::Standing
+}
+
+fn system_failed(what: &str, detail: &str) -> Error {
+    Error::new(ProblemType::SystemFailed, format!("{what}: {detail}"))
+}

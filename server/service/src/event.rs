@@ -1,0 +1,223 @@
+//! An audit event, from the moment it is decided to the leaf that the journal appends.
+
+use claviger_api::audit::hash::Hash;
+use claviger_api::audit::kind::EventKind;
+use claviger_api::audit::record::{Entry, FieldName, FieldView, SaltedField, VALUE_MAX};
+use claviger_api::{PrincipalId, Scope, Timestamp};
+use claviger_crypto::envelope::{self, Aad};
+use claviger_crypto::{Random, SubjectKey};
+use claviger_store::{Record, Table};
+use hmac::{Hmac, KeyInit, Mac};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+
+use crate::base64_bytes;
+use crate::error::{Error, Result};
+
+/// What derives each field's salt from its group's seed.
+const SALT_LABEL: &[u8] = b"claviger audit salt 1";
+/// A personal group is sealed once.
+const PERSONAL_VERSION: u64 = 1;
+
+/// What happened, and in whose log it is told.
+#[derive(Clone)]
+pub struct Event {
+    scope: Scope,
+    fields: Vec<(FieldName, String)>,
+    personal: Vec<(PrincipalId, Vec<(FieldName, String)>)>,
+}
+
+/// A leaf as it is stored: what is personal is sealed under its subject's key, so that erasing the key leaves the
+/// commitments, and with them every proof.
+#[derive(Serialize, Deserialize)]
+pub struct StoredLeaf {
+    /// Each salt of the open fields is derived from this.
+    #[serde(with = "base64_bytes")]
+    seed: [u8; 32],
+    /// The fields that are not personal.
+    fields: Vec<(FieldName, String)>,
+    /// The personal fields, a group a person.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    personal: Vec<PersonalGroup>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PersonalGroup {
+    subject: PrincipalId,
+    commitments: Vec<(FieldName, Hash)>,
+    #[serde(with = "base64_bytes")]
+    sealed: Vec<u8>,
+}
+
+/// What a personal group holds, once opened.
+#[derive(Serialize, Deserialize)]
+struct PersonalFields {
+    #[serde(with = "base64_bytes")]
+    seed: [u8; 32],
+    fields: Vec<(FieldName, String)>,
+}
+
+/// A leaf ready to be appended wherever its log stands.
+pub struct PreparedLeaf {
+    /// Which log.
+    pub scope: Scope,
+    /// The leaf's hash in the tree.
+    pub hash: Hash,
+    /// What is stored.
+    pub stored: StoredLeaf,
+}
+
+impl Record for StoredLeaf {
+    const TABLE: Table = Table::LogLeaves;
+}
+
+impl Event {
+    /// Something happened, now, to what this log tells of.
+    pub fn new(scope: Scope, kind: EventKind, now: Timestamp) -> Self {
+        let fields = vec![(FieldName::Time, now.to_string()), (FieldName::Kind, kind.text().to_owned())];
+        Self { scope, fields, personal: Vec::new() }
+    }
+
+    /// Adds a field; an empty value adds none. A long text is cut, since the record has a limit and the event must not
+    /// fail for it.
+    #[must_use]
+    pub fn with(mut self, name: FieldName, value: impl ToString) -> Self {
+        let value = cut(value.to_string());
+        if !value.is_empty() {
+            self.fields.push((name, value));
+        }
+        self
+    }
+
+    /// Adds a field that tells of a person.
+    #[must_use]
+    pub fn with_personal(mut self, subject: PrincipalId, name: FieldName, value: impl ToString) -> Self {
+        let value = cut(value.to_string());
+        if value.is_empty() {
+            return self;
+        }
+        match self.personal.iter_mut().find(|(other, _)| *other == subject) {
+            Some((_, fields)) => fields.push((name, value)),
+            None => self.personal.push((subject, vec![(name, value)])),
+        }
+        self
+    }
+
+    /// Which log tells of it.
+    pub fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    /// The persons whose keys it needs.
+    pub fn subjects(&self) -> impl Iterator<Item = PrincipalId> + '_ {
+        self.personal.iter().map(|(subject, _)| *subject)
+    }
+
+    /// Commits to every field and seals the personal ones. `key` gives a subject's key in this event's log.
+    pub fn prepare<K: std::ops::Deref<Target = SubjectKey>>(
+        self,
+        key: impl Fn(PrincipalId) -> Option<K>,
+        random: &dyn Random,
+    ) -> Result<PreparedLeaf> {
+        let seed = seed(random);
+        let mut salted = salted(&seed, &self.fields);
+        let mut personal = Vec::new();
+        for (subject, fields) in self.personal {
+            let group = PersonalFields { seed: self::seed(random), fields };
+            let own = self::salted(&group.seed, &group.fields);
+            let text = zeroize::Zeroizing::new(serde_json::to_vec(&group).map_err(Error::internal)?);
+            let key = key(subject).ok_or_else(|| Error::internal("an event without its subject's key"))?;
+            let sealed = envelope::seal(&*key, &personal_aad(self.scope, &place(&seed, subject)), &text, random);
+            let commitments = own.iter().map(|field| (field.name, Hash(field.commitment()))).collect();
+            personal.push(PersonalGroup { subject, commitments, sealed });
+            salted.extend(own);
+        }
+        let hash = Entry::new(salted).map_err(Error::internal)?.hash();
+        Ok(PreparedLeaf { scope: self.scope, hash, stored: StoredLeaf { seed, fields: self.fields, personal } })
+    }
+}
+
+impl StoredLeaf {
+    /// The entry as a reader may see it: personal fields are open where `key` gives their subject's key, else withheld.
+    pub fn entry<K: std::ops::Deref<Target = SubjectKey>>(
+        &self,
+        scope: Scope,
+        key: impl Fn(PrincipalId) -> Option<K>,
+    ) -> Result<Entry> {
+        let mut views: Vec<(FieldName, FieldView)> = opened(&self.seed, self.fields.clone()).collect();
+        for group in &self.personal {
+            match key(group.subject) {
+                Some(key) => {
+                    let aad = place(&self.seed, group.subject);
+                    let text =
+                        envelope::open(&*key, &personal_aad(scope, &aad), &group.sealed).map_err(Error::internal)?;
+                    let fields: PersonalFields = serde_json::from_slice(&text).map_err(Error::internal)?;
+                    views.extend(opened(&fields.seed, fields.fields));
+                }
+                None => views.extend(
+                    group
+                        .commitments
+                        .iter()
+                        .map(|(name, commitment)| (*name, FieldView::Withheld { commitment: commitment.0 })),
+                ),
+            }
+        }
+        Entry::from_views(views).map_err(Error::internal)
+    }
+
+    /// The persons whose keys open it whole.
+    pub fn subjects(&self) -> impl Iterator<Item = PrincipalId> + '_ {
+        self.personal.iter().map(|group| group.subject)
+    }
+
+    /// The value of a field that is not personal.
+    pub fn value(&self, name: FieldName) -> Option<&str> {
+        self.fields.iter().find(|(other, _)| *other == name).map(|(_, value)| value.as_str())
+    }
+}
+
+fn salted(seed: &[u8; 32], fields: &[(FieldName, String)]) -> Vec<SaltedField> {
+    let field = |(name, value): &(FieldName, String)| SaltedField {
+        name: *name,
+        value: value.clone(),
+        salt: salt(seed, *name),
+    };
+    fields.iter().map(field).collect()
+}
+
+fn opened(seed: &[u8; 32], fields: Vec<(FieldName, String)>) -> impl Iterator<Item = (FieldName, FieldView)> {
+    let seed = *seed;
+    fields.into_iter().map(move |(name, value)| (name, FieldView::Open { value, salt: salt(&seed, name) }))
+}
+
+/// `HMAC-SHA-256(seed, label ‖ name)`: 32 bytes that tell nothing of another field's salt.
+fn salt(seed: &[u8; 32], name: FieldName) -> [u8; 32] {
+    #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
+    let mut mac = Hmac::<Sha256>::new_from_slice(seed).expect("any length");
+    mac.update(SALT_LABEL);
+    mac.update(name.text().as_bytes());
+    mac.finalize().into_bytes().into()
+}
+
+fn seed(random: &dyn Random) -> [u8; 32] {
+    let mut seed = [0; 32];
+    random.fill(&mut seed);
+    seed
+}
+
+/// The seed is the leaf's own, and sealed with it: a group moved to another leaf does not open.
+fn place(seed: &[u8; 32], subject: PrincipalId) -> Vec<u8> {
+    [seed.as_slice(), subject.uuid().as_bytes()].concat()
+}
+
+fn personal_aad(scope: Scope, place: &[u8]) -> Aad<'_> {
+    Aad { scope, table: Table::LogLeaves.tag(), record: place, version: PERSONAL_VERSION }
+}
+
+fn cut(mut text: String) -> String {
+    if text.len() > VALUE_MAX {
+        let end = (0..=VALUE_MAX).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        text.truncate(end);
+    }
+    text
+}

@@ -1,0 +1,191 @@
+//! Who asks: sessions, and the short tokens that name them.
+//!
+//! A login opens a session, a stored row. Its access token is a JWT (RFC 7519, EdDSA) of at most 15 minutes that names
+//! the session; every request looks the session up, so that an ended one is refused at once. Verified tokens, sessions
+//! and principals are cached, and dropped from the caches by whatever changes them: on one node that is immediate.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use claviger_api::problem::ProblemType;
+use claviger_api::wire::{PrincipalKind, PrincipalState};
+use claviger_api::{PrincipalId, RequestId, Scope, Secret, SessionId, Timestamp};
+use claviger_crypto::{Random, SigningKey, Token, TokenKind};
+use claviger_store::{Range, RowId, Table, Versioned};
+use moka::sync::Cache;
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, Result};
+use crate::open::{Caller, Open, Powers};
+use crate::records::{GrantRecord, PrincipalRecord, SessionRecord, TokenRecord};
+
+mod access_token;
+mod enrol;
+pub mod grants;
+pub mod login;
+pub mod principals;
+pub mod service_accounts;
+mod session;
+pub mod users;
+
+use access_token::AccessTokens;
+
+/// Tokens, sessions and principals kept at hand.
+const KEPT: u64 = 10_000;
+/// How long an enrolment code may wait to be used.
+const ENROLMENT_TTL: jiff::SignedDuration = jiff::SignedDuration::from_hours(72);
+
+/// What authentication keeps at hand.
+pub struct Identities {
+    tokens: AccessTokens,
+    verified: Cache<[u8; 32], access_token::Claims>,
+    sessions: Cache<SessionId, Arc<SessionRecord>>,
+    known: Cache<PrincipalId, Arc<Known>>,
+}
+
+/// A principal with its powers.
+struct Known {
+    record: PrincipalRecord,
+    powers: Arc<Powers>,
+}
+
+/// A single-use enrolment code.
+pub(crate) struct Enrolment {
+    /// Shown once.
+    pub secret: Secret,
+    /// What is stored of it.
+    pub hash: [u8; 32],
+    /// After this it is good for nothing.
+    pub expires_at: Timestamp,
+}
+
+impl Enrolment {
+    pub fn new(now: Timestamp, random: &dyn Random) -> Self {
+        let secret = Token::generate(TokenKind::Enrolment, random);
+        let hash = token_hash(&secret);
+        Self { secret, hash, expires_at: now.saturating_add(ENROLMENT_TTL).unwrap_or(Timestamp::MAX) }
+    }
+
+    pub fn record(&self, principal: PrincipalId) -> TokenRecord {
+        TokenRecord { principal, session: None, expires_at: self.expires_at }
+    }
+}
+
+impl Identities {
+    pub(crate) fn new(key: &SigningKey, issuer: &str) -> Result<Self> {
+        Ok(Self {
+            tokens: AccessTokens::new(key, issuer)?,
+            verified: Cache::new(KEPT),
+            sessions: Cache::new(KEPT),
+            known: Cache::new(KEPT),
+        })
+    }
+
+    /// What a principal may do has changed, or its state: it is read anew.
+    pub(crate) fn forget(&self, principal: PrincipalId) {
+        self.known.invalidate(&principal);
+    }
+
+    /// A session has ended or was renewed.
+    pub(crate) fn forget_session(&self, session: SessionId) {
+        self.sessions.invalidate(&session);
+    }
+}
+
+impl Open {
+    /// Who sends this access token: a principal that may log in, in a session that has not ended.
+    pub async fn authenticate(&self, token: &str, source: Option<IpAddr>, request: RequestId) -> Result<Caller> {
+        let now = self.now();
+        let refused = || Error::new(ProblemType::NotAuthenticated, "");
+        let ended = || Error::new(ProblemType::SessionEnded, "");
+        let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+        let claims = match self.identities.verified.get(&digest) {
+            Some(claims) => claims,
+            None => {
+                let claims = self.identities.tokens.verify(token).ok_or_else(refused)?;
+                self.identities.verified.insert(digest, claims);
+                claims
+            }
+        };
+        if !claims.is_live(now) {
+            return Err(ended());
+        }
+        let session = self.session(claims.session()).await?.filter(|session| now < session.expires_at);
+        let session = session.ok_or_else(ended)?;
+        let known = self.known(session.principal, now).await?.ok_or_else(ended)?;
+        if known.record.state != PrincipalState::Active {
+            return Err(ended());
+        }
+        Ok(Caller {
+            id: known.record.id,
+            kind: known.record.kind,
+            name: known.record.name.clone(),
+            customer: known.record.customer,
+            session: session.id,
+            session_expires_at: session.expires_at,
+            source,
+            request,
+            powers: known.powers.clone(),
+        })
+    }
+
+    async fn session(&self, id: SessionId) -> Result<Option<Arc<SessionRecord>>> {
+        if let Some(session) = self.identities.sessions.get(&id) {
+            return Ok(Some(session));
+        }
+        let session = self.read::<SessionRecord>(&RowId::session(id)).await?.map(|row| Arc::new(row.value));
+        if let Some(session) = &session {
+            self.identities.sessions.insert(id, session.clone());
+        }
+        Ok(session)
+    }
+
+    /// A principal with its grants linked; linked anew when one of them has ended.
+    async fn known(&self, id: PrincipalId, now: Timestamp) -> Result<Option<Arc<Known>>> {
+        let fresh = |known: &Arc<Known>| known.powers.compiled.valid_until().is_none_or(|until| now < until);
+        if let Some(known) = self.identities.known.get(&id).filter(fresh) {
+            return Ok(Some(known));
+        }
+        let Some(record) = self.read::<PrincipalRecord>(&RowId::principal(id)).await? else { return Ok(None) };
+        let grants = self.grants_of(id).await?;
+        let subject = claviger_core::policy::Subject { id, kind: record.value.kind, customer: record.value.customer };
+        let compiled = self.ground().policies.compile(&subject, &grants, now).map_err(Error::internal)?;
+        let known = Arc::new(Known { record: record.value, powers: Arc::new(Powers { grants, compiled }) });
+        self.identities.known.insert(id, known.clone());
+        Ok(Some(known))
+    }
+
+    async fn grants_of(&self, principal: PrincipalId) -> Result<Vec<claviger_core::policy::Grant>> {
+        let rows = self.all::<GrantRecord>(&Range::scope(Table::Grants, Scope::Operator)).await?;
+        Ok(rows.into_iter().map(|row| row.value.0).filter(|grant| grant.principal == principal).collect())
+    }
+
+    /// A principal's name, for answers; what was removed keeps its id.
+    pub(crate) async fn name_of(&self, id: PrincipalId) -> Result<claviger_api::UserName> {
+        let known = self.known(id, self.now()).await?;
+        let removed = || "removed".parse().map_err(Error::internal);
+        known.map_or_else(removed, |known| Ok(known.record.name.clone()))
+    }
+
+    /// The principal of this name, of any kind.
+    pub(crate) async fn principal_named(&self, name: &claviger_api::UserName) -> Result<Versioned<PrincipalRecord>> {
+        let row = self.keyring().name(Table::Principals, Scope::Operator, name.as_str());
+        let id = self.load::<crate::records::NameRecord>(&row).await?.value.id;
+        self.load(&RowId::principal(PrincipalId::from_uuid(id))).await
+    }
+
+    /// The principal of this name, if it is of this kind.
+    pub(crate) async fn principal_of_kind(
+        &self,
+        name: &claviger_api::UserName,
+        kind: PrincipalKind,
+    ) -> Result<Versioned<PrincipalRecord>> {
+        let found = self.principal_named(name).await?;
+        if found.value.kind == kind { Ok(found) } else { Err(Error::not_found()) }
+    }
+}
+
+/// What is stored of a token.
+pub(crate) fn token_hash(token: &Secret) -> [u8; 32] {
+    Sha256::digest(token.expose().as_bytes()).into()
+}

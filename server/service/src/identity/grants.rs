@@ -1,0 +1,184 @@
+//! Grants: made within the maker's `may_grant`, never to oneself, always with an end.
+
+use claviger_api::audit::kind::EventKind;
+use claviger_api::audit::record::FieldName;
+use claviger_api::wire::{self, GrantScope, NewGrant, TTL_GRANT_DEFAULT_SECONDS, TTL_MAX_SECONDS, TTL_MIN_SECONDS};
+use claviger_api::{GrantId, Scope, UserName};
+use claviger_core::policy::{Grant, GrantRevoke, GrantTarget, GrantView, Permit, WantedGrant, authorize_grant};
+use claviger_store::{Range, RowId, Table};
+
+use super::session::after;
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::idempotency::Once;
+use crate::open::{Caller, Open, deciding};
+use crate::page::{Page, Paging};
+use crate::records::{AccountRecord, GrantRecord, PrincipalRecord, SystemRecord};
+
+impl Open {
+    /// Makes a grant. Whether the caller may is decided here, since it depends on what is granted.
+    pub async fn make_grant(&self, new: &NewGrant, once: &Once, caller: &Caller) -> Result<wire::Grant> {
+        let most = new.max_checkout_seconds.unwrap_or(TTL_GRANT_DEFAULT_SECONDS);
+        if !(TTL_MIN_SECONDS..=TTL_MAX_SECONDS).contains(&most) {
+            return Err(Error::value("max_checkout_seconds", "a checkout lasts 60 to 2592000 seconds (30 days)"));
+        }
+        if !(TTL_MIN_SECONDS..=wire::GRANT_TTL_MAX_SECONDS).contains(&new.ttl_seconds) {
+            return Err(Error::value("ttl_seconds", "a grant lasts 60 to 34560000 seconds (400 days)"));
+        }
+        deciding(|| async {
+            if let Some(done) = self.done(Scope::Operator, once, caller).await? {
+                let id = GrantId::from_uuid(done);
+                return self
+                    .grant_view(&self.load::<GrantRecord>(&RowId::grant(Scope::Operator, id)).await?.value.0)
+                    .await;
+            }
+            let target = self.target(&new.scope).await?;
+            let principal = self.principal_named(&new.principal).await?;
+            let now = self.now();
+            let wanted = WantedGrant {
+                principal: principal.value.id,
+                kind: new.kind,
+                role: new.role,
+                target,
+                max_checkout_seconds: most,
+                expires_at: after(now, new.ttl_seconds),
+            };
+            let _permit =
+                authorize_grant(&self.ground().policies, &caller.subject(), &caller.powers.grants, &wanted, now)?;
+            let grant = Grant {
+                id: GrantId::from_uuid(self.new_uuid()),
+                principal: wanted.principal,
+                kind: wanted.kind,
+                role: wanted.role,
+                scope: target,
+                max_checkout_seconds: most,
+                created_at: now,
+                expires_at: wanted.expires_at,
+            };
+            let mut change =
+                self.change(self.grant_event(Scope::Operator, EventKind::GrantMade, caller, &grant, &principal.value));
+            if let Some(customer) = target.customer() {
+                let scope = Scope::Customer(customer);
+                change = change.and(self.grant_event(scope, EventKind::GrantMade, caller, &grant, &principal.value));
+            }
+            let change = change
+                .expect(&principal)
+                .create(RowId::grant(Scope::Operator, grant.id), &GrantRecord(grant.clone()))?;
+            self.commit(self.remember(change, Scope::Operator, once, caller, grant.id.uuid())?).await?;
+            self.identities.forget(grant.principal);
+            self.grant_view(&grant).await
+        })
+        .await
+    }
+
+    /// The grants, of one principal or of all; the oldest first.
+    pub async fn grants(
+        &self,
+        principal: Option<&UserName>,
+        paging: &Paging,
+        _permit: Permit<GrantView>,
+    ) -> Result<Page<wire::Grant>> {
+        let of = match principal {
+            Some(name) => Some(self.principal_named(name).await?.value.id),
+            None => None,
+        };
+        let range = Range::scope(Table::Grants, Scope::Operator);
+        let rows = self.page::<GrantRecord>(range, paging, |row| of.is_none_or(|id| row.0.principal == id)).await?;
+        rows.try_map(async |row| self.grant_view(&row.value.0).await).await
+    }
+
+    /// One grant.
+    pub async fn grant(&self, id: GrantId, _permit: Permit<GrantView>) -> Result<wire::Grant> {
+        self.grant_view(&self.load::<GrantRecord>(&RowId::grant(Scope::Operator, id)).await?.value.0).await
+    }
+
+    /// Ends a grant at once.
+    pub async fn revoke_grant(&self, id: GrantId, caller: &Caller, _permit: Permit<GrantRevoke>) -> Result<()> {
+        deciding(|| async {
+            let row = self.load::<GrantRecord>(&RowId::grant(Scope::Operator, id)).await?;
+            let grant = &row.value.0;
+            let principal = self.load::<PrincipalRecord>(&RowId::principal(grant.principal)).await?.value;
+            let mut change =
+                self.change(self.grant_event(Scope::Operator, EventKind::GrantRevoked, caller, grant, &principal));
+            if let Some(customer) = grant.scope.customer() {
+                let scope = Scope::Customer(customer);
+                change = change.and(self.grant_event(scope, EventKind::GrantRevoked, caller, grant, &principal));
+            }
+            self.commit(change.remove(&row)).await?;
+            self.identities.forget(grant.principal);
+            Ok(())
+        })
+        .await
+    }
+
+    pub(super) async fn grant_view(&self, grant: &Grant) -> Result<wire::Grant> {
+        Ok(wire::Grant {
+            id: grant.id,
+            principal: self.name_of(grant.principal).await?,
+            kind: grant.kind,
+            role: grant.role,
+            scope: self.scope_view(grant.scope).await?,
+            max_checkout_seconds: grant.max_checkout_seconds,
+            created_at: grant.created_at,
+            expires_at: grant.expires_at,
+        })
+    }
+
+    /// The ids of a scope that is given by names.
+    async fn target(&self, scope: &GrantScope) -> Result<GrantTarget> {
+        Ok(match scope {
+            GrantScope::Operator => GrantTarget::Operator,
+            GrantScope::Customer(customer) => GrantTarget::Customer(self.customer_named(customer).await?),
+            GrantScope::System(customer, system) => {
+                let customer = self.customer_named(customer).await?;
+                GrantTarget::System(customer, self.system_named(customer, system).await?)
+            }
+            GrantScope::Account(path) => {
+                let place = self.place(path).await?;
+                GrantTarget::Account(place.customer, place.system, place.account)
+            }
+        })
+    }
+
+    /// The names of a scope; what was removed since is named by what is left above it.
+    async fn scope_view(&self, target: GrantTarget) -> Result<GrantScope> {
+        let Some(customer) = target.customer() else { return Ok(GrantScope::Operator) };
+        let slug = self.slug_of(customer).await?;
+        let (system, account) = match target {
+            GrantTarget::Operator | GrantTarget::Customer(_) => return Ok(GrantScope::Customer(slug)),
+            GrantTarget::System(_, system) => (system, None),
+            GrantTarget::Account(_, system, account) => (system, Some(account)),
+        };
+        let Some(system) = self.read::<SystemRecord>(&RowId::system(customer, system)).await? else {
+            return Ok(GrantScope::Customer(slug));
+        };
+        let account = match account {
+            Some(account) => self.read::<AccountRecord>(&RowId::account(customer, account)).await?,
+            None => None,
+        };
+        Ok(match account {
+            Some(account) => GrantScope::Account(claviger_api::AccountPath {
+                customer: slug,
+                system: system.value.name,
+                account: account.value.name,
+            }),
+            None => GrantScope::System(slug, system.value.name),
+        })
+    }
+
+    fn grant_event(
+        &self,
+        scope: Scope,
+        kind: EventKind,
+        caller: &Caller,
+        grant: &Grant,
+        principal: &PrincipalRecord,
+    ) -> Event {
+        self.event(scope, kind, caller)
+            .with(FieldName::Grant, grant.id)
+            .with(FieldName::Principal, principal.id)
+            .with(FieldName::Role, format_args!("{:?}", grant.role))
+            .with(FieldName::ExpiresAt, grant.expires_at)
+            .with_personal(principal.id, FieldName::PrincipalName, &principal.name)
+    }
+}

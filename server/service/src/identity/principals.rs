@@ -1,0 +1,176 @@
+//! What users and service accounts have in common: listing, suspending, removing.
+
+use claviger_api::audit::kind::EventKind;
+use claviger_api::audit::record::FieldName;
+use claviger_api::problem::ProblemType;
+use claviger_api::wire::{Me, Principal, PrincipalKind, PrincipalState};
+use claviger_api::{Scope, UserName};
+use claviger_core::policy::{Permit, PrincipalManage, PrincipalView};
+use claviger_store::{Range, RowId, Table};
+
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::open::{Caller, Open, deciding};
+use crate::page::{Page, Paging};
+use crate::records::{GrantRecord, NameRecord, PrincipalRecord};
+
+impl Open {
+    /// Who the caller is and what it may do.
+    pub async fn me(&self, caller: &Caller) -> Result<Me> {
+        let mut grants = Vec::new();
+        for grant in caller.powers.grants.iter().filter(|grant| self.now() < grant.expires_at) {
+            grants.push(self.grant_view(grant).await?);
+        }
+        Ok(Me {
+            id: caller.id,
+            kind: caller.kind,
+            name: caller.name.clone(),
+            session: caller.session,
+            session_expires_at: caller.session_expires_at,
+            grants,
+        })
+    }
+
+    /// The principals of a kind, in the order in which they were added.
+    pub async fn principals(
+        &self,
+        kind: PrincipalKind,
+        paging: &Paging,
+        _permit: Permit<PrincipalView>,
+    ) -> Result<Page<Principal>> {
+        let range = Range::scope(Table::Principals, Scope::Operator);
+        let rows = self.page::<PrincipalRecord>(range, paging, |row| row.kind == kind).await?;
+        rows.try_map(async |row| self.principal_view(&row.value).await).await
+    }
+
+    /// One principal.
+    pub async fn principal(
+        &self,
+        name: &UserName,
+        kind: PrincipalKind,
+        _permit: Permit<PrincipalView>,
+    ) -> Result<Principal> {
+        self.principal_view(&self.principal_of_kind(name, kind).await?.value).await
+    }
+
+    /// Ends every session at once and lets it log in no more; or lets it log in again.
+    pub async fn suspend(
+        &self,
+        name: &UserName,
+        kind: PrincipalKind,
+        suspended: bool,
+        caller: &Caller,
+        _permit: Permit<PrincipalManage>,
+    ) -> Result<Principal> {
+        deciding(|| async {
+            let row = self.principal_of_kind(name, kind).await?;
+            if suspended && row.value.id == caller.id {
+                return Err(Error::new(ProblemType::InUse, "Nobody suspends themselves; another administrator can."));
+            }
+            let active = match (kind, &row.value.password) {
+                (PrincipalKind::User, None) => PrincipalState::Invited,
+                (PrincipalKind::User, Some(_)) | (PrincipalKind::ServiceAccount, _) => PrincipalState::Active,
+            };
+            let state = if suspended { PrincipalState::Suspended } else { active };
+            let changed = PrincipalRecord { state, ..row.value.clone() };
+            let event = self.principal_event(suspension(kind, suspended), caller, &row.value);
+            let change = self.change(event).update(&row, &changed)?;
+            let (change, ended) = self.end_sessions_of(change, row.value.id).await?;
+            self.commit(change).await?;
+            ended.into_iter().for_each(|session| self.identities.forget_session(session));
+            self.identities.forget(row.value.id);
+            self.principal_view(&changed).await
+        })
+        .await
+    }
+
+    /// Removes a principal with its grants and sessions. The history keeps its name.
+    pub async fn remove_principal(
+        &self,
+        name: &UserName,
+        kind: PrincipalKind,
+        caller: &Caller,
+        _permit: Permit<PrincipalManage>,
+    ) -> Result<()> {
+        deciding(|| async {
+            let row = self.principal_of_kind(name, kind).await?;
+            if row.value.id == caller.id {
+                return Err(Error::new(ProblemType::InUse, "Nobody removes themselves; another administrator can."));
+            }
+            let kind = match kind {
+                PrincipalKind::User => EventKind::UserRemoved,
+                PrincipalKind::ServiceAccount => EventKind::ServiceAccountRemoved,
+            };
+            let mut change = self.change(self.principal_event(kind, caller, &row.value)).remove(&row);
+            change = change.erase(self.keyring().name(Table::Principals, Scope::Operator, name.as_str()));
+            if let Some(hash) = row.value.token {
+                change = change.erase(RowId::token(&hash));
+            }
+            for grant in self.all::<GrantRecord>(&Range::scope(Table::Grants, Scope::Operator)).await? {
+                if grant.value.0.principal == row.value.id {
+                    change = change.remove(&grant);
+                }
+            }
+            let (change, ended) = self.end_sessions_of(change, row.value.id).await?;
+            self.commit(change).await?;
+            ended.into_iter().for_each(|session| self.identities.forget_session(session));
+            self.identities.forget(row.value.id);
+            Ok(())
+        })
+        .await
+    }
+
+    /// A change that begins with a new principal: its row and its name.
+    pub(super) fn new_principal<'a>(
+        &'a self,
+        event: Event,
+        principal: &PrincipalRecord,
+    ) -> Result<crate::journal::Change<'a>> {
+        let name = self.keyring().name(Table::Principals, Scope::Operator, principal.name.as_str());
+        self.change(event)
+            .create(name, &NameRecord { id: principal.id.uuid() })?
+            .create(RowId::principal(principal.id), principal)
+    }
+
+    /// A name is free, whichever kind would have it.
+    pub(super) async fn name_is_free(&self, name: &UserName) -> Result<()> {
+        let row = self.keyring().name(Table::Principals, Scope::Operator, name.as_str());
+        match self.read::<NameRecord>(&row).await? {
+            None => Ok(()),
+            Some(_) => Err(Error::new(ProblemType::NameTaken, "")),
+        }
+    }
+
+    pub(super) fn principal_event(&self, kind: EventKind, caller: &Caller, principal: &PrincipalRecord) -> Event {
+        self.event(Scope::Operator, kind, caller).with(FieldName::Principal, principal.id).with_personal(
+            principal.id,
+            FieldName::PrincipalName,
+            &principal.name,
+        )
+    }
+
+    pub(super) async fn principal_view(&self, record: &PrincipalRecord) -> Result<Principal> {
+        let customer = match record.customer {
+            Some(customer) => Some(self.slug_of(customer).await?),
+            None => None,
+        };
+        Ok(Principal {
+            id: record.id,
+            kind: record.kind,
+            name: record.name.clone(),
+            customer,
+            state: record.state,
+            created_at: record.created_at,
+            last_login_at: record.last_login_at,
+        })
+    }
+}
+
+fn suspension(kind: PrincipalKind, suspended: bool) -> EventKind {
+    match (kind, suspended) {
+        (PrincipalKind::User, true) => EventKind::UserSuspended,
+        (PrincipalKind::User, false) => EventKind::UserResumed,
+        (PrincipalKind::ServiceAccount, true) => EventKind::ServiceAccountSuspended,
+        (PrincipalKind::ServiceAccount, false) => EventKind::ServiceAccountResumed,
+    }
+}

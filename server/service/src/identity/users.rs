@@ -1,0 +1,94 @@
+//! Users: added with a single-use enrolment, enrolled anew when they have lost their way in.
+
+use claviger_api::audit::kind::EventKind;
+use claviger_api::wire::{self, NewUser, PrincipalKind, PrincipalState};
+use claviger_api::{PrincipalId, UserName};
+use claviger_core::policy::{Permit, PrincipalManage};
+use claviger_store::RowId;
+
+use super::Enrolment;
+use crate::error::Result;
+use crate::idempotency::Once;
+use crate::open::{Caller, Open, deciding};
+use crate::records::PrincipalRecord;
+use claviger_api::Scope;
+
+impl Open {
+    /// Adds a user, who may do nothing but enrol.
+    pub async fn add_user(
+        &self,
+        new: &NewUser,
+        once: &Once,
+        caller: &Caller,
+        _permit: Permit<PrincipalManage>,
+    ) -> Result<wire::Enrolment> {
+        deciding(|| async {
+            self.shown_once(Scope::Operator, once, caller, "POST /v1/users/{name}/actions/re-enrol").await?;
+            self.name_is_free(&new.name).await?;
+            let customer = match &new.customer {
+                Some(slug) => Some(self.customer_named(slug).await?),
+                None => None,
+            };
+            let enrolment = Enrolment::new(self.now(), self.random());
+            let user = PrincipalRecord {
+                id: PrincipalId::from_uuid(self.new_uuid()),
+                kind: PrincipalKind::User,
+                name: new.name.clone(),
+                customer,
+                state: PrincipalState::Invited,
+                password: None,
+                token: Some(enrolment.hash),
+                created_at: self.now(),
+                last_login_at: None,
+            };
+            let change = self
+                .new_principal(self.principal_event(EventKind::UserAdded, caller, &user), &user)?
+                .create(RowId::token(&enrolment.hash), &enrolment.record(user.id))?;
+            self.commit(self.remember(change, Scope::Operator, once, caller, user.id.uuid())?).await?;
+            self.enrolment_view(&user, enrolment).await
+        })
+        .await
+    }
+
+    /// Makes the password, and an enrolment that was not used, good for nothing, ends every session, and gives a new
+    /// enrolment.
+    pub async fn re_enrol(
+        &self,
+        name: &UserName,
+        caller: &Caller,
+        _permit: Permit<PrincipalManage>,
+    ) -> Result<wire::Enrolment> {
+        deciding(|| async {
+            let row = self.principal_of_kind(name, PrincipalKind::User).await?;
+            let enrolment = Enrolment::new(self.now(), self.random());
+            let user = PrincipalRecord {
+                state: PrincipalState::Invited,
+                password: None,
+                token: Some(enrolment.hash),
+                ..row.value.clone()
+            };
+            let event = self.principal_event(EventKind::UserReEnrolled, caller, &user);
+            let mut change = self
+                .change(event)
+                .update(&row, &user)?
+                .create(RowId::token(&enrolment.hash), &enrolment.record(user.id))?;
+            if let Some(before) = row.value.token {
+                change = change.erase(RowId::token(&before));
+            }
+            let (change, ended) = self.end_sessions_of(change, user.id).await?;
+            self.commit(change).await?;
+            ended.into_iter().for_each(|session| self.identities.forget_session(session));
+            self.identities.forget(user.id);
+            self.enrolment_view(&user, enrolment).await
+        })
+        .await
+    }
+
+    async fn enrolment_view(&self, user: &PrincipalRecord, enrolment: Enrolment) -> Result<wire::Enrolment> {
+        Ok(wire::Enrolment {
+            user: self.principal_view(user).await?,
+            enrolment: enrolment.secret.disclose(),
+            enrolment_expires_at: enrolment.expires_at,
+        })
+    }
+}

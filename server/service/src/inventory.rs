@@ -1,0 +1,153 @@
+//! What there is: customers, their systems, the accounts on them; and the way from a name to it.
+
+use claviger_api::{AccountId, AccountPath, CheckoutId, CustomerId, Part, RotationId, Scope, SystemId};
+use claviger_core::policy::Resource;
+use claviger_store::{RowId, Table};
+use moka::sync::Cache;
+use uuid::Uuid;
+
+use crate::error::{Error, Result};
+use crate::open::Open;
+use crate::records::{AccountRecord, CustomerRecord, NameRecord, SystemRecord};
+
+pub mod accounts;
+pub mod customers;
+pub mod import;
+pub mod systems;
+mod text;
+
+pub(crate) use text::short_text;
+
+/// Names and ids kept at hand.
+const KEPT: u64 = 100_000;
+
+/// Where an account is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// The customer.
+    pub customer: CustomerId,
+    /// The system.
+    pub system: SystemId,
+    /// The account.
+    pub account: AccountId,
+}
+
+impl Place {
+    /// The account, for the policy.
+    pub fn resource(self) -> Resource {
+        Resource::Account(self.customer, self.system, self.account)
+    }
+}
+
+/// Where things are, kept at hand. Ids are never used again and names do not change; what is removed is dropped here.
+pub struct Places {
+    paths: Cache<AccountPath, Place>,
+    slugs: Cache<CustomerId, Part>,
+    checkouts: Cache<CheckoutId, CustomerId>,
+    rotations: Cache<RotationId, CustomerId>,
+}
+
+impl Places {
+    pub(crate) fn new() -> Self {
+        Self {
+            paths: Cache::new(KEPT),
+            slugs: Cache::new(KEPT),
+            checkouts: Cache::new(KEPT),
+            rotations: Cache::new(KEPT),
+        }
+    }
+
+    /// Something was removed: names are looked up anew.
+    pub(crate) fn forget_names(&self) {
+        self.paths.invalidate_all();
+        self.slugs.invalidate_all();
+    }
+}
+
+impl Open {
+    /// The customer of this slug.
+    pub async fn customer_named(&self, slug: &Part) -> Result<CustomerId> {
+        self.id_of(Table::Customers, Scope::Operator, slug.as_str()).await.map(CustomerId::from_uuid)
+    }
+
+    /// The system of this name.
+    pub async fn system_named(&self, customer: CustomerId, name: &Part) -> Result<SystemId> {
+        let id = self.id_of(Table::Systems, Scope::Customer(customer), name.as_str()).await?;
+        Ok(SystemId::from_uuid(id))
+    }
+
+    /// Where the account of this path is.
+    pub async fn place(&self, path: &AccountPath) -> Result<Place> {
+        if let Some(place) = self.places.paths.get(path) {
+            return Ok(place);
+        }
+        let customer = self.customer_named(&path.customer).await?;
+        let system = self.system_named(customer, &path.system).await?;
+        let account = self.account_named(customer, system, &path.account).await?;
+        let place = Place { customer, system, account };
+        self.places.paths.insert(path.clone(), place);
+        Ok(place)
+    }
+
+    /// The account of this name on this system.
+    pub(crate) async fn account_named(&self, customer: CustomerId, system: SystemId, name: &Part) -> Result<AccountId> {
+        let id = self.id_of(Table::Accounts, Scope::Customer(customer), &account_name(system, name)).await?;
+        Ok(AccountId::from_uuid(id))
+    }
+
+    /// The slug of a customer.
+    pub(crate) async fn slug_of(&self, customer: CustomerId) -> Result<Part> {
+        if let Some(slug) = self.places.slugs.get(&customer) {
+            return Ok(slug);
+        }
+        let slug = self.load::<CustomerRecord>(&RowId::customer(customer)).await?.value.slug;
+        self.places.slugs.insert(customer, slug.clone());
+        Ok(slug)
+    }
+
+    /// The path of an account.
+    pub(crate) async fn path_of(&self, customer: CustomerId, account: &AccountRecord) -> Result<AccountPath> {
+        let system = self.load::<SystemRecord>(&RowId::system(customer, account.system)).await?.value;
+        Ok(AccountPath { customer: self.slug_of(customer).await?, system: system.name, account: account.name.clone() })
+    }
+
+    /// Which customer's checkout this is. An id says nothing by itself, so each customer is asked, once.
+    pub(crate) async fn customer_of_checkout(&self, id: CheckoutId) -> Result<CustomerId> {
+        let known = &self.places.checkouts;
+        if let Some(customer) = known.get(&id) {
+            return Ok(customer);
+        }
+        let customer = self.owner(|customer| RowId::checkout(customer, id)).await?;
+        known.insert(id, customer);
+        Ok(customer)
+    }
+
+    /// Which customer's rotation this is.
+    pub(crate) async fn customer_of_rotation(&self, id: RotationId) -> Result<CustomerId> {
+        let known = &self.places.rotations;
+        if let Some(customer) = known.get(&id) {
+            return Ok(customer);
+        }
+        let customer = self.owner(|customer| RowId::rotation(customer, id)).await?;
+        known.insert(id, customer);
+        Ok(customer)
+    }
+
+    async fn owner(&self, row: impl Fn(CustomerId) -> RowId) -> Result<CustomerId> {
+        for customer in self.keyring().customers() {
+            if self.ground().store.get(&row(customer).to_key()).await?.is_some() {
+                return Ok(customer);
+            }
+        }
+        Err(Error::not_found())
+    }
+
+    async fn id_of(&self, table: Table, scope: Scope, name: &str) -> Result<Uuid> {
+        Ok(self.load::<NameRecord>(&self.keyring().name(table, scope, name)).await?.value.id)
+    }
+}
+
+/// An account's name is its system's own: `id/name`.
+pub(crate) fn account_name(system: SystemId, name: &Part) -> String {
+    format!("{system}/{name}")
+}

@@ -1,0 +1,313 @@
+//! Accounts: what they are, what can be set on them, and the secret that a person brings.
+
+use claviger_api::audit::kind::EventKind;
+use claviger_api::audit::record::FieldName;
+use claviger_api::problem::ProblemType;
+use claviger_api::wire::{Account, AccountChange, AccountKind, AccountSettings, HOLDERS_MAX, NewAccount, Verification};
+use claviger_api::{AccountId, CustomerId, Login, Scope, Secret, SystemId};
+use claviger_core::account::AccountState;
+use claviger_core::password::Rules;
+use claviger_core::policy::{
+    AccountCreate, AccountRemove, AccountSetSecret, AccountUpdate, AccountVerify, AccountView, Permit,
+};
+use claviger_store::{FIRST_REVISION, Range, RowId, Table};
+
+use super::{Place, account_name};
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::idempotency::Once;
+use crate::journal::Change;
+use crate::open::{Caller, Open, deciding};
+use crate::page::{Page, Paging};
+use crate::records::{AccountRecord, NameRecord, StateRecord, SystemRecord};
+
+/// The most roles an ephemeral login becomes a member of.
+const MEMBER_OF_MAX: usize = 50;
+
+impl Open {
+    /// Adds an account, with its present secret if it has one.
+    pub async fn add_account(
+        &self,
+        customer: CustomerId,
+        system: SystemId,
+        new: NewAccount,
+        once: &Once,
+        caller: &Caller,
+        _permit: Permit<AccountCreate>,
+    ) -> Result<Account> {
+        check_new(&new)?;
+        check_settings(&new.settings)?;
+        let secret = new.secret.map(claviger_api::secret::Disclosed::into_secret);
+        let record = AccountRecord {
+            id: AccountId::from_uuid(self.new_uuid()),
+            system,
+            login: login_of(&new.name, new.login),
+            name: new.name,
+            kind: new.kind,
+            member_of: new.member_of,
+            settings: AccountSettings {
+                max_holders: if new.kind == AccountKind::Ephemeral { HOLDERS_MAX } else { new.settings.max_holders },
+                ..new.settings
+            },
+            created_at: self.now(),
+        };
+        let scope = Scope::Customer(customer);
+        deciding(|| async {
+            if let Some(done) = self.done(scope, once, caller).await? {
+                return self.account_view(customer, AccountId::from_uuid(done)).await;
+            }
+            let system_row = self.load::<SystemRecord>(&RowId::system(customer, system)).await?;
+            let event = self.account_event(EventKind::AccountAdded, customer, &record, caller).await?;
+            let change = self.change(event).expect(&system_row);
+            let change = self.with_account(change, customer, &record, secret.as_ref()).await?;
+            self.commit(self.remember(change, scope, once, caller, record.id.uuid())?).await?;
+            self.account_view(customer, record.id).await
+        })
+        .await
+    }
+
+    /// Adds an account's rows to a change: its name, itself, its state, its secret.
+    pub(super) async fn with_account<'a>(
+        &'a self,
+        change: Change<'a>,
+        customer: CustomerId,
+        record: &AccountRecord,
+        secret: Option<&Secret>,
+    ) -> Result<Change<'a>> {
+        let scope = Scope::Customer(customer);
+        let name = self.keyring().name(Table::Accounts, scope, &account_name(record.system, &record.name));
+        if self.read::<NameRecord>(&name).await?.is_some() {
+            return Err(Error::new(ProblemType::NameTaken, ""));
+        }
+        let mut state = AccountState::default();
+        let mut change = change;
+        if let Some(secret) = secret {
+            change = self.with_secret(change, customer, record.id, state.secrets.adopt(), secret)?;
+        }
+        change
+            .create(name, &NameRecord { id: record.id.uuid() })?
+            .create(RowId::account(customer, record.id), record)?
+            .create(RowId::account_state(customer, record.id), &StateRecord(state))
+    }
+
+    /// Adds a secret version to a change. A version is written once.
+    pub(crate) fn with_secret<'a>(
+        &self,
+        change: Change<'a>,
+        customer: CustomerId,
+        account: AccountId,
+        version: u64,
+        secret: &Secret,
+    ) -> Result<Change<'a>> {
+        let id = RowId::secret(customer, account, version);
+        let put = self.sealed().put_secret(self.keyring(), &id, FIRST_REVISION, secret, self.random())?;
+        Ok(change.create_sealed(put))
+    }
+
+    /// A secret version that must be there.
+    pub(crate) async fn secret(&self, customer: CustomerId, account: AccountId, version: u64) -> Result<Secret> {
+        let id = RowId::secret(customer, account, version);
+        let row = self.sealed().read_secret(self.keyring(), &id).await?;
+        row.map(|row| row.value).ok_or_else(|| Error::internal(format_args!("the secret {id} is gone")))
+    }
+
+    /// The accounts of a customer, or of one of its systems, in the order in which they were added.
+    pub async fn accounts(
+        &self,
+        customer: CustomerId,
+        system: Option<SystemId>,
+        paging: &Paging,
+        visible: impl Fn(Place) -> bool,
+    ) -> Result<Page<Account>> {
+        let range = Range::scope(Table::Accounts, Scope::Customer(customer));
+        let place = |row: &AccountRecord| Place { customer, system: row.system, account: row.id };
+        let wanted = |row: &AccountRecord| system.is_none_or(|system| row.system == system) && visible(place(row));
+        let rows = self.page::<AccountRecord>(range, paging, wanted).await?;
+        rows.try_map(async |row| self.account_view(customer, row.value.id).await).await
+    }
+
+    /// One account.
+    pub async fn account(&self, place: Place, _permit: Permit<AccountView>) -> Result<Account> {
+        self.account_view(place.customer, place.account).await
+    }
+
+    /// Changes what can be set at any time.
+    pub async fn change_account(
+        &self,
+        place: Place,
+        wanted: &AccountChange,
+        caller: &Caller,
+        _permit: Permit<AccountUpdate>,
+    ) -> Result<Account> {
+        deciding(|| async {
+            let row = self.load::<AccountRecord>(&RowId::account(place.customer, place.account)).await?;
+            let mut record = row.value.clone();
+            let now = &record.settings;
+            record.settings = AccountSettings {
+                rotate_by: wanted.rotate_by.unwrap_or(now.rotate_by),
+                rotate_on_end: wanted.rotate_on_end.unwrap_or(now.rotate_on_end),
+                max_holders: wanted.max_holders.unwrap_or(now.max_holders),
+                password_policy: wanted.password_policy.clone().unwrap_or_else(|| now.password_policy.clone()),
+            };
+            check_settings(&record.settings)?;
+            let event = self.account_event(EventKind::AccountChanged, place.customer, &record, caller).await?;
+            self.commit(self.change(event).update(&row, &record)?).await?;
+            self.account_view(place.customer, place.account).await
+        })
+        .await
+    }
+
+    /// Removes an account that nobody holds. Its secrets are erased; its history stays.
+    pub async fn remove_account(&self, place: Place, caller: &Caller, _permit: Permit<AccountRemove>) -> Result<()> {
+        let Place { customer, system, account } = place;
+        deciding(|| async {
+            let row = self.load::<AccountRecord>(&RowId::account(customer, account)).await?;
+            let state = self.load::<StateRecord>(&RowId::account_state(customer, account)).await?;
+            if state.value.0.in_use() {
+                let why = "The account is checked out, waited for or being rotated; end that first.";
+                return Err(Error::new(ProblemType::InUse, why));
+            }
+            let system_row = self.load::<SystemRecord>(&RowId::system(customer, system)).await?;
+            if system_row.value.management_account.as_ref() == Some(&row.value.name) {
+                let why = "It is its system's management account; name another one first.";
+                return Err(Error::new(ProblemType::InUse, why));
+            }
+            let name = account_name(system, &row.value.name);
+            let mut change = self
+                .change(self.account_event(EventKind::AccountRemoved, customer, &row.value, caller).await?)
+                .erase(self.keyring().name(Table::Accounts, Scope::Customer(customer), &name))
+                .remove(&row)
+                .remove(&state);
+            for version in state.value.0.secrets.versions() {
+                change = change.erase(RowId::secret(customer, account, version));
+            }
+            self.commit(change).await?;
+            self.places.forget_names();
+            Ok(())
+        })
+        .await
+    }
+
+    /// Takes over a secret that was changed elsewhere. It becomes a new version, and none before it is erased.
+    pub async fn set_secret(
+        &self,
+        place: Place,
+        secret: &Secret,
+        once: &Once,
+        caller: &Caller,
+        _permit: Permit<AccountSetSecret>,
+    ) -> Result<Account> {
+        let Place { customer, account, .. } = place;
+        let scope = Scope::Customer(customer);
+        deciding(|| async {
+            if self.done(scope, once, caller).await?.is_some() {
+                return self.account_view(customer, account).await;
+            }
+            let record = self.load::<AccountRecord>(&RowId::account(customer, account)).await?.value;
+            if record.kind == AccountKind::Ephemeral {
+                return Err(Error::value("secret", "an ephemeral account has no secret of its own"));
+            }
+            let row = self.load::<StateRecord>(&RowId::account_state(customer, account)).await?;
+            let mut state = row.value.0.clone();
+            if let Some(running) = state.rotation.filter(|running| !running.settled && !running.unresolved) {
+                return Err(Error::new(ProblemType::RotationRunning, format!("The rotation is {}.", running.id)));
+            }
+            let version = state.secrets.adopt();
+            let event = self
+                .account_event(EventKind::AccountSecretSet, customer, &record, caller)
+                .await?
+                .with(FieldName::Version, version);
+            let change = self.change(event).update(&row, &StateRecord(state))?;
+            let change = self.with_secret(change, customer, account, version, secret)?;
+            self.commit(self.remember(change, scope, once, caller, account.uuid())?).await?;
+            self.account_view(customer, account).await
+        })
+        .await
+    }
+
+    /// Tries a fresh login with the current secret.
+    pub async fn verify_account(
+        &self,
+        place: Place,
+        caller: &Caller,
+        _permit: Permit<AccountVerify>,
+    ) -> Result<Verification> {
+        let Place { customer, system, account } = place;
+        let record = self.load::<AccountRecord>(&RowId::account(customer, account)).await?.value;
+        let state = self.load::<StateRecord>(&RowId::account_state(customer, account)).await?.value.0;
+        let version = state.secrets.current.ok_or_else(|| Error::new(ProblemType::NothingStored, ""))?;
+        let secret = self.secret(customer, account, version).await?;
+        let spec = self.load::<SystemRecord>(&RowId::system(customer, system)).await?.value.spec;
+        let probe = self.ground().connectors.connector(&spec).probe(&spec, &record.login, &secret).await;
+        let event = self
+            .account_event(EventKind::AccountVerified, customer, &record, caller)
+            .await?
+            .with(FieldName::Version, version)
+            .with(FieldName::Outcome, format_args!("{:?}", probe.result).to_string().to_lowercase());
+        self.commit(self.change(event)).await?;
+        Ok(Verification { result: probe.result, version, detail: probe.detail })
+    }
+
+    pub(crate) async fn account_view(&self, customer: CustomerId, account: AccountId) -> Result<Account> {
+        let record = self.load::<AccountRecord>(&RowId::account(customer, account)).await?.value;
+        let state = self.load::<StateRecord>(&RowId::account_state(customer, account)).await?.value.0;
+        let standing = record.kind == AccountKind::Standing;
+        Ok(Account {
+            id: record.id,
+            path: self.path_of(customer, &record).await?,
+            kind: record.kind,
+            state: state.availability(record.settings.max_holders, standing).into(),
+            current_version: state.secrets.current,
+            holders: state.seats.iter().map(|seat| seat.checkout).collect(),
+            rotation: state.rotation.map(|running| running.id),
+            login: record.login,
+            member_of: record.member_of,
+            settings: record.settings,
+            created_at: record.created_at,
+        })
+    }
+
+    pub(crate) async fn account_event(
+        &self,
+        kind: EventKind,
+        customer: CustomerId,
+        record: &AccountRecord,
+        caller: &Caller,
+    ) -> Result<Event> {
+        let path = self.path_of(customer, record).await?;
+        Ok(of_account(self.event(Scope::Customer(customer), kind, caller), &path))
+    }
+}
+
+/// Adds which account an event is about.
+pub(crate) fn of_account(event: Event, path: &claviger_api::AccountPath) -> Event {
+    event.with(FieldName::Customer, &path.customer).with(FieldName::System, &path.system).with(FieldName::Account, path)
+}
+
+fn check_new(new: &NewAccount) -> Result<()> {
+    let wrong = |at: &str, message: &str| Err(Error::value(at, message));
+    match new.kind {
+        AccountKind::Standing if !new.member_of.is_empty() => {
+            wrong("member_of", "only ephemeral logins are made members")
+        }
+        AccountKind::Ephemeral if new.secret.is_some() => {
+            wrong("secret", "an ephemeral account has no secret of its own")
+        }
+        AccountKind::Ephemeral if new.member_of.len() > MEMBER_OF_MAX => wrong("member_of", "at most 50 roles"),
+        AccountKind::Standing | AccountKind::Ephemeral => Ok(()),
+    }
+}
+
+fn check_settings(settings: &AccountSettings) -> Result<()> {
+    if !(1..=HOLDERS_MAX).contains(&settings.max_holders) {
+        return Err(Error::value("max_holders", "1 (exclusive) to 100"));
+    }
+    Rules::parse(&settings.password_policy).map_err(|bad| Error::value("password_policy", bad.to_string()))?;
+    Ok(())
+}
+
+/// A part's grammar is within a login's.
+pub(super) fn login_of(name: &claviger_api::Part, login: Option<Login>) -> Login {
+    #[expect(clippy::expect_used, reason = "1 to 63 of a-z, 0-9, '.', '_' and '-' make a login name")]
+    login.unwrap_or_else(|| name.as_str().parse().expect("a part is a login name"))
+}

@@ -1,0 +1,139 @@
+//! Customers: each with a key and a log of its own.
+
+use claviger_api::audit::kind::EventKind;
+use claviger_api::audit::record::FieldName;
+use claviger_api::problem::ProblemType;
+use claviger_api::wire::{Customer, CustomerChange, NewCustomer};
+use claviger_api::{CustomerId, Scope};
+use claviger_core::policy::{CustomerCreate, CustomerRemove, CustomerUpdate, CustomerView, Permit, visible_customers};
+use claviger_store::{Range, RowId, Table};
+
+use super::short_text;
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::idempotency::Once;
+use crate::open::{Caller, Open, deciding, wrapped_put};
+use crate::page::{Page, Paging};
+use crate::records::{CustomerRecord, NameRecord, SystemRecord};
+
+impl Open {
+    /// Adds a customer with a key of its own.
+    pub async fn add_customer(
+        &self,
+        new: &NewCustomer,
+        once: &Once,
+        caller: &Caller,
+        _permit: Permit<CustomerCreate>,
+    ) -> Result<Customer> {
+        let display_name = short_text("display_name", &new.display_name)?;
+        deciding(|| async {
+            if let Some(done) = self.done(Scope::Operator, once, caller).await? {
+                let row = self.load::<CustomerRecord>(&RowId::customer(CustomerId::from_uuid(done))).await?;
+                return Ok(view(row.value));
+            }
+            let name = self.keyring().name(Table::Customers, Scope::Operator, new.slug.as_str());
+            if self.read::<NameRecord>(&name).await?.is_some() {
+                return Err(Error::new(ProblemType::NameTaken, ""));
+            }
+            let record = CustomerRecord {
+                id: CustomerId::from_uuid(self.new_uuid()),
+                slug: new.slug.clone(),
+                display_name: display_name.to_owned(),
+                created_at: self.now(),
+            };
+            let key = self.keyring().new_customer(record.id, self.random());
+            let added = self.add_customer_change(&record, name, once, caller, wrapped_put(key)).await;
+            if added.is_err() {
+                self.keyring().drop_customer(record.id);
+            }
+            added.map(|()| view(record))
+        })
+        .await
+    }
+
+    async fn add_customer_change(
+        &self,
+        record: &CustomerRecord,
+        name: RowId,
+        once: &Once,
+        caller: &Caller,
+        key: claviger_store::SealedPut,
+    ) -> Result<()> {
+        let change = self
+            .change(self.customer_event(Scope::Operator, EventKind::CustomerAdded, record, caller))
+            .and(self.customer_event(Scope::Customer(record.id), EventKind::CustomerAdded, record, caller))
+            .create_sealed(key)
+            .create(name, &NameRecord { id: record.id.uuid() })?
+            .create(RowId::customer(record.id), record)?;
+        let change = self.remember(change, Scope::Operator, once, caller, record.id.uuid())?;
+        self.commit(change).await.map(drop)
+    }
+
+    /// The customers that the caller may know of, in the order in which they were added.
+    pub async fn customers(&self, paging: &Paging, caller: &Caller) -> Result<Page<Customer>> {
+        let visible = visible_customers(&caller.powers.compiled, self.now());
+        let rows =
+            self.page::<CustomerRecord>(Range::table(Table::Customers), paging, |row| visible.contains(row.id)).await?;
+        rows.try_map(async |row| Ok(view(row.value))).await
+    }
+
+    /// One customer.
+    pub async fn customer(&self, id: CustomerId, _permit: Permit<CustomerView>) -> Result<Customer> {
+        Ok(view(self.load::<CustomerRecord>(&RowId::customer(id)).await?.value))
+    }
+
+    /// Changes what people call it. Its slug stays: paths are written into tickets and scripts.
+    pub async fn change_customer(
+        &self,
+        id: CustomerId,
+        change: &CustomerChange,
+        caller: &Caller,
+        _permit: Permit<CustomerUpdate>,
+    ) -> Result<Customer> {
+        deciding(|| async {
+            let row = self.load::<CustomerRecord>(&RowId::customer(id)).await?;
+            let mut record = row.value.clone();
+            if let Some(name) = &change.display_name {
+                short_text("display_name", name)?.clone_into(&mut record.display_name);
+            }
+            let event = self.customer_event(Scope::Customer(id), EventKind::CustomerChanged, &record, caller);
+            self.commit(self.change(event).update(&row, &record)?).await?;
+            Ok(view(record))
+        })
+        .await
+    }
+
+    /// Removes a customer that has no system left. Its log stays, under its key.
+    pub async fn remove_customer(
+        &self,
+        id: CustomerId,
+        caller: &Caller,
+        _permit: Permit<CustomerRemove>,
+    ) -> Result<()> {
+        deciding(|| async {
+            let row = self.load::<CustomerRecord>(&RowId::customer(id)).await?;
+            let systems =
+                self.list::<SystemRecord>(&Range::scope(Table::Systems, Scope::Customer(id)).limit(1)).await?;
+            if !systems.is_empty() {
+                return Err(Error::new(ProblemType::InUse, "The customer has systems; remove them first."));
+            }
+            let change = self
+                .change(self.customer_event(Scope::Operator, EventKind::CustomerRemoved, &row.value, caller))
+                .and(self.customer_event(Scope::Customer(id), EventKind::CustomerRemoved, &row.value, caller))
+                .erase(self.keyring().name(Table::Customers, Scope::Operator, row.value.slug.as_str()))
+                .remove(&row);
+            self.commit(change).await?;
+            self.places.forget_names();
+            Ok(())
+        })
+        .await
+    }
+
+    fn customer_event(&self, scope: Scope, kind: EventKind, record: &CustomerRecord, caller: &Caller) -> Event {
+        self.event(scope, kind, caller).with(FieldName::Customer, &record.slug)
+    }
+}
+
+fn view(record: CustomerRecord) -> Customer {
+    Customer { id: record.id, slug: record.slug, display_name: record.display_name, created_at: record.created_at }
+}

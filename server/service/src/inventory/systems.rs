@@ -1,0 +1,177 @@
+//! Systems: how each is reached, and which of its accounts may change the others.
+
+use claviger_api::audit::kind::EventKind;
+use claviger_api::audit::record::FieldName;
+use claviger_api::problem::ProblemType;
+use claviger_api::wire::{NewSystem, System, SystemChange, SystemSpec};
+use claviger_api::{CustomerId, Scope, SystemId};
+use claviger_core::policy::{Permit, SystemCreate, SystemRemove, SystemUpdate, SystemView};
+use claviger_store::{Range, RowId, Table};
+
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::idempotency::Once;
+use crate::open::{Caller, Open, deciding};
+use crate::page::{Page, Paging};
+use crate::records::{AccountRecord, NameRecord, SystemRecord};
+
+/// The longest host name (RFC 1035).
+const HOST_MAX: usize = 253;
+/// The longest name of a database.
+const DATABASE_MAX: usize = 63;
+
+impl Open {
+    /// Adds a system. Nothing is sent to it yet.
+    pub async fn add_system(
+        &self,
+        customer: CustomerId,
+        new: &NewSystem,
+        once: &Once,
+        caller: &Caller,
+        _permit: Permit<SystemCreate>,
+    ) -> Result<System> {
+        check_spec(&new.spec)?;
+        let scope = Scope::Customer(customer);
+        deciding(|| async {
+            if let Some(done) = self.done(scope, once, caller).await? {
+                return self.system_view(customer, SystemId::from_uuid(done)).await;
+            }
+            let name = self.keyring().name(Table::Systems, scope, new.name.as_str());
+            if self.read::<NameRecord>(&name).await?.is_some() {
+                return Err(Error::new(ProblemType::NameTaken, ""));
+            }
+            let record = SystemRecord {
+                id: SystemId::from_uuid(self.new_uuid()),
+                name: new.name.clone(),
+                spec: new.spec.clone(),
+                management_account: new.management_account.clone(),
+                created_at: self.now(),
+            };
+            let customer_row = self.load::<crate::records::CustomerRecord>(&RowId::customer(customer)).await?;
+            let change = self
+                .change(self.system_event(customer, EventKind::SystemAdded, &record, caller).await?)
+                .expect(&customer_row)
+                .create(name, &NameRecord { id: record.id.uuid() })?
+                .create(RowId::system(customer, record.id), &record)?;
+            self.commit(self.remember(change, scope, once, caller, record.id.uuid())?).await?;
+            self.system_view(customer, record.id).await
+        })
+        .await
+    }
+
+    /// A customer's systems, in the order in which they were added.
+    pub async fn systems(
+        &self,
+        customer: CustomerId,
+        paging: &Paging,
+        visible: impl Fn(SystemId) -> bool,
+    ) -> Result<Page<System>> {
+        let slug = self.slug_of(customer).await?;
+        let range = Range::scope(Table::Systems, Scope::Customer(customer));
+        let rows = self.page::<SystemRecord>(range, paging, |row| visible(row.id)).await?;
+        rows.try_map(async |row| Ok(view(slug.clone(), row.value))).await
+    }
+
+    /// One system.
+    pub async fn system(&self, customer: CustomerId, id: SystemId, _permit: Permit<SystemView>) -> Result<System> {
+        self.system_view(customer, id).await
+    }
+
+    /// Changes how it is reached, or its management account. Its kind stays.
+    pub async fn change_system(
+        &self,
+        customer: CustomerId,
+        id: SystemId,
+        change: &SystemChange,
+        caller: &Caller,
+        _permit: Permit<SystemUpdate>,
+    ) -> Result<System> {
+        if let Some(spec) = &change.spec {
+            check_spec(spec)?;
+        }
+        deciding(|| async {
+            let row = self.load::<SystemRecord>(&RowId::system(customer, id)).await?;
+            let mut record = row.value.clone();
+            if let Some(spec) = &change.spec {
+                record.spec = spec.clone();
+            }
+            if let Some(account) = &change.management_account {
+                record.management_account = Some(account.clone());
+            }
+            let event = self.system_event(customer, EventKind::SystemChanged, &record, caller).await?;
+            self.commit(self.change(event).update(&row, &record)?).await?;
+            self.system_view(customer, id).await
+        })
+        .await
+    }
+
+    /// Removes a system that has no account left.
+    pub async fn remove_system(
+        &self,
+        customer: CustomerId,
+        id: SystemId,
+        caller: &Caller,
+        _permit: Permit<SystemRemove>,
+    ) -> Result<()> {
+        let scope = Scope::Customer(customer);
+        deciding(|| async {
+            let row = self.load::<SystemRecord>(&RowId::system(customer, id)).await?;
+            let accounts = self.all::<AccountRecord>(&Range::scope(Table::Accounts, scope)).await?;
+            if accounts.iter().any(|account| account.value.system == id) {
+                return Err(Error::new(ProblemType::InUse, "The system has accounts; remove them first."));
+            }
+            let change = self
+                .change(self.system_event(customer, EventKind::SystemRemoved, &row.value, caller).await?)
+                .erase(self.keyring().name(Table::Systems, scope, row.value.name.as_str()))
+                .remove(&row);
+            self.commit(change).await?;
+            self.places.forget_names();
+            Ok(())
+        })
+        .await
+    }
+
+    async fn system_view(&self, customer: CustomerId, id: SystemId) -> Result<System> {
+        let record = self.load::<SystemRecord>(&RowId::system(customer, id)).await?.value;
+        Ok(view(self.slug_of(customer).await?, record))
+    }
+
+    async fn system_event(
+        &self,
+        customer: CustomerId,
+        kind: EventKind,
+        record: &SystemRecord,
+        caller: &Caller,
+    ) -> Result<Event> {
+        Ok(self
+            .event(Scope::Customer(customer), kind, caller)
+            .with(FieldName::Customer, self.slug_of(customer).await?)
+            .with(FieldName::System, &record.name))
+    }
+}
+
+fn view(customer: claviger_api::Part, record: SystemRecord) -> System {
+    System {
+        id: record.id,
+        customer,
+        name: record.name,
+        spec: record.spec,
+        management_account: record.management_account,
+        created_at: record.created_at,
+    }
+}
+
+fn check_spec(spec: &SystemSpec) -> Result<()> {
+    let SystemSpec::Postgresql { host, port, database, .. } = spec;
+    let plain = |text: &str, most| !text.is_empty() && text.len() <= most && !text.chars().any(char::is_control);
+    if !plain(host, HOST_MAX) || host.contains(char::is_whitespace) {
+        return Err(Error::value("spec.host", "a host name or address of at most 253 characters"));
+    }
+    if *port == 0 {
+        return Err(Error::value("spec.port", "a TCP port, 1 to 65535"));
+    }
+    if !plain(database, DATABASE_MAX) {
+        return Err(Error::value("spec.database", "the name of a database, 1 to 63 bytes"));
+    }
+    Ok(())
+}

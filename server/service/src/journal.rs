@@ -1,0 +1,66 @@
+//! The one writer of this node.
+//!
+//! A [`Change`] says what must be so, what to write, and what happened. The journal takes the changes that wait,
+//! checks each against the store and against those before it, appends their events to their logs, keeps each scope's
+//! freshness digest, and commits them all as one durable batch: one flush serves all that wait. Nothing is visible
+//! before it is durable, and nobody is answered before.
+
+use std::sync::Arc;
+
+use claviger_api::Scope;
+use claviger_crypto::Random;
+use claviger_store::{Keyring, Sealed, Store};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::error::{Error, Result};
+
+mod change;
+mod group;
+pub mod head;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use change::{Change, Prepared};
+pub use head::LogHead;
+
+/// The changes that may wait for the writer; more wait outside.
+const QUEUE_MOST: usize = 4096;
+
+/// Where a change's events stand, in the order in which they were given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Receipt {
+    /// Which log, and the index in it.
+    pub events: Vec<(Scope, u64)>,
+}
+
+/// The way to the writer. It ends when the last handle is dropped.
+#[derive(Clone)]
+pub struct Journal {
+    queue: mpsc::Sender<Submission>,
+}
+
+struct Submission {
+    change: Prepared,
+    answer: oneshot::Sender<Result<Receipt>>,
+}
+
+impl Journal {
+    /// Starts the writer on a thread of its own: a synced commit blocks the thread that makes it.
+    pub fn start(store: Arc<dyn Store>, keyring: Arc<Keyring>, random: Arc<dyn Random>) -> std::io::Result<Self> {
+        let (queue, waiting) = mpsc::channel(QUEUE_MOST);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        let writer = writer::Writer::new(Sealed::new(store.clone()), store, keyring, random);
+        std::thread::Builder::new().name("journal".to_owned()).spawn(move || runtime.block_on(writer.run(waiting)))?;
+        Ok(Self { queue })
+    }
+
+    /// Commits one change, durably, or says why not. Dropping the future does not take the change back.
+    pub async fn commit(&self, change: Prepared) -> Result<Receipt> {
+        let (answer, outcome) = oneshot::channel();
+        let stopped = || Error::unavailable("The vault is being sealed or stopped.", "the journal has stopped");
+        self.queue.send(Submission { change, answer }).await.map_err(|_| stopped())?;
+        outcome.await.map_err(|_| stopped())?
+    }
+}

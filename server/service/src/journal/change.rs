@@ -1,0 +1,104 @@
+//! What is to be stored together, and the events without which it cannot be.
+
+use claviger_crypto::Random;
+use claviger_store::{Expected, FIRST_REVISION, Keyring, Record, RowId, Sealed, SealedPut, Versioned};
+
+use crate::error::{Error, Result};
+use crate::event::{Event, PreparedLeaf};
+
+/// A change in the making. It begins with an event: there is none without.
+pub struct Change<'a> {
+    sealed: &'a Sealed,
+    keyring: &'a Keyring,
+    random: &'a dyn Random,
+    events: Vec<Event>,
+    expect: Vec<(RowId, Expected)>,
+    put: Vec<SealedPut>,
+    delete: Vec<RowId>,
+}
+
+/// A change whose rows are sealed and whose events are committed to: ready for the writer.
+pub struct Prepared {
+    pub(super) leaves: Vec<PreparedLeaf>,
+    pub(super) expect: Vec<(RowId, Expected)>,
+    pub(super) put: Vec<SealedPut>,
+    pub(super) delete: Vec<RowId>,
+}
+
+impl<'a> Change<'a> {
+    /// Something happened.
+    pub fn because(sealed: &'a Sealed, keyring: &'a Keyring, random: &'a dyn Random, event: Event) -> Self {
+        Self { sealed, keyring, random, events: vec![event], expect: Vec::new(), put: Vec::new(), delete: Vec::new() }
+    }
+
+    /// And this happened too.
+    #[must_use]
+    pub fn and(mut self, event: Event) -> Self {
+        self.events.push(event);
+        self
+    }
+
+    /// The row must still be as it was read.
+    #[must_use]
+    pub fn expect<T>(mut self, row: &Versioned<T>) -> Self {
+        self.expect.push((row.id.clone(), Expected::Revision(row.revision)));
+        self
+    }
+
+    /// A row that must not be there yet.
+    pub fn create<T: Record>(mut self, id: RowId, value: &T) -> Result<Self> {
+        self.put.push(self.sealed.put(self.keyring, &id, FIRST_REVISION, value, self.random)?);
+        self.expect.push((id, Expected::Absent));
+        Ok(self)
+    }
+
+    /// A row that must still be as it was read.
+    pub fn update<T: Record>(mut self, row: &Versioned<T>, value: &T) -> Result<Self> {
+        self.put.push(self.sealed.put(self.keyring, &row.id, row.revision + 1, value, self.random)?);
+        Ok(self.expect(row))
+    }
+
+    /// A row that is sealed already, and must not be there yet: a secret, a wrapped key.
+    #[must_use]
+    pub fn create_sealed(mut self, put: SealedPut) -> Self {
+        self.expect.push((put.id.clone(), Expected::Absent));
+        self.put.push(put);
+        self
+    }
+
+    /// A row that was read goes.
+    #[must_use]
+    pub fn remove<T>(mut self, row: &Versioned<T>) -> Self {
+        self.delete.push(row.id.clone());
+        self.expect(row)
+    }
+
+    /// A row goes, whatever it holds, if it is there.
+    #[must_use]
+    pub fn erase(mut self, id: RowId) -> Self {
+        self.delete.push(id);
+        self
+    }
+
+    /// The events, for their subjects' keys.
+    pub fn events(&self) -> &[Event] {
+        &self.events
+    }
+
+    /// Commits to the events. `leaf` makes an event's leaf.
+    pub fn prepare(self, leaf: impl Fn(Event) -> Result<PreparedLeaf>) -> Result<Prepared> {
+        let leaves: Vec<PreparedLeaf> = self.events.into_iter().map(leaf).collect::<Result<_>>()?;
+        if leaves.is_empty() {
+            return Err(Error::internal("a change without an event"));
+        }
+        Ok(Prepared { leaves, expect: self.expect, put: self.put, delete: self.delete })
+    }
+}
+
+#[cfg(feature = "failpoints")]
+impl Prepared {
+    /// What its events will be stored as.
+    pub fn leaves(&self) -> impl Iterator<Item = &crate::event::StoredLeaf> {
+        self.leaves.iter().map(|leaf| &leaf.stored)
+    }
+}

@@ -1,0 +1,207 @@
+//! One group of changes: what the batch will be if it is committed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use claviger_api::Scope;
+use claviger_api::audit::hash::Hash;
+use claviger_crypto::Random;
+use claviger_store::{Batch, CommitError, Expected, FIRST_REVISION, Keyring, Row, RowId, Sealed, Store, StoreKey};
+
+use super::Receipt;
+use super::change::Prepared;
+use super::head::{LogHead, LogTile};
+use crate::error::{Error, Result};
+
+/// Leaf hashes in a full tile (C2SP tlog-tiles: 2⁸).
+pub const TILE_WIDTH: usize = 256;
+
+/// A log as the writer knows it: the stored head, and the hashes of the entries behind the last full tile.
+#[derive(Clone)]
+pub struct OpenLog {
+    pub(super) head: LogHead,
+    pub(super) revision: u64,
+    pub(super) tail: Vec<Hash>,
+}
+
+/// What the group reads and seals with.
+pub(super) struct Context<'a> {
+    pub store: &'a Arc<dyn Store>,
+    pub sealed: &'a Sealed,
+    pub keyring: &'a Keyring,
+    pub random: &'a dyn Random,
+}
+
+/// The state after the changes so far. Nothing of it is visible.
+pub(super) struct Group<'a> {
+    context: Context<'a>,
+    rows: BTreeMap<StoreKey, Option<Row>>,
+    expect: BTreeMap<StoreKey, Expected>,
+    logs: BTreeMap<Scope, OpenLog>,
+    tiles: Vec<(StoreKey, Row)>,
+    broken: bool,
+}
+
+impl<'a> Group<'a> {
+    pub fn new(context: Context<'a>) -> Self {
+        Self {
+            context,
+            rows: BTreeMap::new(),
+            expect: BTreeMap::new(),
+            logs: BTreeMap::new(),
+            tiles: Vec::new(),
+            broken: false,
+        }
+    }
+
+    /// Adds a change, or refuses it. A change whose expectations do not hold leaves the group as it was; a failure
+    /// half-way through a change breaks the whole group, so that no part of a change is ever stored.
+    pub async fn add(&mut self, change: Prepared, known: &BTreeMap<Scope, OpenLog>) -> Result<Receipt> {
+        self.check(&change).await?;
+        let added = self.apply(change, known).await;
+        self.broken |= added.is_err();
+        added
+    }
+
+    async fn apply(&mut self, change: Prepared, known: &BTreeMap<Scope, OpenLog>) -> Result<Receipt> {
+        let scopes = change.leaves.iter().map(|leaf| leaf.scope).chain(change.put.iter().map(|put| put.id.scope()));
+        for scope in scopes.chain(change.delete.iter().map(RowId::scope)).collect::<Vec<_>>() {
+            self.open(scope, known).await?;
+        }
+        let mut receipt = Receipt { events: Vec::new() };
+        for put in change.put {
+            self.write(&put.id, put.key, Some(put.row)).await?;
+        }
+        for id in change.delete {
+            self.write(&id, id.to_key(), None).await?;
+        }
+        for leaf in change.leaves {
+            let Some(log) = self.logs.get_mut(&leaf.scope) else {
+                return Err(Error::internal("an event outside the group's scopes"));
+            };
+            let index = log.head.frontier.size();
+            let id = RowId::log_leaf(leaf.scope, index);
+            let put = self.context.sealed.put(
+                self.context.keyring,
+                &id,
+                FIRST_REVISION,
+                &leaf.stored,
+                self.context.random,
+            )?;
+            log.head.frontier.push(leaf.hash);
+            log.tail.push(leaf.hash);
+            self.rows.insert(put.key, Some(put.row));
+            receipt.events.push((leaf.scope, index));
+            self.fill_tile(leaf.scope)?;
+        }
+        Ok(receipt)
+    }
+
+    /// The whole group as one batch, and the logs as they are once it is durable.
+    pub fn finish(mut self) -> Result<(Batch, BTreeMap<Scope, OpenLog>)> {
+        if self.broken {
+            return Err(Error::unavailable("The store failed; nothing was changed.", "a group of changes broke"));
+        }
+        let mut batch = Batch { put: self.tiles, ..Batch::default() };
+        for (scope, log) in &mut self.logs {
+            let id = RowId::log_head(*scope);
+            let expected = if log.revision == 0 { Expected::Absent } else { Expected::Revision(log.revision) };
+            batch.expect.push((id.to_key(), expected));
+            log.revision += 1;
+            let put =
+                self.context.sealed.put(self.context.keyring, &id, log.revision, &log.head, self.context.random)?;
+            batch.put.push((put.key, put.row));
+        }
+        batch.expect.extend(self.expect);
+        for (key, row) in self.rows {
+            match row {
+                Some(row) => batch.put.push((key, row)),
+                None => batch.delete.push(key),
+            }
+        }
+        Ok((batch, self.logs))
+    }
+
+    /// Every expectation must hold after the changes before this one.
+    async fn check(&mut self, change: &Prepared) -> Result<()> {
+        let mut stored = Vec::new();
+        for (id, expected) in &change.expect {
+            let key = id.to_key();
+            let found = match self.rows.get(&key) {
+                Some(row) => row.as_ref().map(|row| row.revision),
+                None => {
+                    let found = self.context.store.get(&key).await?.map(|row| row.revision);
+                    stored.push((key.clone(), found.map_or(Expected::Absent, Expected::Revision)));
+                    found
+                }
+            };
+            if !expected.holds(found) {
+                return Err(CommitError::Conflict(key).into());
+            }
+        }
+        self.expect.extend(stored);
+        Ok(())
+    }
+
+    /// Puts or deletes a row, and moves its scope's freshness digest with it.
+    async fn write(&mut self, id: &RowId, key: StoreKey, row: Option<Row>) -> Result<()> {
+        if id.table().counts_in_freshness() {
+            let before = match self.rows.get(&key) {
+                Some(row) => row.clone(),
+                None => self.context.store.get(&key).await?,
+            };
+            let Some(log) = self.logs.get_mut(&id.scope()) else {
+                return Err(Error::internal("a row outside the group's scopes"));
+            };
+            let term = |row: &Option<Row>| row.as_ref().and_then(|row| self.context.keyring.freshness_term(id, row));
+            if let Some(before) = term(&before) {
+                log.head.digest = log.head.digest.sub(before);
+            }
+            if let Some(after) = term(&row) {
+                log.head.digest = log.head.digest.add(after);
+            }
+        }
+        self.rows.insert(key, row);
+        Ok(())
+    }
+
+    /// Takes the scope's log up: as this group has left it, as the writer knows it, or as it is stored.
+    async fn open(&mut self, scope: Scope, known: &BTreeMap<Scope, OpenLog>) -> Result<()> {
+        if self.logs.contains_key(&scope) {
+            return Ok(());
+        }
+        let log = match known.get(&scope) {
+            Some(log) => log.clone(),
+            None => OpenLog::load(self.context.sealed, self.context.keyring, scope).await?,
+        };
+        self.logs.insert(scope, log);
+        Ok(())
+    }
+
+    /// A tile that is full is stored once and never changes.
+    fn fill_tile(&mut self, scope: Scope) -> Result<()> {
+        let Some(log) = self.logs.get_mut(&scope).filter(|log| log.tail.len() == TILE_WIDTH) else {
+            return Ok(());
+        };
+        let tile = LogTile { hashes: std::mem::take(&mut log.tail) };
+        let id = RowId::log_tile(scope, 0, log.head.frontier.size() / (TILE_WIDTH as u64) - 1);
+        let put = self.context.sealed.put(self.context.keyring, &id, FIRST_REVISION, &tile, self.context.random)?;
+        self.tiles.push((put.key, put.row));
+        Ok(())
+    }
+}
+
+impl OpenLog {
+    /// Reads a log's head, and the entries behind its last full tile.
+    pub async fn load(sealed: &Sealed, keyring: &Keyring, scope: Scope) -> Result<Self> {
+        let Some(stored) = sealed.read::<LogHead>(keyring, &RowId::log_head(scope)).await? else {
+            return Ok(Self { head: LogHead::empty(), revision: 0, tail: Vec::new() });
+        };
+        let size = stored.value.frontier.size();
+        let mut tail = Vec::new();
+        for index in size - size % (TILE_WIDTH as u64)..size {
+            tail.push(super::head::leaf_hash(sealed, keyring, scope, index).await?);
+        }
+        Ok(Self { head: stored.value, revision: stored.revision, tail })
+    }
+}

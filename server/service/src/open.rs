@@ -1,0 +1,233 @@
+//! The open vault: reads, commits and decisions, for the use cases to work with.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use claviger_api::audit::kind::EventKind;
+use claviger_api::audit::record::FieldName;
+use claviger_api::wire::PrincipalKind;
+use claviger_api::{CustomerId, PrincipalId, RequestId, Scope, SessionId, Timestamp, UserName};
+use claviger_core::policy::{Act, Compiled, Permit, Resource, Subject, authorize};
+use claviger_crypto::{Random, SubjectKey};
+use claviger_store::{FIRST_REVISION, Keyring, Range, Record, Row, RowId, Sealed, SealedPut, Versioned, WrappedKey};
+use moka::sync::Cache;
+use uuid::Uuid;
+
+use crate::clock::new_uuid;
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::identity::Identities;
+use crate::journal::{Change, Journal, Receipt};
+use crate::seal::{LOG_KEY, TOKEN_KEY};
+use crate::vault::Ground;
+
+/// Subjects' keys kept at hand.
+const SUBJECT_KEYS_KEPT: u64 = 4096;
+/// How often a decision that lost against another is made again.
+const DECISIONS_MOST: u32 = 16;
+
+/// An unsealed vault.
+pub struct Open {
+    ground: Ground,
+    sealed: Sealed,
+    keyring: Arc<Keyring>,
+    journal: Journal,
+    subjects: Cache<(Scope, PrincipalId), Arc<SubjectKey>>,
+    /// Sessions, principals and token keys.
+    pub(crate) identities: Identities,
+    /// Where things are, by id.
+    pub(crate) places: crate::inventory::Places,
+    /// What workers have in hand.
+    pub(crate) in_hand: crate::workers::InHand,
+    /// Signs checkpoints.
+    pub(crate) log_key: claviger_crypto::SigningKey,
+}
+
+/// Who asks: an authenticated principal, in a session, by a request.
+#[derive(Clone)]
+pub struct Caller {
+    /// Who.
+    pub id: PrincipalId,
+    /// A person or a program.
+    pub kind: PrincipalKind,
+    /// What it is called.
+    pub name: UserName,
+    /// The customer whose own user this is.
+    pub customer: Option<CustomerId>,
+    /// The session.
+    pub session: SessionId,
+    /// When the session ends.
+    pub session_expires_at: Timestamp,
+    /// The address that the request came from.
+    pub source: Option<IpAddr>,
+    /// The request.
+    pub request: RequestId,
+    /// What it may do.
+    pub(crate) powers: Arc<Powers>,
+}
+
+/// A principal's grants, ready for decisions.
+pub struct Powers {
+    /// The grants.
+    pub(crate) grants: Vec<claviger_core::policy::Grant>,
+    /// The same, linked.
+    pub(crate) compiled: Compiled,
+}
+
+impl Caller {
+    /// The caller, for the policy.
+    pub fn subject(&self) -> Subject {
+        Subject { id: self.id, kind: self.kind, customer: self.customer }
+    }
+}
+
+impl Open {
+    /// Starts the journal and loads the signing keys.
+    pub(crate) async fn new(ground: Ground, keyring: Arc<Keyring>) -> Result<Self> {
+        let journal = Journal::start(ground.store.clone(), keyring.clone(), ground.random.clone())
+            .map_err(|error| Error::unavailable("The vault could not start its journal.", error))?;
+        let sealed = Sealed::new(ground.store.clone());
+        let store = ground.store.as_ref();
+        let identities = Identities::new(&keyring.signing(store, TOKEN_KEY).await?, &ground.settings.name)?;
+        let log_key = keyring.signing(store, LOG_KEY).await?;
+        Ok(Self {
+            ground,
+            sealed,
+            keyring,
+            journal,
+            subjects: Cache::new(SUBJECT_KEYS_KEPT),
+            identities,
+            places: crate::inventory::Places::new(),
+            in_hand: crate::workers::InHand::default(),
+            log_key,
+        })
+    }
+
+    /// What the vault stands on.
+    pub fn ground(&self) -> &Ground {
+        &self.ground
+    }
+
+    /// The time.
+    pub fn now(&self) -> Timestamp {
+        self.ground.clock.now()
+    }
+
+    /// A new id.
+    pub(crate) fn new_uuid(&self) -> Uuid {
+        new_uuid(self.now(), self.random())
+    }
+
+    pub(crate) fn random(&self) -> &dyn Random {
+        self.ground.random.as_ref()
+    }
+
+    pub(crate) fn keyring(&self) -> &Keyring {
+        &self.keyring
+    }
+
+    pub(crate) fn sealed(&self) -> &Sealed {
+        &self.sealed
+    }
+
+    /// Decides whether the caller may do this there. Nothing else makes a permit.
+    pub fn permit<A: Act>(&self, caller: &Caller, resource: &Resource) -> Result<Permit<A>> {
+        let permit =
+            authorize(&self.ground.policies, &caller.powers.compiled, &caller.subject(), resource, self.now())?;
+        Ok(permit)
+    }
+
+    /// A record, if it is there.
+    pub(crate) async fn read<T: Record>(&self, id: &RowId) -> Result<Option<Versioned<T>>> {
+        Ok(self.sealed.read(&self.keyring, id).await?)
+    }
+
+    /// A record that must be there for whoever may know of it.
+    pub(crate) async fn load<T: Record>(&self, id: &RowId) -> Result<Versioned<T>> {
+        self.read(id).await?.ok_or_else(Error::not_found)
+    }
+
+    /// The records of a range.
+    pub(crate) async fn list<T: Record>(&self, range: &Range) -> Result<Vec<Versioned<T>>> {
+        Ok(self.sealed.list(&self.keyring, range).await?)
+    }
+
+    /// An event of somebody's doing.
+    pub(crate) fn event(&self, scope: Scope, kind: EventKind, caller: &Caller) -> Event {
+        let event = Event::new(scope, kind, self.now())
+            .with(FieldName::Actor, caller.id)
+            .with(FieldName::Request, caller.request)
+            .with_personal(caller.id, FieldName::ActorName, &caller.name);
+        match caller.source {
+            Some(source) => event.with_personal(caller.id, FieldName::Source, source),
+            None => event,
+        }
+    }
+
+    /// An event of the vault's own doing, e.g. by `system/expiry`.
+    pub(crate) fn automatic(&self, scope: Scope, kind: EventKind, actor: &'static str) -> Event {
+        Event::new(scope, kind, self.now()).with(FieldName::Actor, actor)
+    }
+
+    /// Begins a change: something happened.
+    pub(crate) fn change(&self, event: Event) -> Change<'_> {
+        Change::because(&self.sealed, &self.keyring, self.random(), event)
+    }
+
+    /// Commits a change with its events, durably.
+    pub(crate) async fn commit(&self, mut change: Change<'_>) -> Result<Receipt> {
+        let wanted: Vec<(Scope, PrincipalId)> =
+            change.events().iter().flat_map(|event| event.subjects().map(|subject| (event.scope(), subject))).collect();
+        let mut new: Vec<((Scope, PrincipalId), Arc<SubjectKey>)> = Vec::new();
+        for (scope, subject) in wanted {
+            if self.subject_key(scope, subject).await?.is_none() && !new.iter().any(|(at, ..)| *at == (scope, subject))
+            {
+                let (key, wrapped) = self.keyring.new_subject(scope, subject.uuid(), self.random())?;
+                change = change.create_sealed(wrapped_put(wrapped));
+                new.push(((scope, subject), Arc::new(key)));
+            }
+        }
+        let fresh = new.clone();
+        let prepared = change.prepare(|event| {
+            let scope = event.scope();
+            let key = |subject| {
+                let new = fresh.iter().find(|(at, _)| *at == (scope, subject)).map(|(_, key)| key.clone());
+                new.or_else(|| self.subjects.get(&(scope, subject)))
+            };
+            event.prepare(key, self.random())
+        })?;
+        let receipt = self.journal.commit(prepared).await?;
+        for (at, key) in new {
+            self.subjects.insert(at, key);
+        }
+        Ok(receipt)
+    }
+
+    /// A person's key in a scope's log, if it was made and not erased.
+    pub(crate) async fn subject_key(&self, scope: Scope, subject: PrincipalId) -> Result<Option<Arc<SubjectKey>>> {
+        if let Some(key) = self.subjects.get(&(scope, subject)) {
+            return Ok(Some(key));
+        }
+        let key = self.keyring.subject(self.ground.store.as_ref(), scope, subject.uuid()).await?.map(Arc::new);
+        if let Some(key) = &key {
+            self.subjects.insert((scope, subject), key.clone());
+        }
+        Ok(key)
+    }
+}
+
+/// A wrapped key as a row that must not be there yet.
+pub(crate) fn wrapped_put((id, value): WrappedKey) -> SealedPut {
+    SealedPut { key: id.to_key(), row: Row { revision: FIRST_REVISION, value }, id }
+}
+
+/// Makes a decision again while it loses against others: what it read is read anew each time.
+pub(crate) async fn deciding<T, F: Future<Output = Result<T>>>(mut decide: impl FnMut() -> F) -> Result<T> {
+    for _ in 1..DECISIONS_MOST {
+        match decide().await {
+            Err(error) if error.is_conflict() => {}
+            decided => return decided,
+        }
+    }
+    decide().await
+}

@@ -1,0 +1,191 @@
+//! What the vault stores, one record a table. A field that is added later has a `#[serde(default)]`.
+
+use claviger_api::wire::{AccountKind, AccountSettings, PrincipalKind, PrincipalState, SystemSpec};
+use claviger_api::{AccountId, CustomerId, Login, Part, PrincipalId, SessionId, SystemId, Timestamp, UserName};
+use claviger_core::account::AccountState;
+use claviger_core::checkout::Checkout;
+use claviger_core::policy::Grant;
+use claviger_core::rotation::Rotation;
+use claviger_store::{Record, Table};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// A customer.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct CustomerRecord {
+    /// Its id.
+    pub id: CustomerId,
+    /// The first part of its paths.
+    pub slug: Part,
+    /// Its name for people.
+    pub display_name: String,
+    /// When it was added.
+    pub created_at: Timestamp,
+}
+
+/// A system.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct SystemRecord {
+    /// Its id.
+    pub id: SystemId,
+    /// The second part of its paths.
+    pub name: Part,
+    /// Its kind and address.
+    pub spec: SystemSpec,
+    /// The account that may change the others.
+    pub management_account: Option<Part>,
+    /// When it was added.
+    pub created_at: Timestamp,
+}
+
+/// An account, as people describe it.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct AccountRecord {
+    /// Its id.
+    pub id: AccountId,
+    /// Its system.
+    pub system: SystemId,
+    /// The third part of its path.
+    pub name: Part,
+    /// Standing or ephemeral.
+    pub kind: AccountKind,
+    /// Its login name on the system, or what an ephemeral login begins with.
+    pub login: Login,
+    /// The roles an ephemeral login becomes a member of.
+    pub member_of: Vec<Login>,
+    /// What can be set at any time.
+    pub settings: AccountSettings,
+    /// When it was added.
+    pub created_at: Timestamp,
+}
+
+/// Which id a name stands for.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub struct NameRecord {
+    /// The id.
+    pub id: Uuid,
+}
+
+/// A user or a service account. No `Debug`: it holds hashes.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct PrincipalRecord {
+    /// Its id.
+    pub id: PrincipalId,
+    /// A person or a program.
+    pub kind: PrincipalKind,
+    /// Its name.
+    pub name: UserName,
+    /// The customer whose own user this is.
+    pub customer: Option<CustomerId>,
+    /// Where it is in its life.
+    pub state: PrincipalState,
+    /// The password's Argon2id hash (PHC string).
+    pub password: Option<String>,
+    /// The hash of the token that is good now: an enrolment for a user, the token of a service account.
+    pub token: Option<[u8; 32]>,
+    /// When it was added.
+    pub created_at: Timestamp,
+    /// When it last logged in, to about five minutes.
+    pub last_login_at: Option<Timestamp>,
+}
+
+/// What a token's hash stands for.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub struct TokenRecord {
+    /// Whose it is.
+    pub principal: PrincipalId,
+    /// The session that it refreshes, if it does.
+    pub session: Option<SessionId>,
+    /// After this it is good for nothing.
+    pub expires_at: Timestamp,
+}
+
+/// What a login opened.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub struct SessionRecord {
+    /// Its id.
+    pub id: SessionId,
+    /// Whose it is.
+    pub principal: PrincipalId,
+    /// When it was opened.
+    pub created_at: Timestamp,
+    /// When it ends if it is not refreshed.
+    pub expires_at: Timestamp,
+    /// The hash of the refresh token that is good now.
+    pub refresh: Option<[u8; 32]>,
+    /// The hash of the one before: who shows it has stolen it, or was stolen from.
+    pub refresh_before: Option<[u8; 32]>,
+}
+
+/// The failed logins of one name.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub struct LoginCounter {
+    /// Failures since the last success.
+    pub failures: u32,
+    /// No login is even tried before this.
+    pub locked_until: Option<Timestamp>,
+}
+
+/// A grant as it is stored.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct GrantRecord(pub Grant);
+
+/// An account's changing state.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StateRecord(pub AccountState);
+
+/// A checkout as it is stored.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CheckoutRecord(pub Checkout);
+
+/// A rotation as it is stored, with the due time of the timer that carries it on.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct RotationRecord {
+    /// The rotation.
+    pub rotation: Rotation,
+    /// Its timer, while it is not over.
+    pub timer: Option<Timestamp>,
+}
+
+/// A timer; its row's key says all.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub struct TimerRecord {}
+
+/// The request that an Idempotency-Key belongs to. Never a response.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct IdempotencyRecord {
+    /// A keyed hash of the request.
+    pub request: [u8; 32],
+    /// What it made or changed.
+    pub resource: Uuid,
+    /// When.
+    pub created_at: Timestamp,
+}
+
+macro_rules! tables {
+    ($($record:ty: $table:ident;)*) => {$(
+        impl Record for $record {
+            const TABLE: Table = Table::$table;
+        }
+    )*};
+}
+
+tables! {
+    CustomerRecord: Customers;
+    SystemRecord: Systems;
+    AccountRecord: Accounts;
+    NameRecord: Names;
+    PrincipalRecord: Principals;
+    TokenRecord: Tokens;
+    SessionRecord: Sessions;
+    LoginCounter: LoginCounters;
+    GrantRecord: Grants;
+    StateRecord: AccountStates;
+    CheckoutRecord: Checkouts;
+    RotationRecord: Rotations;
+    TimerRecord: Timers;
+    IdempotencyRecord: Idempotency;
+}

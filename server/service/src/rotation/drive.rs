@@ -1,0 +1,156 @@
+//! Carrying a rotation on: ask core what to do, do it, store what came of it, ask again.
+
+use claviger_api::wire::{ProbeResult, SystemSpec};
+use claviger_api::{CustomerId, RotationId, Secret};
+use claviger_connectors::{Credential, SetOutcome};
+use claviger_core::password::{Rules, generate};
+use claviger_core::rotation::{Action, By, Sent, SystemTraits};
+use claviger_core::secrets::Version;
+use claviger_store::{RowId, Versioned};
+use jiff::SignedDuration;
+
+use crate::error::{Error, Result};
+use crate::open::Open;
+use crate::records::{AccountRecord, RotationRecord, StateRecord, SystemRecord};
+
+/// How long failed logins count, where the system does not say.
+const LOCKOUT_WINDOW: SignedDuration = SignedDuration::from_mins(30);
+
+/// What one step reads; the rows are expected to be unchanged when its outcome is stored.
+pub(super) struct Turn {
+    pub customer: CustomerId,
+    pub row: Versioned<RotationRecord>,
+    pub state: Versioned<StateRecord>,
+    pub account: AccountRecord,
+    pub system: SystemRecord,
+}
+
+impl Open {
+    /// Carries a rotation on until it waits or is over. Whoever loses a commit leaves it to the winner.
+    pub(crate) async fn drive(&self, customer: CustomerId, id: RotationId) -> Result<()> {
+        loop {
+            let turn = self.turn(customer, id).await?;
+            let stepped = match turn.row.value.rotation.next(self.now()) {
+                Action::Finished | Action::Wait(_) => return Ok(()),
+                Action::Prepare => self.prepare_candidate(&turn).await,
+                Action::Recover => self.take_up(&turn).await,
+                Action::Probe { version } => self.probe_version(&turn, version).await,
+                Action::Send { candidate, by } => self.send(turn, candidate, by).await,
+            };
+            match stepped {
+                Err(error) if error.is_conflict() => {}
+                stepped => stepped?,
+            }
+        }
+    }
+
+    pub(super) async fn turn(&self, customer: CustomerId, id: RotationId) -> Result<Turn> {
+        let row = self.load::<RotationRecord>(&RowId::rotation(customer, id)).await?;
+        let account = self.load::<AccountRecord>(&RowId::account(customer, row.value.rotation.account)).await?.value;
+        Ok(Turn {
+            customer,
+            state: self.load::<StateRecord>(&RowId::account_state(customer, account.id)).await?,
+            system: self.load::<SystemRecord>(&RowId::system(customer, account.system)).await?.value,
+            row,
+            account,
+        })
+    }
+
+    /// Makes a candidate; its secret and its place among the versions are stored in one commit.
+    async fn prepare_candidate(&self, turn: &Turn) -> Result<()> {
+        let rules = Rules::parse(&turn.account.settings.password_policy).map_err(Error::internal)?;
+        let previous = match turn.state.value.0.secrets.current {
+            Some(version) => Some(self.secret(turn.customer, turn.account.id, version).await?),
+            None => None,
+        };
+        let random = self.random();
+        let secret = generate(&rules, previous.as_ref(), &mut |bytes| random.fill(bytes)).map_err(Error::internal)?;
+        let rotation = turn.row.value.rotation.clone();
+        let (transition, version) = rotation.prepared(turn.state.value.0.secrets.clone());
+        self.store_transition(turn, transition, Some((version, &secret)), None, None).await
+    }
+
+    async fn take_up(&self, turn: &Turn) -> Result<()> {
+        let transition = turn.row.value.rotation.clone().interrupted(turn.state.value.0.secrets.clone());
+        self.store_transition(turn, transition, None, None, None).await
+    }
+
+    async fn probe_version(&self, turn: &Turn, version: Version) -> Result<()> {
+        let secret = self.secret(turn.customer, turn.account.id, version).await?;
+        let spec = &turn.system.spec;
+        let probe = self.ground().connectors.connector(spec).probe(spec, &turn.account.login, &secret).await;
+        let rotation = turn.row.value.rotation.clone();
+        let traits = self.traits(turn);
+        let transition = rotation.probed(turn.state.value.0.secrets.clone(), probe.result, &traits, self.now());
+        self.store_transition(turn, transition, None, None, Some(&probe.detail)).await
+    }
+
+    /// Intent first: `sent_unknown` is durable before the system is told. Then the one send, and what came of it.
+    async fn send(&self, turn: Turn, candidate: Version, by: By) -> Result<()> {
+        let Some(asking) = self.asking(&turn, by).await? else {
+            let said = "the account that should change it has no stored secret";
+            return self.not_even_tried(turn, said).await;
+        };
+        let traits = self.traits(&turn);
+        let rotation = turn.row.value.rotation.clone();
+        let sending = rotation.sending(turn.state.value.0.secrets.clone(), &traits, self.now());
+        self.store_transition(&turn, sending, None, None, None).await?;
+
+        let secret = self.secret(turn.customer, turn.account.id, candidate).await?;
+        let (login, by_secret) = &asking;
+        let by = Credential { login, secret: by_secret };
+        let spec: &SystemSpec = &turn.system.spec;
+        let connector = self.ground().connectors.connector(spec);
+        let outcome = connector.set(spec, &by, &turn.account.login, &secret).await;
+
+        let told = self.turn(turn.customer, turn.row.value.rotation.id).await?;
+        let (sent, said) = in_words_of_core(outcome);
+        let rotation = told.row.value.rotation.clone();
+        let transition = rotation.sent(told.state.value.0.secrets.clone(), sent, &said, &traits, self.now());
+        self.store_transition(&told, transition, None, None, Some(&said)).await
+    }
+
+    /// There is nobody who could tell the system: as if it could not be reached.
+    async fn not_even_tried(&self, turn: Turn, said: &str) -> Result<()> {
+        let traits = self.traits(&turn);
+        let sending = turn.row.value.rotation.clone().sending(turn.state.value.0.secrets.clone(), &traits, self.now());
+        let sent = Sent::NotSent(ProbeResult::Unknown);
+        let transition = sending.rotation.sent(sending.secrets, sent, said, &traits, self.now());
+        self.store_transition(&turn, transition, None, None, Some(said)).await
+    }
+
+    async fn asking(&self, turn: &Turn, by: By) -> Result<Option<(claviger_api::Login, Secret)>> {
+        match by {
+            By::Management => self.management(turn.customer, &turn.system).await,
+            By::Itself => match turn.state.value.0.secrets.current {
+                Some(version) => {
+                    let secret = self.secret(turn.customer, turn.account.id, version).await?;
+                    Ok(Some((turn.account.login.clone(), secret)))
+                }
+                None => Ok(None),
+            },
+        }
+    }
+
+    pub(super) fn traits(&self, turn: &Turn) -> SystemTraits {
+        let known = self.ground().connectors.connector(&turn.system.spec).traits(&turn.system.spec);
+        let duration = |duration| SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
+        SystemTraits {
+            propagation: duration(known.propagation),
+            grace: duration(known.grace),
+            lockout_threshold: known.lockout_threshold,
+            lockout_window: LOCKOUT_WINDOW,
+            deadline: duration(known.deadline),
+            has_management: turn.system.management_account.as_ref().is_some_and(|name| *name != turn.account.name),
+        }
+    }
+}
+
+fn in_words_of_core(outcome: SetOutcome) -> (Sent, String) {
+    match outcome {
+        SetOutcome::Applied => (Sent::Applied, String::new()),
+        SetOutcome::Refused { detail, by_policy } => (Sent::Refused { by_policy }, detail),
+        SetOutcome::NotSent { result, detail } => (Sent::NotSent(result), detail),
+        SetOutcome::Unknown(detail) => (Sent::Unknown, detail),
+    }
+}

@@ -1,0 +1,163 @@
+//! The start of a rotation, by a person, a program, or the end of a checkout.
+
+use claviger_api::audit::kind::EventKind;
+use claviger_api::audit::record::FieldName;
+use claviger_api::problem::ProblemType;
+use claviger_api::wire::{self, AccountKind, RotateBy, RotationCause, RotationsStarted, Skipped};
+use claviger_api::{CheckoutId, CustomerId, RotationId, Scope};
+use claviger_core::account::{AccountState, Running};
+use claviger_core::checkout::State;
+use claviger_core::policy::{AccountRotate, Permit};
+use claviger_core::rotation::{By, Rotation};
+use claviger_store::{Range, RowId, Table};
+
+use crate::error::{Error, Result};
+use crate::event::Event;
+use crate::idempotency::Once;
+use crate::inventory::{Place, accounts::of_account, short_text};
+use crate::journal::Change;
+use crate::open::{Caller, Open, deciding};
+use crate::records::{AccountRecord, CheckoutRecord, RotationRecord, StateRecord, SystemRecord, TimerRecord};
+use crate::workers::TimerKind;
+
+impl Open {
+    /// Starts the rotation of one account that nobody holds. It is carried on in the background.
+    pub async fn rotate(
+        &self,
+        place: Place,
+        reason: Option<&str>,
+        once: &Once,
+        caller: &Caller,
+        _permit: Permit<AccountRotate>,
+    ) -> Result<wire::Rotation> {
+        if let Some(reason) = reason {
+            short_text("reason", reason)?;
+        }
+        let Place { customer, account, .. } = place;
+        let scope = Scope::Customer(customer);
+        let id = deciding(|| async {
+            if let Some(done) = self.done(scope, once, caller).await? {
+                return Ok(RotationId::from_uuid(done));
+            }
+            let record = self.load::<AccountRecord>(&RowId::account(customer, account)).await?;
+            let row = self.load::<StateRecord>(&RowId::account_state(customer, account)).await?;
+            let mut state = row.value.0.clone();
+            may_rotate(&record.value, &state)?;
+            let event = self.event(scope, EventKind::RotationStarted, caller).with_personal(
+                caller.id,
+                FieldName::Reason,
+                reason.unwrap_or_default(),
+            );
+            let change = self.change(of_account(event, &self.path_of(customer, &record.value).await?)).expect(&record);
+            let cause = RotationCause::Requested;
+            let (change, id) = self.start_rotation(change, customer, &record.value, &mut state, cause, None).await?;
+            let change = change.update(&row, &StateRecord(state))?;
+            self.commit(self.remember(change, scope, once, caller, id.uuid())?).await?;
+            Ok(id)
+        })
+        .await?;
+        self.ground().wake.notify_waiters();
+        self.rotation_view(customer, id).await
+    }
+
+    /// Starts the rotation of every standing account of a customer that nobody holds; `permit` decides for each.
+    pub async fn rotate_customer(
+        &self,
+        customer: CustomerId,
+        reason: Option<&str>,
+        caller: &Caller,
+        permit: impl Fn(Place) -> Option<Permit<AccountRotate>>,
+    ) -> Result<RotationsStarted> {
+        let mut started = RotationsStarted { rotations: Vec::new(), skipped: Vec::new() };
+        for row in self.all::<AccountRecord>(&Range::scope(Table::Accounts, Scope::Customer(customer))).await? {
+            let place = Place { customer, system: row.value.system, account: row.value.id };
+            let Some(permit) = permit(place) else { continue };
+            if row.value.kind == AccountKind::Ephemeral {
+                continue;
+            }
+            match self.rotate(place, reason, &Once::none(), caller, permit).await {
+                Ok(rotation) => started.rotations.push(rotation),
+                Err(error) => started.skipped.push(Skipped {
+                    account: self.path_of(customer, &row.value).await?,
+                    why: if error.detail.is_empty() { error.problem.row().title.to_owned() } else { error.detail },
+                }),
+            }
+        }
+        Ok(started)
+    }
+
+    /// Adds the start of a rotation to a change: its row, its timer, and the account's state. It takes every ended
+    /// checkout that waits for one; `in_hand` is the one whose row the caller writes in the same change.
+    pub(crate) async fn start_rotation<'a>(
+        &'a self,
+        change: Change<'a>,
+        customer: CustomerId,
+        account: &AccountRecord,
+        state: &mut AccountState,
+        cause: RotationCause,
+        in_hand: Option<CheckoutId>,
+    ) -> Result<(Change<'a>, RotationId)> {
+        let id = RotationId::from_uuid(self.new_uuid());
+        let now = self.now();
+        let by = self.whose_right(customer, account).await?;
+        let checkouts = std::mem::take(&mut state.to_revoke);
+        let mut change = change;
+        for checkout in checkouts.iter().filter(|checkout| Some(**checkout) != in_hand) {
+            let row = self.load::<CheckoutRecord>(&RowId::checkout(customer, *checkout)).await?;
+            let mut revoked = row.value.0.clone();
+            if let State::Ended { revocation, .. } = &mut revoked.state {
+                revocation.rotation = Some(id);
+            }
+            change = change.update(&row, &CheckoutRecord(revoked))?;
+        }
+        if let Some(checkout) = checkouts.first() {
+            let event = self.automatic(Scope::Customer(customer), EventKind::RotationStarted, "system/check-in");
+            change =
+                change.and(self.of_rotation(event, customer, account, id).await?.with(FieldName::Checkout, checkout));
+        }
+        let rotation = Rotation::start(id, (account.system, account.id), cause, by, checkouts, now);
+        state.rotation = Some(Running { id, settled: false, unresolved: false });
+        let change = change
+            .create(RowId::rotation(customer, id), &RotationRecord { rotation, timer: Some(now) })?
+            .create(TimerKind::RotationDue.row(now, customer, id.uuid()), &TimerRecord {})?;
+        Ok((change, id))
+    }
+
+    /// Adds which rotation, of which account, an event is about.
+    pub(super) async fn of_rotation(
+        &self,
+        event: Event,
+        customer: CustomerId,
+        account: &AccountRecord,
+        id: RotationId,
+    ) -> Result<Event> {
+        Ok(of_account(event, &self.path_of(customer, account).await?).with(FieldName::Rotation, id))
+    }
+
+    /// The management account's, where the account asks for that and it is not the management account itself.
+    async fn whose_right(&self, customer: CustomerId, account: &AccountRecord) -> Result<By> {
+        let system = self.load::<SystemRecord>(&RowId::system(customer, account.system)).await?.value;
+        let other = system.management_account.is_some_and(|name| name != account.name);
+        Ok(if account.settings.rotate_by == RotateBy::Management && other { By::Management } else { By::Itself })
+    }
+}
+
+fn may_rotate(account: &AccountRecord, state: &AccountState) -> Result<()> {
+    let refuse = |problem, why: &str| Err(Error::new(problem, why));
+    if account.kind == AccountKind::Ephemeral {
+        return refuse(ProblemType::InvalidValue, "An ephemeral account has no secret of its own to rotate.");
+    }
+    if let Some(running) = state.rotation.filter(|running| !running.settled) {
+        return Err(Error::new(ProblemType::RotationRunning, format!("The rotation is {}.", running.id)));
+    }
+    if !state.seats.is_empty() {
+        return refuse(
+            ProblemType::InUse,
+            "The account is checked out; its end will rotate it, or revoke the checkout.",
+        );
+    }
+    if state.secrets.current.is_none() && account.settings.rotate_by == RotateBy::Itself {
+        return refuse(ProblemType::NothingStored, "");
+    }
+    Ok(())
+}

@@ -1,0 +1,162 @@
+//! One step of a rotation as one commit: the rotation, the account's versions, the timer, what it settles for others,
+//! and the event.
+
+use claviger_api::audit::kind::EventKind;
+use claviger_api::audit::record::FieldName;
+use claviger_api::wire::{RevocationState, RotationCause};
+use claviger_api::{CheckoutId, Scope, Secret, Timestamp};
+use claviger_core::account::{AccountState, Running};
+use claviger_core::checkout::State;
+use claviger_core::rotation::{Action, Happened, Rotation, Transition};
+use claviger_core::secrets::Version;
+use claviger_store::RowId;
+
+use super::drive::Turn;
+use crate::checkout::move_timer;
+use crate::error::Result;
+use crate::event::Event;
+use crate::journal::Change;
+use crate::open::Open;
+use crate::records::{CheckoutRecord, RotationRecord, StateRecord};
+use crate::workers::TimerKind;
+
+/// Who rotates.
+const ACTOR: &str = "system/rotation";
+
+impl Open {
+    /// Stores a step. `made` is the candidate whose secret it brings, `by_hand` the event of a person's act, `said`
+    /// what the system said.
+    pub(super) async fn store_transition(
+        &self,
+        turn: &Turn,
+        transition: Transition,
+        made: Option<(Version, &Secret)>,
+        by_hand: Option<Event>,
+        said: Option<&str>,
+    ) -> Result<()> {
+        let Transition { rotation, secrets, happened, erase } = transition;
+        let (customer, id) = (turn.customer, rotation.id);
+        let now = self.now();
+        let event = match by_hand {
+            Some(event) => event,
+            None => self.happened(turn, &rotation, &happened),
+        };
+        let event =
+            self.of_rotation(event.with(FieldName::Detail, said.unwrap_or_default()), customer, &turn.account, id);
+        let mut change = self.change(event.await?);
+        if let Some((version, secret)) = made {
+            change = self.with_secret(change, customer, turn.account.id, version, secret)?;
+        }
+        for version in erase {
+            change = change.erase(RowId::secret(customer, turn.account.id, version));
+        }
+        let mut state = turn.state.value.0.clone();
+        state.secrets = secrets;
+        note_progress(&mut state, &rotation);
+        change = self.tell_checkouts(change, turn, &rotation, &happened, now).await?;
+        let timer = due(&rotation, now);
+        let row = |due| TimerKind::RotationDue.row(due, customer, id.uuid());
+        change = move_timer(change, turn.row.value.timer.map(row), timer.map(row))?;
+        change = change.update(&turn.row, &RotationRecord { rotation, timer })?;
+        if !state.to_revoke.is_empty() && state.rotation.is_none_or(|running| running.settled) {
+            let cause = RotationCause::CheckoutEnded;
+            (change, _) = self.start_rotation(change, customer, &turn.account, &mut state, cause, None).await?;
+        }
+        change = self.hand_on(change, customer, &turn.account, &mut state, None).await?;
+        self.commit(change.update(&turn.state, &StateRecord(state))?).await.map(drop)
+    }
+
+    /// The event of a step.
+    fn happened(&self, turn: &Turn, rotation: &Rotation, happened: &Happened) -> Event {
+        let event = |kind| self.automatic(Scope::Customer(turn.customer), kind, ACTOR);
+        let of = |kind, version: &Version| event(kind).with(FieldName::Version, version);
+        match happened {
+            Happened::CandidateStored(version) => of(EventKind::RotationCandidateStored, version),
+            Happened::Sending(version) => of(EventKind::RotationSent, version),
+            Happened::Outcome(version, state) => {
+                of(EventKind::RotationOutcome, version).with(FieldName::Outcome, snake_case(state))
+            }
+            Happened::TakenUp => event(EventKind::RotationUnresolved).with(FieldName::Outcome, "recovering"),
+            Happened::Probed(version, result) if rotation.unresolved => {
+                of(EventKind::RotationUnresolved, version).with(FieldName::Outcome, snake_case(result))
+            }
+            Happened::Probed(version, result) => {
+                of(EventKind::RotationVerified, version).with(FieldName::Outcome, snake_case(result))
+            }
+            Happened::Promoted(version) => of(EventKind::RotationPromoted, version),
+            Happened::OldRefused(version) => of(EventKind::RotationOldRefused, version),
+            Happened::OldStillAccepted(version) => of(EventKind::RotationOldStillAccepted, version),
+            Happened::Cancelled => event(EventKind::RotationCancelled),
+        }
+    }
+
+    /// Tells the ended checkouts what became of the credential that they have seen.
+    async fn tell_checkouts<'a>(
+        &'a self,
+        mut change: Change<'a>,
+        turn: &Turn,
+        rotation: &Rotation,
+        happened: &Happened,
+        now: Timestamp,
+    ) -> Result<Change<'a>> {
+        let (state, kind) = match happened {
+            Happened::OldRefused(_) => (RevocationState::Proven, EventKind::CheckoutRevocationProven),
+            Happened::OldStillAccepted(_) => (RevocationState::StillAccepted, EventKind::CheckoutOldStillAccepted),
+            Happened::CandidateStored(_)
+            | Happened::Sending(_)
+            | Happened::Outcome(..)
+            | Happened::TakenUp
+            | Happened::Probed(..)
+            | Happened::Promoted(_)
+            | Happened::Cancelled => return Ok(change),
+        };
+        for id in &rotation.checkouts {
+            change = self.tell_checkout(change, turn, *id, state, kind, now).await?;
+        }
+        Ok(change)
+    }
+
+    async fn tell_checkout<'a>(
+        &'a self,
+        change: Change<'a>,
+        turn: &Turn,
+        id: CheckoutId,
+        state: RevocationState,
+        kind: EventKind,
+        now: Timestamp,
+    ) -> Result<Change<'a>> {
+        let row = self.load::<CheckoutRecord>(&RowId::checkout(turn.customer, id)).await?;
+        let mut checkout = row.value.0.clone();
+        let State::Ended { at, revocation, .. } = &mut checkout.state else { return Ok(change) };
+        revocation.state = state;
+        revocation.refused_at = (state == RevocationState::Proven).then_some(now);
+        let lag = now.duration_since(*at).as_millis();
+        let event = self
+            .automatic(Scope::Customer(turn.customer), kind, ACTOR)
+            .with(FieldName::Checkout, id)
+            .with(FieldName::LagMilliseconds, lag);
+        let event = self.of_rotation(event, turn.customer, &turn.account, turn.row.value.rotation.id).await?;
+        change.and(event).update(&row, &CheckoutRecord(checkout))
+    }
+}
+
+/// What the account shows of its rotation. A newer rotation is not overwritten by one that only proves its old secret.
+fn note_progress(state: &mut AccountState, rotation: &Rotation) {
+    if state.rotation.is_some_and(|running| running.id == rotation.id) {
+        let running = Running { id: rotation.id, settled: rotation.is_settled(), unresolved: rotation.unresolved };
+        state.rotation = (!rotation.is_over()).then_some(running);
+    }
+}
+
+/// When the rotation must be carried on, if nobody does before.
+fn due(rotation: &Rotation, now: Timestamp) -> Option<Timestamp> {
+    match rotation.next(now) {
+        Action::Finished => None,
+        Action::Wait(until) => Some(until),
+        Action::Prepare | Action::Send { .. } | Action::Recover | Action::Probe { .. } => Some(now),
+    }
+}
+
+fn snake_case(word: &impl serde::Serialize) -> String {
+    serde_json::to_value(word).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
+}

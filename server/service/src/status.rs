@@ -1,0 +1,60 @@
+//! What operators and monitors ask of the vault.
+
+use claviger_api::Scope;
+use claviger_api::wire::{Health, SealState, Status};
+use claviger_core::policy::{Permit, SysStatus};
+use claviger_store::{Batch, Expected, Range, RowId, Table};
+
+use crate::error::Result;
+use crate::open::Open;
+use crate::records::RotationRecord;
+use crate::vault::Vault;
+
+/// The clear row that a health check rewrites.
+const PROBE_ROW: &str = "health";
+
+impl Vault {
+    /// Whether the vault serves, and whether its store takes a durable write just now.
+    pub async fn health(&self) -> Health {
+        let seal = self.seal_status().await.map_or(SealState::Sealed, |status| status.seal);
+        let writable = seal == SealState::Unsealed && self.writes().await.is_ok();
+        Health { seal, writable, version: env!("CARGO_PKG_VERSION").to_owned() }
+    }
+
+    /// A write like any other, of a row that tells nothing: health is what it answers.
+    async fn writes(&self) -> Result<()> {
+        let sealed = self.sealed_store();
+        let id = RowId::meta(PROBE_ROW);
+        let before = sealed.read_plain(&id).await?.map(|row| row.revision);
+        let put = sealed.put_plain(&id, before.unwrap_or(0) + 1, Vec::new())?;
+        let expected = before.map_or(Expected::Absent, Expected::Revision);
+        let batch = Batch { expect: vec![(put.key.clone(), expected)], put: vec![(put.key, put.row)], delete: vec![] };
+        match self.ground().store.commit(batch).await {
+            // Another check wrote at the same time: the store takes writes.
+            Ok(()) | Err(claviger_store::CommitError::Conflict(_)) => Ok(()),
+            Err(failed) => Err(failed.into()),
+        }
+    }
+}
+
+impl Open {
+    /// The state of the vault, in numbers.
+    pub async fn status(&self, vault: &Vault, _permit: Permit<SysStatus>) -> Result<Status> {
+        let mut unresolved_rotations = 0;
+        let customers = self.keyring().customers();
+        for customer in &customers {
+            let range = Range::scope(Table::Rotations, Scope::Customer(*customer));
+            let rows = self.all::<RotationRecord>(&range).await?;
+            unresolved_rotations +=
+                rows.iter().filter(|row| row.value.rotation.unresolved && !row.value.rotation.is_over()).count();
+        }
+        Ok(Status {
+            seal: vault.seal_status().await?,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            store_format: claviger_store::FORMAT,
+            single_copy: true,
+            customers: customers.len() as u64,
+            unresolved_rotations: unresolved_rotations as u64,
+        })
+    }
+}

@@ -1,0 +1,92 @@
+//! The vault: sealed, it can do nothing but be unsealed; open, it is [`Open`], on which every use case works.
+
+use std::sync::Arc;
+
+use claviger_api::problem::ProblemType;
+use claviger_connectors::Registry;
+use claviger_core::policy::Policies;
+use claviger_crypto::Random;
+use claviger_store::{Keyring, Sealed, Store};
+use parking_lot::RwLock;
+use tokio::sync::Notify;
+
+use crate::clock::Clock;
+use crate::error::{Error, Result};
+use crate::open::Open;
+use crate::seal::Progress;
+
+/// What a vault stands on.
+#[derive(Clone)]
+pub struct Ground {
+    /// Where it keeps its rows.
+    pub store: Arc<dyn Store>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Where keys, ids and salts come from.
+    pub random: Arc<dyn Random>,
+    /// How it reaches customers' systems.
+    pub connectors: Arc<Registry>,
+    /// Who may do what.
+    pub policies: Arc<Policies>,
+    /// Wakes the workers when something is due at once.
+    pub wake: Arc<Notify>,
+    /// What the operator can set.
+    pub settings: Settings,
+}
+
+/// What the operator can set.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Who issues access tokens and signs checkpoints, e.g. `vault.msp.example`.
+    pub name: String,
+}
+
+/// A vault in whatever state it is.
+pub struct Vault {
+    ground: Ground,
+    state: RwLock<State>,
+    /// One init or unseal at a time.
+    pub(crate) sealing: tokio::sync::Mutex<Progress>,
+}
+
+enum State {
+    Sealed,
+    Open(Arc<Open>),
+}
+
+impl Vault {
+    /// A sealed vault.
+    pub fn new(ground: Ground) -> Self {
+        Self { ground, state: RwLock::new(State::Sealed), sealing: tokio::sync::Mutex::default() }
+    }
+
+    /// The open vault; refused while it is sealed.
+    pub fn open(&self) -> Result<Arc<Open>> {
+        match &*self.state.read() {
+            State::Open(open) => Ok(open.clone()),
+            State::Sealed => Err(Error::new(ProblemType::Sealed, "")),
+        }
+    }
+
+    /// What it stands on.
+    pub fn ground(&self) -> &Ground {
+        &self.ground
+    }
+
+    /// Takes the keys in and serves.
+    pub(crate) async fn open_with(&self, keyring: Keyring) -> Result<Arc<Open>> {
+        let open = Arc::new(Open::new(self.ground.clone(), Arc::new(keyring)).await?);
+        *self.state.write() = State::Open(open.clone());
+        self.ground.wake.notify_waiters();
+        Ok(open)
+    }
+
+    /// Forgets the keys: they are wiped when the calls under way have ended.
+    pub(crate) fn close(&self) {
+        *self.state.write() = State::Sealed;
+    }
+
+    pub(crate) fn sealed_store(&self) -> Sealed {
+        Sealed::new(self.ground.store.clone())
+    }
+}

@@ -1,0 +1,120 @@
+//! What the vault does by itself: ends what is over, carries rotations on, removes logins, publishes checkpoints.
+//!
+//! A timer is a row. Workers look at the rows that are due, so that nothing due is forgotten by a crash, a restart or
+//! a seal; what is due first is done first.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use claviger_api::{CheckoutId, CustomerId, RotationId, Scope, Timestamp};
+use claviger_store::{Range, RowId, Timer};
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, watch};
+use uuid::Uuid;
+
+use crate::error::Result;
+use crate::open::Open;
+use crate::vault::Vault;
+
+/// The longest that something due waits to be noticed.
+const TICK: Duration = Duration::from_millis(250);
+/// The least between two publications of checkpoints.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
+/// Timers looked at in one go.
+const DUE_MOST: usize = 1000;
+/// Pieces of work under way at once; each may wait on a customer's system.
+const AT_ONCE: usize = 64;
+
+/// What is to be done when a timer is due. The numbers are stored: append only.
+#[repr(u8)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TimerKind {
+    /// A checkout expires or lapses.
+    CheckoutDue = 1,
+    /// A rotation goes on.
+    RotationDue = 2,
+    /// A login that was made for a checkout is removed.
+    LoginRemoval = 3,
+}
+
+/// What is being worked on.
+#[derive(Default)]
+pub(crate) struct InHand(Mutex<HashSet<(u8, Uuid)>>);
+
+impl TimerKind {
+    /// The timer's row.
+    pub(crate) fn row(self, due: Timestamp, customer: CustomerId, id: Uuid) -> RowId {
+        RowId::timer(due, Scope::Customer(customer), self as u8, id)
+    }
+
+    fn of(tag: u8) -> Option<Self> {
+        [Self::CheckoutDue, Self::RotationDue, Self::LoginRemoval].into_iter().find(|kind| *kind as u8 == tag)
+    }
+}
+
+/// Works until `stop` says so. While the vault is sealed there is nothing to do; what fell due then is done first.
+pub async fn run(vault: Arc<Vault>, mut stop: watch::Receiver<bool>) {
+    let at_once = Arc::new(Semaphore::new(AT_ONCE));
+    let wake = vault.ground().wake.clone();
+    let mut checkpoints = tokio::time::interval(CHECKPOINT_EVERY);
+    let mut published = std::collections::HashMap::new();
+    loop {
+        let woken = wake.notified();
+        if let Ok(open) = vault.open()
+            && let Err(error) = act_on_due(&open, &at_once).await
+        {
+            tracing::warn!(?error, "timers could not be read");
+        }
+        tokio::select! {
+            () = woken => {}
+            () = tokio::time::sleep(TICK) => {}
+            _ = checkpoints.tick() => {
+                if let Ok(open) = vault.open()
+                    && let Err(error) = open.publish_checkpoints(&mut published).await
+                {
+                    tracing::warn!(?error, "checkpoints could not be published");
+                }
+            }
+            _ = stop.changed() => return,
+        }
+    }
+}
+
+/// Starts everything that is due and not in hand.
+pub(crate) async fn act_on_due(open: &Arc<Open>, at_once: &Arc<Semaphore>) -> Result<()> {
+    let due = open.ground().store.scan(&Range::timers_due(open.now()).limit(DUE_MOST)).await?;
+    for (key, _) in due {
+        let Some(timer) = RowId::from_key(&key).ok().and_then(|row| row.as_timer()) else { continue };
+        let place = (timer.kind, timer.id);
+        if !open.in_hand.0.lock().insert(place) {
+            continue;
+        }
+        let Ok(turn) = at_once.clone().acquire_owned().await else { return Ok(()) };
+        let open = open.clone();
+        tokio::spawn(async move {
+            if let Err(error) = open.act(timer).await {
+                tracing::warn!(?error, kind = timer.kind, "what was due could not be done; it is tried again");
+                // A failure that comes back at once must not spin.
+                tokio::time::sleep(TICK).await;
+            }
+            open.in_hand.0.lock().remove(&place);
+            drop(turn);
+        });
+    }
+    Ok(())
+}
+
+impl Open {
+    async fn act(&self, timer: Timer) -> Result<()> {
+        let Scope::Customer(customer) = timer.scope else { return Ok(()) };
+        match TimerKind::of(timer.kind) {
+            Some(TimerKind::CheckoutDue) => self.expire(customer, CheckoutId::from_uuid(timer.id)).await,
+            Some(TimerKind::RotationDue) => self.drive(customer, RotationId::from_uuid(timer.id)).await,
+            Some(TimerKind::LoginRemoval) => {
+                self.remove_login(customer, CheckoutId::from_uuid(timer.id), timer.due).await
+            }
+            None => Ok(()),
+        }
+    }
+}
