@@ -1,0 +1,57 @@
+//! `/v1/audit`: what happened, and the proof that the record is whole.
+
+use bytes::Bytes;
+use claviger_api::Part;
+use claviger_api::wire::{AuditEvent, AuditQuery, CheckpointResponse, LogQuery, Proof, ProofQuery};
+
+use crate::{Client, List, Result};
+
+/// The record. A customer of `None` is the operator log.
+pub struct Audit<'a>(&'a Client);
+
+impl Client {
+    /// The record.
+    pub fn audit(&self) -> Audit<'_> {
+        Audit(self)
+    }
+}
+
+impl Audit<'_> {
+    /// Events, newest first.
+    pub fn events(&self, query: AuditQuery) -> List<'_, AuditEvent, AuditQuery> {
+        List::new(self.0, "/v1/audit/events", query)
+    }
+
+    /// The newest signed tree head, and the key that signs it.
+    pub async fn checkpoint(&self, customer: Option<&Part>) -> Result<CheckpointResponse> {
+        self.0.get_with("/v1/audit/checkpoint", &log(customer)).await
+    }
+
+    /// The proof that a leaf is in a tree, or that a tree is the beginning of a larger one (RFC 6962).
+    pub async fn proof(&self, query: &ProofQuery) -> Result<Proof> {
+        self.0.get_with("/v1/audit/proof", query).await
+    }
+
+    /// A whole log as JSON Lines, for [`claviger_api::audit`]'s offline verifier; read it piece by piece.
+    pub async fn export(&self, customer: Option<&Part>) -> Result<Export> {
+        let response = self.0.open("/v1/audit/export", &log(customer)).await?;
+        Ok(Export { client: self.0.clone(), response })
+    }
+}
+
+fn log(customer: Option<&Part>) -> LogQuery {
+    LogQuery { customer: customer.map(ToString::to_string) }
+}
+
+/// A log on its way.
+pub struct Export {
+    client: Client,
+    response: reqwest::Response,
+}
+
+impl Export {
+    /// The next bytes; `None` at the end of the whole log. A log that is cut short is an error, never an end.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>> {
+        self.response.chunk().await.map_err(|error| self.client.failure(&error))
+    }
+}

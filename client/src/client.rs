@@ -1,0 +1,211 @@
+//! The client: what every resource sends through.
+
+use std::sync::Arc;
+
+use claviger_api::wire::{LoginRequest, RefreshRequest, Tokens};
+use reqwest::{Method, Response};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use uuid::{Builder as UuidBuilder, Uuid};
+
+use crate::retry::{Repeat, Retries};
+use crate::session::Session;
+use crate::transport::{Answer, Call, Transport, encode};
+use crate::{Builder, Error, Result};
+
+/// A connection to one Claviger server as one principal. Cheap to clone; clones share connections and session.
+#[derive(Clone)]
+pub struct Client {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    sender: Sender,
+    session: Session,
+}
+
+/// 128 uniform random bits.
+pub(crate) type Random = Box<dyn Fn() -> u128 + Send + Sync>;
+
+/// Sends requests, and sends them again where that helps. Knows of no session.
+pub(crate) struct Sender {
+    pub(crate) transport: Transport,
+    pub(crate) retries: Retries,
+    pub(crate) random: Random,
+}
+
+impl Client {
+    /// Where a client starts.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// The server's address, as people write it.
+    pub fn address(&self) -> String {
+        self.inner.sender.transport.address.text()
+    }
+
+    pub(crate) fn new(sender: Sender, session: Session) -> Self {
+        Self { inner: Arc::new(Inner { sender, session }) }
+    }
+
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: impl Into<String>) -> Result<T> {
+        self.send(&Call::get(path)).await?.json()
+    }
+
+    pub(crate) async fn get_with<T: DeserializeOwned>(
+        &self,
+        path: impl Into<String>,
+        query: &impl Serialize,
+    ) -> Result<T> {
+        self.send(&Call::get(path).with_query(query)?).await?.json()
+    }
+
+    /// POST with a body and a fresh idempotency key.
+    pub(crate) async fn post<T: DeserializeOwned>(&self, path: impl Into<String>, body: &impl Serialize) -> Result<T> {
+        self.send(&self.inner.sender.keyed_post(path).with_body(body)?).await?.json()
+    }
+
+    /// POST without a body, with a fresh idempotency key.
+    pub(crate) async fn act<T: DeserializeOwned>(&self, path: impl Into<String>) -> Result<T> {
+        self.send(&self.inner.sender.keyed_post(path)).await?.json()
+    }
+
+    /// POST without a body and without an answer.
+    pub(crate) async fn act_silently(&self, path: impl Into<String>) -> Result<()> {
+        self.send(&self.inner.sender.keyed_post(path)).await.map(drop)
+    }
+
+    pub(crate) async fn patch<T: DeserializeOwned>(&self, path: impl Into<String>, body: &impl Serialize) -> Result<T> {
+        self.send(&Call::unkeyed(Method::PATCH, path).with_body(body)?).await?.json()
+    }
+
+    pub(crate) async fn delete(&self, path: impl Into<String>) -> Result<()> {
+        self.send(&Call::unkeyed(Method::DELETE, path)).await.map(drop)
+    }
+
+    /// GET that needs no login.
+    pub(crate) async fn get_openly<T: DeserializeOwned>(&self, path: impl Into<String>) -> Result<T> {
+        self.inner.sender.send(&Call::get(path), None).await?.json()
+    }
+
+    /// POST that needs no login, with a fresh idempotency key.
+    pub(crate) async fn post_openly<T: DeserializeOwned>(
+        &self,
+        path: impl Into<String>,
+        body: &impl Serialize,
+    ) -> Result<T> {
+        self.inner.sender.send(&self.inner.sender.keyed_post(path).with_body(body)?, None).await?.json()
+    }
+
+    /// Logs in as somebody, without touching the client's own session.
+    pub(crate) async fn login(&self, request: &LoginRequest) -> Result<Tokens> {
+        self.inner.sender.login(request).await
+    }
+
+    /// GET whose answer is read piece by piece. It is not retried: pieces may have been used already.
+    pub(crate) async fn open(&self, path: impl Into<String>, query: &impl Serialize) -> Result<Response> {
+        let call = Call::get(path).with_query(query)?;
+        let inner = &*self.inner;
+        let access = inner.session.access(&inner.sender).await?;
+        match inner.sender.transport.open(&call, Some(&access.token)).await {
+            Err(error) if error.session_is_over() => {
+                inner.session.refused(&access).await;
+                let access = inner.session.access(&inner.sender).await?;
+                inner.sender.transport.open(&call, Some(&access.token)).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// What a failure while reading an open answer means.
+    pub(crate) fn failure(&self, error: &reqwest::Error) -> Error {
+        let transport = &self.inner.sender.transport;
+        transport.failure(error, transport.timeout)
+    }
+
+    /// Sends as the client's principal; a session that has ended is renewed once.
+    async fn send(&self, call: &Call) -> Result<Answer> {
+        let inner = &*self.inner;
+        let access = inner.session.access(&inner.sender).await?;
+        match inner.sender.send(call, Some(&access.token)).await {
+            Err(error) if error.session_is_over() => {
+                inner.session.refused(&access).await;
+                let access = inner.session.access(&inner.sender).await?;
+                inner.sender.send(call, Some(&access.token)).await
+            }
+            outcome => outcome,
+        }
+    }
+}
+
+impl Sender {
+    /// Logs in. Every login is a session of its own, so that repeating it is safe and a key has no use.
+    pub(crate) async fn login(&self, request: &LoginRequest) -> Result<Tokens> {
+        let call = Call { repeat: Repeat::Safe, ..Call::unkeyed(Method::POST, "/v1/auth/login") };
+        self.send(&call.with_body(request)?, None).await?.json()
+    }
+
+    /// Exchanges a refresh token, which is good once: only repeated when it was certainly not used.
+    pub(crate) async fn refresh(&self, request: &RefreshRequest) -> Result<Tokens> {
+        self.send(&Call::unkeyed(Method::POST, "/v1/auth/refresh").with_body(request)?, None).await?.json()
+    }
+
+    fn keyed_post(&self, path: impl Into<String>) -> Call {
+        let key = UuidBuilder::from_random_bytes((self.random)().to_be_bytes()).into_uuid();
+        Call { key: Some(key.to_string()), repeat: Repeat::Safe, ..Call::unkeyed(Method::POST, path) }
+    }
+
+    async fn send(&self, call: &Call, bearer: Option<&claviger_api::Secret>) -> Result<Answer> {
+        let mut attempt = 1;
+        loop {
+            let error = match self.transport.attempt(call, bearer).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => error,
+            };
+            let random = Uuid::from_u128((self.random)()).as_u64_pair().1;
+            let Some(wait) = self.retries.wait_after(attempt, &error, call.repeat, random) else {
+                return Err(error);
+            };
+            tokio::time::sleep(wait).await;
+            attempt += 1;
+        }
+    }
+}
+
+impl Call {
+    fn get(path: impl Into<String>) -> Self {
+        Self { repeat: Repeat::Safe, ..Self::unkeyed(Method::GET, path) }
+    }
+
+    fn unkeyed(method: Method, path: impl Into<String>) -> Self {
+        Self { method, path: path.into(), query: Vec::new(), body: None, key: None, repeat: Repeat::IfNotDone }
+    }
+
+    fn with_body(self, body: &impl Serialize) -> Result<Self> {
+        Ok(Self { body: Some(encode(body)?), ..self })
+    }
+
+    /// The fields of a query type; absent ones are left out.
+    fn with_query(self, query: &impl Serialize) -> Result<Self> {
+        Ok(Self { query: pairs(query)?, ..self })
+    }
+}
+
+/// The fields of a query type as names and values.
+fn pairs(query: &impl Serialize) -> Result<Vec<(String, String)>> {
+    use serde_json::Value;
+
+    let unwritable = || Error::usage("the query cannot be written");
+    let Ok(Value::Object(fields)) = serde_json::to_value(query) else { return Err(unwritable()) };
+    fields
+        .into_iter()
+        .filter(|(_, value)| !value.is_null())
+        .map(|(name, value)| match value {
+            Value::String(text) => Ok((name, text)),
+            Value::Bool(flag) => Ok((name, flag.to_string())),
+            Value::Number(number) => Ok((name, number.to_string())),
+            Value::Null | Value::Array(_) | Value::Object(_) => Err(unwritable()),
+        })
+        .collect()
+}

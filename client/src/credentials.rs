@@ -1,0 +1,91 @@
+//! Who the client acts as.
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use claviger_api::{Secret, UserName};
+
+/// Who the client acts as.
+#[derive(Default)]
+pub enum Credentials {
+    /// Nobody: enough for `init`, `unseal`, health, login and enrolment.
+    #[default]
+    Nobody,
+    /// A service account, by its token `cvs_…`. It is exchanged for a short access token, which is renewed.
+    Token(Secret),
+    /// A user, by password.
+    Password {
+        /// The user's name.
+        name: UserName,
+        /// The user's password.
+        password: Secret,
+    },
+    /// A user's session of an earlier login, known to this program alone.
+    Session {
+        /// The access token.
+        access: Secret,
+        /// The refresh token, good once.
+        refresh: Secret,
+    },
+    /// A user's session that outlives the program, shared with other programs: see [`SessionKeeper`].
+    Kept(Arc<dyn SessionKeeper>),
+}
+
+/// The tokens of a user's session.
+pub struct KeptSession {
+    /// The access token.
+    pub access: Secret,
+    /// The refresh token, good once.
+    pub refresh: Secret,
+}
+
+/// Where a user's session lives between runs of a program.
+///
+/// A refresh token is good once, and its second use ends the session. So two programs must not both refresh:
+/// each opens the session, looks whether the other has renewed it already, and only then renews it itself.
+pub trait SessionKeeper: Send + Sync {
+    /// Opens the session and keeps every other program out of it until the guard is dropped. May block.
+    fn open(&self) -> io::Result<Box<dyn OpenSession>>;
+}
+
+/// A session that this program alone may read and change for now.
+pub trait OpenSession: Send {
+    /// The tokens; `None` when nobody is logged in.
+    fn load(&mut self) -> io::Result<Option<KeptSession>>;
+
+    /// Replaces the tokens, durably: the ones before are used up.
+    fn store(&mut self, session: &KeptSession) -> io::Result<()>;
+}
+
+impl KeptSession {
+    /// A second owner of the tokens.
+    pub(crate) fn duplicate(&self) -> Self {
+        Self { access: self.access.duplicate(), refresh: self.refresh.duplicate() }
+    }
+}
+
+/// A session in memory, behind the same face.
+pub(crate) struct InMemory(Arc<Mutex<KeptSession>>);
+
+impl InMemory {
+    pub(crate) fn new(session: KeptSession) -> Self {
+        Self(Arc::new(Mutex::new(session)))
+    }
+}
+
+impl SessionKeeper for InMemory {
+    fn open(&self) -> io::Result<Box<dyn OpenSession>> {
+        Ok(Box::new(Self(Arc::clone(&self.0))))
+    }
+}
+
+impl OpenSession for InMemory {
+    fn load(&mut self) -> io::Result<Option<KeptSession>> {
+        Ok(Some(self.0.lock().unwrap_or_else(PoisonError::into_inner).duplicate()))
+    }
+
+    fn store(&mut self, session: &KeptSession) -> io::Result<()> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = session.duplicate();
+        Ok(())
+    }
+}

@@ -1,0 +1,57 @@
+//! `/v1/service-accounts`: programs.
+
+use claviger_api::UserName;
+use claviger_api::wire::{NewServiceAccount, PageQuery, Principal, ReplaceToken, ServiceToken};
+
+use crate::{Client, List, Result};
+
+/// Programs.
+pub struct ServiceAccounts<'a>(&'a Client);
+
+impl Client {
+    /// Programs.
+    pub fn service_accounts(&self) -> ServiceAccounts<'_> {
+        ServiceAccounts(self)
+    }
+}
+
+impl ServiceAccounts<'_> {
+    /// Adds a service account. The token in the answer is shown once.
+    pub async fn add(&self, new: &NewServiceAccount) -> Result<ServiceToken> {
+        self.0.post("/v1/service-accounts", new).await
+    }
+
+    /// All that the caller may see.
+    pub fn list(&self) -> List<'_, Principal> {
+        List::new(self.0, "/v1/service-accounts", PageQuery::default())
+    }
+
+    /// One service account.
+    pub async fn show(&self, name: &UserName) -> Result<Principal> {
+        self.0.get(path(name)).await
+    }
+
+    /// Removes a service account; its token stops at once.
+    pub async fn remove(&self, name: &UserName) -> Result<()> {
+        self.0.delete(path(name)).await
+    }
+
+    /// Stops a service account; every session ends at once.
+    pub async fn suspend(&self, name: &UserName) -> Result<Principal> {
+        self.0.act(format!("{}/actions/suspend", path(name))).await
+    }
+
+    /// Lets a suspended service account work again.
+    pub async fn resume(&self, name: &UserName) -> Result<Principal> {
+        self.0.act(format!("{}/actions/resume", path(name))).await
+    }
+
+    /// Issues a new token, shown once; the old one stops at once.
+    pub async fn replace_token(&self, name: &UserName, request: &ReplaceToken) -> Result<ServiceToken> {
+        self.0.post(format!("{}/actions/replace-token", path(name)), request).await
+    }
+}
+
+fn path(name: &UserName) -> String {
+    format!("/v1/service-accounts/{name}")
+}

@@ -1,0 +1,57 @@
+//! `/v1/users`: people.
+
+use claviger_api::UserName;
+use claviger_api::wire::{Enrolment, NewUser, PageQuery, Principal};
+
+use crate::{Client, List, Result};
+
+/// People.
+pub struct Users<'a>(&'a Client);
+
+impl Client {
+    /// People.
+    pub fn users(&self) -> Users<'_> {
+        Users(self)
+    }
+}
+
+impl Users<'_> {
+    /// Adds a user. The enrolment code in the answer is shown once; hand it to the person.
+    pub async fn add(&self, new: &NewUser) -> Result<Enrolment> {
+        self.0.post("/v1/users", new).await
+    }
+
+    /// All that the caller may see.
+    pub fn list(&self) -> List<'_, Principal> {
+        List::new(self.0, "/v1/users", PageQuery::default())
+    }
+
+    /// One user.
+    pub async fn show(&self, name: &UserName) -> Result<Principal> {
+        self.0.get(path(name)).await
+    }
+
+    /// Removes a user; every session ends at once.
+    pub async fn remove(&self, name: &UserName) -> Result<()> {
+        self.0.delete(path(name)).await
+    }
+
+    /// Stops a user from logging in; every session ends at once.
+    pub async fn suspend(&self, name: &UserName) -> Result<Principal> {
+        self.0.act(format!("{}/actions/suspend", path(name))).await
+    }
+
+    /// Lets a suspended user log in again.
+    pub async fn resume(&self, name: &UserName) -> Result<Principal> {
+        self.0.act(format!("{}/actions/resume", path(name))).await
+    }
+
+    /// Takes the password away and issues a new enrolment code, shown once.
+    pub async fn re_enrol(&self, name: &UserName) -> Result<Enrolment> {
+        self.0.act(format!("{}/actions/re-enrol", path(name))).await
+    }
+}
+
+fn path(name: &UserName) -> String {
+    format!("/v1/users/{name}")
+}
