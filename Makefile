@@ -1,0 +1,27 @@
+# What people run. Each target installs what it needs (scripts/setup), may run twice, and leaves nothing running.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.PHONY: help demo test check docs bench
+
+help: ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: ## the main job with real output: check out, log in, check in, be refused, rotate, prove
+	@scripts/setup
+	@scripts/demo
+
+test: ## every test, against real systems
+	@scripts/setup test
+	@. scripts/env; cargo nextest run --workspace --locked --no-fail-fast
+	@. scripts/env; cargo test --doc --workspace --locked -q
+
+check: ## format, lints, dependencies
+	@scripts/setup
+	@scripts/check
+
+docs: ## the generated pages
+	@. scripts/env; UPDATE_DOCS=1 cargo test -q --locked -p claviger-api the_errors_page_is_up_to_date
+
+bench: ## reveal, check-out and login beside a bare handler and a bare synced store, in one run
+	@scripts/setup
+	@scripts/bench
