@@ -133,6 +133,8 @@ fn every_inclusion_proof_of_small_trees_holds_and_no_changed_one_does() {
             }
             assert!(mutations(&proof).iter().all(|bad| !holds(&leaf, index, size, bad, &root)));
             assert!(!holds(&leaf, size, size, &proof, &root));
+            let longer = [&proof[..], &[EMPTY_ROOT]].concat();
+            assert_eq!(verify_inclusion(&leaf, index, size, &longer, &root), Err(ProofError::WrongLength));
         }
     }
 }

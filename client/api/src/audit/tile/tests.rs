@@ -65,6 +65,9 @@ fn bytes_read_back_and_others_are_refused() {
     let tile = TileId::in_tree(0, 1, 300).unwrap();
     let hashes = tile.read(&Kept::of(&leaves)).unwrap();
     assert_eq!(hashes, leaves[256..]);
+    let mut longer = tile_bytes(&hashes);
+    longer.push(0);
+    assert_eq!(tile.parse(&longer), Err(BadTile::Bytes));
     assert_eq!(tile.parse(&tile_bytes(&hashes)), Ok(hashes));
     assert_eq!(tile.parse(&bytes), Err(BadTile::Bytes));
     assert_eq!(bundle.parse(&bytes[..bytes.len() - 1]), Err(BadTile::Bytes));
