@@ -375,6 +375,16 @@ async fn a_lying_server_learns_nothing_and_is_not_believed() {
     assert_eq!(probe.result, ProbeResult::HostMismatch, "{}", probe.detail);
 }
 
+/// A server that knows the secret and says it aloud, with line breaks that would forge a log.
+#[tokio::test]
+async fn what_a_server_says_is_shown_without_the_secret() {
+    let right = secret("the-secret-that-nobody-may-learn");
+    let error = b"ESFATAL\0VFATAL\0C28P01\0Mnot\nthe-secret-that-nobody-may-learn\x1b[2J\0\0";
+    let loud = Liar::start(&[error]).await;
+    let probe = connector(Deadlines::STANDARD).probe(&loud.system(), &login("it"), &right).await;
+    assert_eq!((probe.result, probe.detail.as_str()), (ProbeResult::Refused, "not; …[2J (28P01)"));
+}
+
 /// A server that never comes to an end is cut off, long before the deadline.
 #[tokio::test]
 async fn a_flood_is_cut_off() {
@@ -407,7 +417,8 @@ async fn a_server_without_scram_is_told_nothing() {
     assert!(!String::from_utf8_lossy(&old.heard().await).contains("ALTER ROLE"));
 }
 
-/// Something that speaks the login's protocol and follows a script of `Authentication…` messages.
+/// Something that speaks the login's protocol and follows a script of `Authentication…` messages, or of an error's
+/// fields after an `E`.
 struct Liar {
     port: u16,
     heard: tokio::task::JoinHandle<Vec<u8>>,
@@ -447,7 +458,11 @@ async fn act(mut stream: TcpStream, script: Vec<Vec<u8>>, ready: Vec<u8>) -> Vec
             let nonce = text.split("r=").nth(1).unwrap_or_default();
             step.extend(format!("r={nonce}more,s=c2FsdHNhbHQ=,i=4096").into_bytes());
         }
-        if stream.write_all(&message(b'R', &step)).await.is_err() {
+        let answer = match step.split_first() {
+            Some((b'E', fields)) => message(b'E', fields),
+            _ => message(b'R', &step),
+        };
+        if stream.write_all(&answer).await.is_err() {
             return heard;
         }
         if step == [0, 0, 0, 0] {

@@ -137,6 +137,7 @@ impl<'a> Session<'a> {
 const NO_PASSWORD_ASKED: &str =
     "the server asked for no password (trust, peer or a certificate in pg_hba.conf), so nothing is known of this one";
 
+/// tokio-postgres keeps a copy of the secret until the login is over, and does not wipe it.
 fn config(target: &Target<'_>, login: &Login, secret: &Secret) -> Config {
     let mut config = Config::new();
     config
