@@ -62,11 +62,17 @@ pub(crate) const SALT_BYTES: usize = 16;
 /// Working memory that is wiped, also when the derivation panics.
 struct Blocks(Box<[Block]>);
 
-impl Drop for Blocks {
-    fn drop(&mut self) {
+impl Blocks {
+    fn wipe(&mut self) {
         for block in &mut self.0 {
             block.as_mut().zeroize();
         }
+    }
+}
+
+impl Drop for Blocks {
+    fn drop(&mut self) {
+        self.wipe();
     }
 }
 
@@ -82,6 +88,16 @@ mod tests {
         let cost = Cost { memory_kib: 64, passes: 2, lanes: 2 };
         cost.check().unwrap().derive(&secret("password"), b"somesaltsomesalt", &mut output);
         assert_eq!(hex::encode(output), "c263317d002f84b5342fa66fa169e4bce6a356a13f19193346322ef3522e0702");
+    }
+
+    #[test]
+    fn the_working_memory_is_wiped_block_by_block() {
+        let mut blocks = Blocks(vec![Block::new(); 64].into_boxed_slice());
+        let argon = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(64, 1, 1, None).unwrap());
+        argon.fill_memory(b"password", b"somesaltsomesalt", &mut blocks.0).unwrap();
+        assert!(blocks.0.iter().all(|block| block.as_ref() != [0; 128]));
+        blocks.wipe();
+        assert!(blocks.0.iter().all(|block| block.as_ref() == [0; 128]));
     }
 
     #[test]

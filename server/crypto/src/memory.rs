@@ -159,14 +159,20 @@ fn map_slab() -> (NonNull<[u8; SLOT_BYTES]>, io::Result<()>) {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::hint::black_box;
     use std::os::unix::fs::FileExt as _;
     use std::process::Command;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+    use std::sync::mpsc;
+    use std::thread;
+    use std::time::Duration;
 
     use claviger_api::Scope;
 
     use super::*;
     use crate::random::{OsRandom, Random as _};
-    use crate::{Aad, Key, RootKey, envelope, passphrase::PassphraseSeal, shares, vectors::secret, wrap};
+    use crate::vectors::secret;
+    use crate::{Aad, Key, PassphraseSeal, RootKey, SigningKey, envelope, frame, shares, stack, wrap};
 
     #[test]
     fn a_slot_is_wiped_when_dropped_and_used_again() {
@@ -274,43 +280,89 @@ mod tests {
         assert!(child.status.success() && output.contains("1 passed"), "{output}");
     }
 
-    /// Works with keys in every way there is, drops them, and looks through all writable memory of the process for them.
+    /// Works with a key in every way there is, each on a thread of its own that then idles as a server's workers do; drops
+    /// the keys, and looks for them in all writable memory of the process: heap, slots, and what the stacks were left with.
     #[test]
     fn anvil_memory_after_a_seal_no_image_of_the_process_holds_a_key() {
         in_a_process_of_its_own("anvil_memory_after_a_seal_no_image_of_the_process_holds_a_key", || {
-            let root = RootKey::generate(&OsRandom);
-            let needle = Needle::of(root.key());
+            let key = Key::generate(&OsRandom);
+            assert!(Needle::of(&key).found() >= 1, "while unsealed the key is in its slot: the search works");
+            drop(key);
+
+            let (send, needles) = mpsc::channel();
+            let (sealed, end) = (AtomicUsize::new(0), AtomicBool::new(false));
+            thread::scope(|scope| {
+                for (name, work) in USES {
+                    let (send, sealed, end) = (send.clone(), &sealed, &end);
+                    scope.spawn(move || {
+                        let root = RootKey::generate(&OsRandom);
+                        send.send((name, Needle::of(root.key()))).unwrap();
+                        work(&root);
+                        drop(root);
+                        sealed.fetch_add(1, SeqCst);
+                        // Nothing deep from here on: it would overwrite what is looked for.
+                        while !end.load(SeqCst) {
+                            thread::park_timeout(Duration::from_millis(10));
+                        }
+                    });
+                }
+                while sealed.load(SeqCst) < USES.len() {
+                    thread::park_timeout(Duration::from_millis(1));
+                }
+                let left = needles.try_iter().filter(|(_, needle)| needle.found() > 0).map(|(name, _)| name);
+                let left = left.collect::<Vec<_>>();
+                end.store(true, SeqCst);
+                assert_eq!(left, [""; 0], "after these uses the key is still in memory");
+            });
+        });
+    }
+
+    type Use = (&'static str, fn(&RootKey));
+
+    const PLACE: Aad<'_> = Aad { scope: Scope::Operator, table: 1, record: b"record", version: 1 };
+
+    const USES: [Use; 8] = [
+        ("seal and open a record", |root| {
+            let sealed = envelope::seal(root, &PLACE, b"hunter2", &OsRandom);
+            assert_eq!(envelope::open(root, &PLACE, &sealed).unwrap().as_slice(), b"hunter2");
+        }),
+        ("be wrapped and unwrapped", |root| {
+            let outer = RootKey::generate(&OsRandom);
+            let wrapped = wrap::wrap(&outer, &PLACE, root.key(), &OsRandom);
+            assert!(wrap::unwrap(&outer, &PLACE, &wrapped).is_ok());
+        }),
+        ("index a name", |root| assert_ne!(frame::mac(root.key(), &[b"acme"]), [0; 32])),
+        ("check value", |root| assert_ne!(root.check_value(), [0; 32])),
+        ("split and combine", |root| {
             let vault = uuid::Uuid::nil();
-            assert!(needle.found() >= 1, "while unsealed the key is in its slot: the search works");
-
-            let passphrase = secret("correct horse battery staple");
-            let seal = PassphraseSeal::new(&root, &passphrase, &OsRandom);
-            let dealt = shares::split(&root, vault, 3, 2, &OsRandom).unwrap();
-            let aad = Aad { scope: Scope::Operator, table: 1, record: b"key", version: 1 };
-            let customer = crate::CustomerKey::generate(&OsRandom);
-            let customer_needle = Needle::of(customer.key());
-            let wrapped = wrap::wrap(&root, &aad, customer.key(), &OsRandom);
-            let sealed = envelope::seal(&root, &aad, b"hunter2", &OsRandom);
-            let check = root.check_value();
-            drop((root, customer));
-
-            let root = seal.open(&passphrase).ok().unwrap();
-            assert_eq!(envelope::open(&root, &aad, &sealed).unwrap().as_slice(), b"hunter2");
-            let customer = crate::CustomerKey::from(wrap::unwrap(&root, &aad, &wrapped).ok().unwrap());
-            drop(envelope::seal(&customer, &aad, b"hunter2", &OsRandom));
-            let mut gathering = shares::Gathering::new(vault, check);
+            let dealt = shares::split(root, vault, 3, 2, &OsRandom).unwrap();
+            let mut gathering = shares::Gathering::new(vault, root.check_value());
             for share in &dealt {
                 gathering.add(share).unwrap();
             }
-            let again = gathering.combine().ok().unwrap();
-            let signing = crate::SigningKey::from_seed(wrap::unwrap(&root, &aad, &wrapped).ok().unwrap());
+            assert!(gathering.combine().is_ok());
+        }),
+        ("seal under a passphrase", |root| {
+            let passphrase = secret("correct horse battery staple");
+            assert!(PassphraseSeal::new(root, &passphrase, &OsRandom).open(&passphrase).is_ok());
+        }),
+        ("a copy deep in a wiped stack", |root| stack::wiped(|| leave_a_copy(10, root))),
+        ("sign", |root| {
+            let signing = SigningKey::from_seed(Key::filled(|bytes| *bytes = *root.key().bytes()));
             drop(signing.pkcs8_der());
             assert_ne!(signing.sign(b"checkpoint"), [0; 64]);
-            drop((root, again, customer, gathering, signing));
+        }),
+    ];
 
-            assert_eq!(needle.found(), 0, "the root key is still in memory");
-            assert_eq!(customer_needle.found(), 0, "the customer's key is still in memory");
-        });
+    /// What a move of a cipher's state does, deep enough that nothing shallow overwrites it.
+    #[inline(never)]
+    fn leave_a_copy(depth: usize, root: &RootKey) {
+        if depth > 0 {
+            leave_a_copy(depth - 1, root);
+        } else {
+            black_box([*root.key().bytes(); 8]);
+        }
+        black_box(depth);
     }
 
     /// A key to look for, itself kept unrecognisable. Half a key counts: so much is enough to worry.
@@ -338,7 +390,8 @@ mod tests {
             let mut found = 0;
             for at in (start..end).step_by(4096) {
                 let length = page.len().min(end - at);
-                if memory.read_exact_at(&mut page[..length], at as u64).is_ok() {
+                let read = memory.read_exact_at(&mut page[..length], at as u64);
+                if read.is_ok() && page[..length] != [0; 4096 + 15][..length] {
                     found += page[..length].windows(16).filter(|window| self.is(window)).count();
                 }
             }
@@ -348,7 +401,13 @@ mod tests {
         }
 
         fn is(&self, window: &[u8]) -> bool {
-            window.iter().zip(self.0.iter().zip(&self.1)).all(|(byte, (masked, mask))| *byte == masked ^ mask)
+            // As it is, or as HMAC pads it (RFC 2104).
+            let pad = window[0] ^ self.0[0] ^ self.1[0];
+            [0, 0x36, 0x5c].contains(&pad)
+                && window
+                    .iter()
+                    .zip(self.0.iter().zip(&self.1))
+                    .all(|(byte, (masked, mask))| byte ^ pad == masked ^ mask)
         }
     }
 }
