@@ -1,0 +1,220 @@
+//! The words of the command line.
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::commands::{
+    account, audit, checkout, customer, exec, grant, import, login, operator, pages, rotation, service_account, system,
+    user,
+};
+
+/// The privileged credential vault of an MSP, from the command line.
+///
+/// Log in with 'claviger login', or set CLAVIGER_TOKEN to the token of a service account.
+#[derive(Parser)]
+#[command(name = "claviger", version, after_help = EXIT_CODES)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0 done        3 not authenticated   6 conflict: held by another
+  1 failed      4 forbidden           7 approval needed
+  2 usage       5 not found           8 sealed or unreachable
+  'exec' ends with the exit code of its command.
+
+Environment:
+  CLAVIGER_ADDR     the server, e.g. https://vault.example:8200
+  CLAVIGER_CACERT   a file of CA certificates
+  CLAVIGER_TOKEN    the token of a service account (cvs_…)";
+
+/// What every command takes.
+#[derive(Args)]
+pub struct Global {
+    /// The server; plain http only on this machine. By default the one that was logged in to
+    #[arg(
+        long,
+        global = true,
+        env = "CLAVIGER_ADDR",
+        hide_env_values = true,
+        value_name = "URL",
+        help_heading = "Everywhere"
+    )]
+    pub address: Option<String>,
+    /// CA certificates (PEM) to trust instead of the machine's own
+    #[arg(
+        long,
+        global = true,
+        env = "CLAVIGER_CACERT",
+        hide_env_values = true,
+        value_name = "FILE",
+        help_heading = "Everywhere"
+    )]
+    pub ca_certificate: Option<PathBuf>,
+    /// By default a table on a terminal, JSON in a pipe
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", help_heading = "Everywhere")]
+    pub output: Option<Format>,
+}
+
+/// How results are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Table,
+    /// For programs
+    Json,
+}
+
+impl Global {
+    /// How results are written: as asked, or a table on a terminal and JSON in a pipe.
+    pub fn format(&self) -> Format {
+        self.output.unwrap_or_else(|| if std::io::stdout().is_terminal() { Format::Table } else { Format::Json })
+    }
+
+    /// Whether errors are for programs too: only where JSON was asked for by name.
+    pub fn wants_json(&self) -> bool {
+        self.output == Some(Format::Json)
+    }
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Log in as a user and keep the session
+    Login(login::Login),
+    /// End the kept session
+    Logout,
+    /// Who the vault takes you for, and what you may do
+    Whoami,
+    /// How the vault is
+    Status,
+    /// The life of the vault itself: init, unseal, seal
+    #[command(subcommand)]
+    Operator(operator::Operator),
+    /// The businesses the MSP serves
+    #[command(subcommand)]
+    Customer(customer::Customer),
+    /// What has administrator accounts at a customer
+    #[command(subcommand)]
+    System(system::System),
+    /// Privileged logins on a system
+    #[command(subcommand)]
+    Account(account::Account),
+    /// People
+    #[command(subcommand)]
+    User(user::User),
+    /// Programs
+    #[command(subcommand)]
+    ServiceAccount(service_account::ServiceAccount),
+    /// Who may do what, where, and until when
+    #[command(subcommand)]
+    Grant(grant::Grant),
+    /// Check an account out; on a terminal its secret is copied to the clipboard
+    Checkout(checkout::CheckOut),
+    /// End the use of an account, or withdraw a checkout that waits
+    Checkin(checkout::Checkin),
+    /// Make the use of an account longer
+    Extend(checkout::Extend),
+    /// The secret of a checkout, again
+    Reveal(checkout::Reveal),
+    /// End another's checkout
+    Revoke(checkout::Revoke),
+    /// End another's checkout and take the account
+    TakeOver(checkout::TakeOver),
+    /// List a customer's checkouts
+    Checkouts(checkout::Checkouts),
+    /// Run a command with an account's secret in its environment, and check in when it ends
+    Exec(exec::Exec),
+    /// Replace secrets on the systems themselves
+    Rotate(rotation::Rotate),
+    /// List a customer's rotations
+    Rotations(rotation::Rotations),
+    /// One rotation
+    #[command(subcommand)]
+    Rotation(rotation::Rotation),
+    /// What happened, and the proof that the record is whole
+    #[command(subcommand)]
+    Audit(audit::Audit),
+    /// Add many accounts with their present secrets from a CSV file
+    Import(import::Import),
+    /// The completion script of a shell
+    Completions(pages::Completions),
+    /// The manual pages
+    Man(pages::Man),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_words_do_not_contradict_each_other() {
+        Cli::command().debug_assert();
+    }
+
+    /// The help of every command, so that a change of the surface is seen.
+    #[test]
+    fn help() {
+        let mut pages = String::new();
+        write_help(&mut Cli::command().term_width(100), &mut pages);
+        insta::assert_snapshot!(pages);
+    }
+
+    fn write_help(command: &mut clap::Command, pages: &mut String) {
+        command.build();
+        let name = command.get_bin_name().unwrap_or("claviger").to_owned();
+        *pages += &["=== ", &name, "\n", &command.render_help().to_string(), "\n"].concat();
+        for sub in command.get_subcommands_mut() {
+            if sub.get_name() != "help" {
+                write_help(sub, pages);
+            }
+        }
+    }
+
+    #[test]
+    fn the_commands_of_the_design_are_understood() {
+        for line in [
+            "login anna",
+            "login --enrolment",
+            "operator init --administrator anna --shares 5 --threshold 3",
+            "operator init --administrator anna --passphrase --stdin",
+            "checkout acme/db/a --for 30m --reason x --ticket T-1 --wait 2m --show",
+            "checkout acme/db/a --reason x --reuse --copy",
+            "exec acme/db/a --for 1h30m --reason x --env SECRET -- psql -c 'select 1' --password",
+            "rotate acme/db/a",
+            "rotate --customer acme --wait",
+            "rotate --customer acme --wait=5m",
+            "audit log --operator --limit 5",
+            "audit log --customer acme --kind checkout. --since 2026-01-01T00:00:00Z",
+            "audit verify FILE",
+            "import f.csv --customer acme",
+            "grant add anna --role technician --scope acme/db --for 30d",
+        ] {
+            let words = ["claviger"].into_iter().chain(line.split(' '));
+            assert!(Cli::try_parse_from(words).is_ok(), "{line}");
+        }
+        for line in [
+            "checkout acme/db --reason x",                 // no path
+            "checkout acme/db/a",                          // no reason
+            "checkout acme/db/a --reason x --copy --show", // one or the other
+            "checkout acme/db/a --reason x --wait 1m --reuse",
+            "exec acme/db/a --reason x",        // no command
+            "rotate",                           // nothing named
+            "rotate acme/db/a --customer acme", // two things named
+            "audit log",                        // no log named
+            "audit log --operator --customer acme",
+            "checkout acme/db/a --reason x --for 30", // no unit
+            "operator init --administrator anna --passphrase --shares 3 --threshold 2",
+        ] {
+            let words = ["claviger"].into_iter().chain(line.split(' '));
+            assert!(Cli::try_parse_from(words).is_err(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! What each command does, one file a group.
+
+use crate::cli::{Cli, Command};
+use crate::connection::Context;
+use crate::failure::Failure;
+
+pub mod account;
+pub mod audit;
+pub mod checkout;
+pub mod customer;
+pub mod exec;
+pub mod grant;
+pub mod import;
+pub mod login;
+pub mod operator;
+pub mod pages;
+pub mod rotation;
+pub mod service_account;
+pub mod status;
+pub mod system;
+mod taking;
+pub mod user;
+
+/// Does what the words say.
+pub async fn run(cli: Cli) -> Result<(), Failure> {
+    let context = &Context::new(cli.global);
+    match cli.command {
+        Command::Login(login) => login.run(context).await,
+        Command::Logout => login::logout(context).await,
+        Command::Whoami => status::whoami(context).await,
+        Command::Status => status::status(context).await,
+        Command::Operator(operator) => operator.run(context).await,
+        Command::Customer(customer) => customer.run(context).await,
+        Command::System(system) => system.run(context).await,
+        Command::Account(account) => account.run(context).await,
+        Command::User(user) => user.run(context).await,
+        Command::ServiceAccount(service_account) => service_account.run(context).await,
+        Command::Grant(grant) => grant.run(context).await,
+        Command::Checkout(check_out) => check_out.run(context).await,
+        Command::Checkin(checkin) => checkin.run(context).await,
+        Command::Extend(extend) => extend.run(context).await,
+        Command::Reveal(reveal) => reveal.run(context).await,
+        Command::Revoke(revoke) => revoke.run(context).await,
+        Command::TakeOver(take_over) => take_over.run(context).await,
+        Command::Checkouts(checkouts) => checkouts.run(context).await,
+        Command::Exec(exec) => exec.run(context).await,
+        Command::Rotate(rotate) => rotate.run(context).await,
+        Command::Rotations(rotations) => rotations.run(context).await,
+        Command::Rotation(rotation) => rotation.run(context).await,
+        Command::Audit(audit) => audit.run(context).await,
+        Command::Import(import) => import.run(context).await,
+        Command::Completions(completions) => completions.run(),
+        Command::Man(man) => man.run(),
+    }
+}

@@ -1,0 +1,254 @@
+//! `claviger account`: privileged logins on a system.
+
+use clap::{Args, Subcommand, ValueEnum};
+use claviger_client::api::wire::{
+    Account as AccountView, AccountChange, AccountKind, AccountSettings, NewAccount, PasswordPolicy, ProbeResult,
+    RotateBy,
+};
+use claviger_client::api::{AccountPath, Login, Part};
+use claviger_client::{Client, Exit};
+
+use crate::connection::Context;
+use crate::failure::Failure;
+use crate::input::Input;
+use crate::output::word;
+
+#[derive(Subcommand)]
+pub enum Account {
+    /// Add an account to a system
+    Add(Add),
+    /// List a customer's accounts, of all its systems or of one
+    List {
+        /// The customer
+        #[arg(long, value_name = "CUSTOMER")]
+        customer: Part,
+        /// Only of this system of the customer
+        #[arg(long, value_name = "SYSTEM")]
+        system: Option<Part>,
+    },
+    /// Show one account
+    Show {
+        /// customer/system/account
+        path: AccountPath,
+    },
+    /// Change an account's settings; what is not named stays
+    Set {
+        /// customer/system/account
+        path: AccountPath,
+        #[command(flatten)]
+        settings: Settings,
+    },
+    /// Remove an account that nobody holds
+    Remove {
+        /// customer/system/account
+        path: AccountPath,
+    },
+    /// Tell the vault the secret that the account has now, because it was changed elsewhere
+    SetSecret {
+        /// customer/system/account
+        path: AccountPath,
+        /// Read the secret from standard input
+        #[arg(long)]
+        stdin: bool,
+    },
+    /// Try the stored secret with a fresh login
+    Verify {
+        /// customer/system/account
+        path: AccountPath,
+    },
+}
+
+#[derive(Args)]
+pub struct Add {
+    /// customer/system/account, e.g. acme/db01/postgres
+    path: AccountPath,
+    /// Exists and is rotated, or made at check-out and removed at its end
+    #[arg(long, value_enum, default_value = "standing")]
+    kind: Kind,
+    /// Its login name on the system; the account's name by default
+    #[arg(long)]
+    login: Option<Login>,
+    /// A role or group that an ephemeral login becomes a member of; may be repeated
+    #[arg(long, value_name = "ROLE")]
+    member_of: Vec<Login>,
+    /// Ask for the account's present secret
+    #[arg(long)]
+    with_secret: bool,
+    /// Read the account's present secret from standard input
+    #[arg(long, conflicts_with = "with_secret")]
+    stdin: bool,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// What can be set at any time.
+#[derive(Args)]
+pub struct Settings {
+    /// Who changes the secret on the system: the account itself (default) or the management account
+    #[arg(long, value_enum, value_name = "WHO")]
+    rotate_by: Option<By>,
+    /// Rotate at the end of each checkout; true by default
+    #[arg(long, value_name = "BOOL")]
+    rotate_on_end: Option<bool>,
+    /// How many may hold the account at once; 1 by default
+    #[arg(long, value_name = "N")]
+    max_holders: Option<u32>,
+    #[command(flatten)]
+    password: Password,
+}
+
+/// What generated passwords look like.
+#[derive(Args)]
+struct Password {
+    /// Generated passwords: characters, 8 to 128
+    #[arg(long = "password-length", value_name = "N")]
+    length: Option<u16>,
+    /// Generated passwords: at least so many of a-z
+    #[arg(long = "password-min-lower", value_name = "N")]
+    min_lower: Option<u16>,
+    /// Generated passwords: at least so many of A-Z
+    #[arg(long = "password-min-upper", value_name = "N")]
+    min_upper: Option<u16>,
+    /// Generated passwords: at least so many of 0-9
+    #[arg(long = "password-min-digits", value_name = "N")]
+    min_digits: Option<u16>,
+    /// Generated passwords: at least so many symbols
+    #[arg(long = "password-min-symbols", value_name = "N")]
+    min_symbols: Option<u16>,
+    /// Generated passwords: characters never used
+    #[arg(long = "password-exclude", value_name = "CHARACTERS")]
+    exclude: Option<String>,
+    /// Generated passwords: at least so many positions differ from the one before
+    #[arg(long = "password-min-differences", value_name = "N")]
+    min_differences: Option<u16>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Kind {
+    Standing,
+    Ephemeral,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum By {
+    Itself,
+    Management,
+}
+
+impl Account {
+    pub async fn run(self, context: &Context) -> Result<(), Failure> {
+        let client = context.client()?;
+        let accounts = client.accounts();
+        let output = context.output;
+        match self {
+            Self::Add(add) => {
+                let (customer, system) = (add.path.customer.clone(), add.path.system.clone());
+                output.one(&accounts.add(&customer, &system, &add.new_account()?).await?)
+            }
+            Self::List { customer, system } => output.many(&list(&client, &customer, system.as_ref()).await?),
+            Self::Show { path } => output.one(&accounts.show(&path).await?),
+            Self::Set { path, settings } => {
+                let change = settings.change(&accounts.show(&path).await?.settings.password_policy);
+                output.one(&accounts.set(&path, &change).await?)
+            }
+            Self::Remove { path } => {
+                accounts.remove(&path).await?;
+                output.done(&format!("removed {path}"))
+            }
+            Self::SetSecret { path, stdin } => {
+                let secret = Input::from_stdin(stdin).account_secret("Present secret of the account")?;
+                output.one(&accounts.set_secret(&path, secret).await?)
+            }
+            Self::Verify { path } => verify(context, &client, &path).await,
+        }
+    }
+}
+
+async fn list(client: &Client, customer: &Part, system: Option<&Part>) -> claviger_client::Result<Vec<AccountView>> {
+    match system {
+        Some(system) => client.accounts().list(customer, system).all().await,
+        None => client.accounts().list_of_customer(customer).all().await,
+    }
+}
+
+/// Anything but an accepted login is a failure for scripts; the result says which.
+async fn verify(context: &Context, client: &Client, path: &AccountPath) -> Result<(), Failure> {
+    let verification = client.accounts().verify(path).await?;
+    context.output.one(&verification)?;
+    if verification.result == ProbeResult::Accepted {
+        return Ok(());
+    }
+    Err(Failure::Own {
+        exit: Exit::Failed,
+        what: format!("the stored secret of {path} was not accepted: {}", word(&verification.result)),
+        help: Some(
+            "unreachable or locked_out say nothing about the secret; refused: claviger rotate, or set-secret"
+                .to_owned(),
+        ),
+    })
+}
+
+impl Add {
+    fn new_account(self) -> Result<NewAccount, Failure> {
+        let secret = match (self.with_secret, self.stdin) {
+            (false, false) => None,
+            (_, stdin) => Some(Input::from_stdin(stdin).account_secret("Present secret of the account")?.disclose()),
+        };
+        Ok(NewAccount {
+            name: self.path.account,
+            kind: match self.kind {
+                Kind::Standing => AccountKind::Standing,
+                Kind::Ephemeral => AccountKind::Ephemeral,
+            },
+            login: self.login,
+            secret,
+            member_of: self.member_of,
+            settings: self.settings.of_new_account(),
+        })
+    }
+}
+
+impl Settings {
+    fn of_new_account(self) -> AccountSettings {
+        let default = AccountSettings::default();
+        AccountSettings {
+            rotate_by: self.rotate_by.map_or(default.rotate_by, By::wire),
+            rotate_on_end: self.rotate_on_end.unwrap_or(default.rotate_on_end),
+            max_holders: self.max_holders.unwrap_or(default.max_holders),
+            password_policy: self.password.apply(default.password_policy),
+        }
+    }
+
+    fn change(self, policy: &PasswordPolicy) -> AccountChange {
+        let wanted = self.password.apply(policy.clone());
+        AccountChange {
+            rotate_by: self.rotate_by.map(By::wire),
+            rotate_on_end: self.rotate_on_end,
+            max_holders: self.max_holders,
+            password_policy: (wanted != *policy).then_some(wanted),
+        }
+    }
+}
+
+impl Password {
+    fn apply(self, policy: PasswordPolicy) -> PasswordPolicy {
+        PasswordPolicy {
+            length: self.length.unwrap_or(policy.length),
+            min_lower: self.min_lower.unwrap_or(policy.min_lower),
+            min_upper: self.min_upper.unwrap_or(policy.min_upper),
+            min_digits: self.min_digits.unwrap_or(policy.min_digits),
+            min_symbols: self.min_symbols.unwrap_or(policy.min_symbols),
+            exclude: self.exclude.unwrap_or(policy.exclude),
+            min_differences: self.min_differences.unwrap_or(policy.min_differences),
+        }
+    }
+}
+
+impl By {
+    fn wire(self) -> RotateBy {
+        match self {
+            Self::Itself => RotateBy::Itself,
+            Self::Management => RotateBy::Management,
+        }
+    }
+}

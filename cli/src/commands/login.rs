@@ -1,0 +1,83 @@
+//! `claviger login` and `logout`.
+
+use std::io::{BufRead as _, IsTerminal as _, Write as _, stderr, stdin};
+
+use clap::Args;
+use claviger_client::api::UserName;
+use claviger_client::api::wire::{EnrolRequest, LoginRequest, Tokens};
+use claviger_client::{Client, Error, KeptSession, SessionKeeper as _};
+
+use crate::connection::Context;
+use crate::failure::Failure;
+use crate::input::Input;
+
+#[derive(Args)]
+pub struct Login {
+    /// Your name in the vault; asked for when absent
+    name: Option<UserName>,
+    /// For the first login: asks for the enrolment code you were given, and for the password you choose
+    #[arg(long)]
+    enrolment: bool,
+    /// Read password (or code, then password) from standard input, one a line
+    #[arg(long, requires = "name")]
+    stdin: bool,
+}
+
+impl Login {
+    pub async fn run(self, context: &Context) -> Result<(), Failure> {
+        let client = context.anonymous()?;
+        let name = match self.name {
+            Some(name) => name,
+            None => ask_name()?,
+        };
+        let input = Input::from_stdin(self.stdin);
+        let tokens =
+            if self.enrolment { enrol(&client, &name, input).await? } else { log_in(&client, &name, input).await? };
+        keep(context, tokens)?;
+        context.output.done(&format!("logged in to {} as {name}", client.address()))
+    }
+}
+
+/// `claviger logout`: the session ends at the server, and is forgotten here whatever the server says.
+pub async fn logout(context: &Context) -> Result<(), Failure> {
+    let session = context.session()?;
+    let ended = match context.client() {
+        Ok(client) => client.auth().logout().await,
+        Err(failure) => return Err(failure),
+    };
+    session.forget().map_err(Error::Session)?;
+    match ended {
+        Ok(()) | Err(Error::NotLoggedIn) => context.output.done("logged out"),
+        Err(error) if error.exit() == claviger_client::Exit::NotAuthenticated => context.output.done("logged out"),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn log_in(client: &Client, name: &UserName, input: Input) -> Result<Tokens, Failure> {
+    let password = input.secret("Password")?.disclose();
+    Ok(client.auth().login(&LoginRequest::Password { name: name.clone(), password }).await?)
+}
+
+async fn enrol(client: &Client, name: &UserName, input: Input) -> Result<Tokens, Failure> {
+    let enrolment = input.secret("Enrolment code")?.disclose();
+    let password = input.new_secret("New password, at least 12 characters")?.disclose();
+    Ok(client.auth().enrol(&EnrolRequest { name: name.clone(), enrolment, password }).await?)
+}
+
+fn keep(context: &Context, tokens: Tokens) -> Result<(), Failure> {
+    let refresh =
+        tokens.refresh_token.ok_or_else(|| Failure::failed("the server gave a session that cannot be kept"))?;
+    let session = KeptSession { access: tokens.access_token.into_secret(), refresh: refresh.into_secret() };
+    let store = || context.session().map(|file| file.open().and_then(|mut open| open.store(&session)));
+    store()?.map_err(|error| Error::Session(error).into())
+}
+
+fn ask_name() -> Result<UserName, Failure> {
+    if !stdin().is_terminal() {
+        return Err(Failure::usage("who logs in?", "claviger login NAME"));
+    }
+    let mut text = String::new();
+    let _ = write!(stderr(), "Name: ");
+    stdin().lock().read_line(&mut text).map_err(|error| Failure::failed(format!("cannot read the name: {error}")))?;
+    text.trim().parse().map_err(|error| Failure::usage(format!("{error}"), "claviger login NAME"))
+}

@@ -1,0 +1,130 @@
+//! `claviger operator`: the life of the vault itself.
+
+use std::io::IsTerminal as _;
+
+use clap::{ArgGroup, Args, Subcommand};
+use claviger_client::api::wire::{InitRequest, SealState, SealStatus, UnsealRequest};
+use claviger_client::api::{ProblemType, UserName};
+use claviger_client::{Client, Error};
+
+use crate::connection::Context;
+use crate::failure::Failure;
+use crate::input::Input;
+use crate::progress::note;
+
+#[derive(Subcommand)]
+pub enum Operator {
+    /// Initialise a new vault, once; shares and the first enrolment are shown and never again
+    Init(Init),
+    /// Give the shares, or the passphrase, that open the vault
+    Unseal(Unseal),
+    /// Wipe the root key from the server's memory
+    Seal,
+}
+
+#[derive(Args)]
+#[command(group = ArgGroup::new("seal").required(true).multiple(true).args(["shares", "passphrase"]))]
+pub struct Init {
+    /// The name of the first administrator
+    #[arg(long, value_name = "NAME")]
+    administrator: UserName,
+    /// Seal with so many Shamir shares, 1 to 16
+    #[arg(long, value_name = "N", requires = "threshold", conflicts_with = "passphrase")]
+    shares: Option<u8>,
+    /// So many of the shares open the vault
+    #[arg(long, value_name = "K", requires = "shares")]
+    threshold: Option<u8>,
+    /// Seal with a passphrase, which is asked for
+    #[arg(long)]
+    passphrase: bool,
+    /// Read the passphrase from standard input
+    #[arg(long, requires = "passphrase")]
+    stdin: bool,
+}
+
+#[derive(Args)]
+pub struct Unseal {
+    /// Read shares, or the passphrase, from standard input, one a line
+    #[arg(long)]
+    stdin: bool,
+}
+
+impl Operator {
+    pub async fn run(self, context: &Context) -> Result<(), Failure> {
+        match self {
+            Self::Init(init) => init.run(context).await,
+            Self::Unseal(unseal) => unseal.run(context).await,
+            Self::Seal => context.output.one(&context.client()?.sys().seal().await?),
+        }
+    }
+}
+
+impl Init {
+    async fn run(self, context: &Context) -> Result<(), Failure> {
+        let administrator = self.administrator;
+        let request = match (self.shares, self.threshold) {
+            (Some(shares), Some(threshold)) => InitRequest::Shamir { shares, threshold, administrator },
+            (None, _) | (_, None) => InitRequest::Passphrase {
+                passphrase: Input::from_stdin(self.stdin)
+                    .new_secret("Passphrase of the vault, at least 16 characters")?
+                    .disclose(),
+                administrator,
+            },
+        };
+        let answer = context.anonymous()?.sys().init(&request).await?;
+        note("WRITE THIS DOWN NOW: it is shown once, and nobody can show it again.");
+        if !answer.shares.is_empty() {
+            note("Give each share to another person. Without enough of them the vault can never be opened.");
+        }
+        context.output.one(&answer)?;
+        note("Next: claviger operator unseal; then, as the administrator, claviger login NAME --enrolment");
+        Ok(())
+    }
+}
+
+impl Unseal {
+    async fn run(self, context: &Context) -> Result<(), Failure> {
+        let client = context.anonymous()?;
+        let input = Input::from_stdin(self.stdin);
+        let mut status = client.sys().seal_status().await?;
+        while status.seal == SealState::Sealed {
+            let Some(key) = input.next(&prompt(&status))? else { break };
+            match client.sys().unseal(&UnsealRequest { key: key.disclose() }).await {
+                Ok(next) => status = next,
+                Err(error) => status = again(&client, error, input).await?,
+            }
+        }
+        context.output.one(&status)?;
+        match status.seal {
+            SealState::Unsealed => Ok(()),
+            SealState::Sealed => Err(missing_shares(&status)),
+            SealState::NotInitialised => Err(Failure::usage("the vault is not initialised", "claviger operator init")),
+        }
+    }
+}
+
+/// A person who mistypes a share tries again; a program is told.
+async fn again(client: &Client, error: Error, input: Input) -> Result<SealStatus, Failure> {
+    let mistyped = error.problem_type() == Some(ProblemType::WrongShare);
+    if !(mistyped && input == Input::Terminal && std::io::stdin().is_terminal()) {
+        return Err(error.into());
+    }
+    note(&error.to_string());
+    Ok(client.sys().seal_status().await?)
+}
+
+fn prompt(status: &SealStatus) -> String {
+    if status.threshold > 1 {
+        format!("Share {} of {}", u32::from(status.provided) + 1, status.threshold)
+    } else {
+        "Share or passphrase".to_owned()
+    }
+}
+
+fn missing_shares(status: &SealStatus) -> Failure {
+    Failure::Own {
+        exit: claviger_client::Exit::Unavailable,
+        what: format!("the vault is still sealed: {} of {} shares were given", status.provided, status.threshold),
+        help: Some("give the others, here or on another machine".to_owned()),
+    }
+}

@@ -1,0 +1,121 @@
+//! Checking an account out and waiting for it, so that an interruption leaves nothing behind.
+
+use std::future::Future;
+use std::pin::pin;
+
+use clap::Args;
+use claviger_client::api::wire::{Checkout, Claim, NewCheckout, OnConflict};
+use claviger_client::api::{AccountPath, CheckoutId};
+use claviger_client::{Client, Exit};
+use rustix::process::Signal;
+
+use crate::duration::Seconds;
+use crate::failure::Failure;
+use crate::progress::{Progress, note};
+use crate::signals::{Signals, exit_code};
+
+/// What is wanted, for how long and why.
+#[derive(Args)]
+pub struct Taking {
+    /// customer/system/account
+    path: AccountPath,
+    /// How long, e.g. 30m or 1h30m; 1h by default, at most what your grant allows
+    #[arg(long = "for", value_name = "DURATION")]
+    time: Option<Seconds>,
+    /// Why; it is in the customer's audit log
+    #[arg(long, value_name = "TEXT")]
+    reason: String,
+    /// The ticket this is for
+    #[arg(long, value_name = "TICKET")]
+    ticket: Option<String>,
+    /// Wait in order, at most this long, while others hold the account
+    #[arg(long, value_name = "DURATION")]
+    wait: Option<Seconds>,
+    /// Take your own checkout of the account if there is one
+    #[arg(long, conflicts_with = "wait")]
+    reuse: bool,
+}
+
+impl Taking {
+    /// Checks the account out and waits for its turn. What is not usable in time, or interrupted, is withdrawn.
+    pub async fn take(&self, client: &Client, signals: &mut Signals) -> Result<Checkout, Failure> {
+        let new = self.new_checkout();
+        let (checkout, interrupted) = finish(client.checkouts().create(&new), signals).await?;
+        let id = checkout.id;
+        if let Some(signal) = interrupted {
+            return Err(withdrawn(client, id, ended_by(signal)).await);
+        }
+        let mut progress = Progress::new();
+        let show = |checkout: &Checkout| progress.show(&waiting_for(checkout));
+        let at_most = self.wait.map(Seconds::duration).unwrap_or_default();
+        let checkouts = client.checkouts();
+        let failure = tokio::select! {
+            turn = checkouts.wait_for_turn(checkout, at_most, show) => match turn {
+                Ok(checkout) => return Ok(checkout),
+                Err(error) => error.into(),
+            },
+            signal = signals.next() => ended_by(signal),
+        };
+        Err(withdrawn(client, id, failure).await)
+    }
+
+    fn new_checkout(&self) -> NewCheckout {
+        NewCheckout {
+            account: self.path.clone(),
+            ttl_seconds: self.time.map(Seconds::get),
+            reason: self.reason.clone(),
+            ticket: self.ticket.clone(),
+            claim: Claim::Now,
+            on_conflict: match (&self.wait, self.reuse) {
+                (Some(_), _) => OnConflict::Wait,
+                (None, true) => OnConflict::Reuse,
+                (None, false) => OnConflict::Fail,
+            },
+        }
+    }
+}
+
+/// A signal ended the command.
+pub fn ended_by(signal: Signal) -> Failure {
+    Failure::Code(exit_code(signal.as_raw()))
+}
+
+/// Waits for a request that must not be left half-way, and tells the signal that came meanwhile; a second one gives up.
+async fn finish<T>(
+    request: impl Future<Output = claviger_client::Result<T>>,
+    signals: &mut Signals,
+) -> Result<(T, Option<Signal>), Failure> {
+    let mut request = pin!(request);
+    let mut interrupted = None;
+    loop {
+        tokio::select! {
+            outcome = &mut request => return Ok((outcome?, interrupted)),
+            signal = signals.next() => match interrupted {
+                None => {
+                    note("waiting for the vault's answer, to leave nothing behind; again to give up");
+                    interrupted = Some(signal);
+                }
+                Some(_) => return Err(Failure::Own {
+                    exit: Exit::Failed,
+                    what: "given up before the vault answered".to_owned(),
+                    help: Some("look for what it may have done: claviger checkouts --customer CUSTOMER".to_owned()),
+                }),
+            },
+        }
+    }
+}
+
+/// Withdraws a checkout, and says so if that fails.
+async fn withdrawn(client: &Client, id: CheckoutId, why: Failure) -> Failure {
+    if let Err(error) = client.checkouts().checkin(id).await {
+        note(&format!("warning: {id} could not be withdrawn: {error}"));
+    }
+    why
+}
+
+fn waiting_for(checkout: &Checkout) -> String {
+    match checkout.waiting_behind {
+        Some(behind) => format!("waiting for {}: {behind} before you", checkout.account),
+        None => format!("waiting for {}: an approval is needed", checkout.account),
+    }
+}

@@ -1,0 +1,80 @@
+//! `claviger user`: people.
+
+use clap::Subcommand;
+use claviger_client::api::wire::NewUser;
+use claviger_client::api::{Part, UserName};
+
+use crate::connection::Context;
+use crate::failure::Failure;
+use crate::progress::note;
+
+#[derive(Subcommand)]
+pub enum User {
+    /// Add a person; the enrolment code is shown once
+    Add {
+        /// The name to log in with
+        name: UserName,
+        /// The customer whose own user this is; by default one of the MSP's people
+        #[arg(long, value_name = "CUSTOMER")]
+        customer: Option<Part>,
+    },
+    /// List the people you may see
+    List,
+    /// Show one person
+    Show {
+        /// The user
+        name: UserName,
+    },
+    /// Remove a person; every session ends at once
+    Remove {
+        /// The user
+        name: UserName,
+    },
+    /// Stop a person from logging in; every session ends at once
+    Suspend {
+        /// The user
+        name: UserName,
+    },
+    /// Let a suspended person log in again
+    Resume {
+        /// The user
+        name: UserName,
+    },
+    /// Take the password away and issue a new enrolment code, shown once
+    ReEnrol {
+        /// The user
+        name: UserName,
+    },
+}
+
+impl User {
+    pub async fn run(self, context: &Context) -> Result<(), Failure> {
+        let client = context.client()?;
+        let users = client.users();
+        let output = context.output;
+        match self {
+            Self::Add { name, customer } => {
+                let enrolment = users.add(&NewUser { name, customer }).await?;
+                hand_over();
+                output.one(&enrolment)
+            }
+            Self::List => output.many(&users.list().all().await?),
+            Self::Show { name } => output.one(&users.show(&name).await?),
+            Self::Remove { name } => {
+                users.remove(&name).await?;
+                output.done(&format!("removed {name}"))
+            }
+            Self::Suspend { name } => output.one(&users.suspend(&name).await?),
+            Self::Resume { name } => output.one(&users.resume(&name).await?),
+            Self::ReEnrol { name } => {
+                let enrolment = users.re_enrol(&name).await?;
+                hand_over();
+                output.one(&enrolment)
+            }
+        }
+    }
+}
+
+fn hand_over() {
+    note("The enrolment code is shown once. Hand it to the person, who runs: claviger login NAME --enrolment");
+}

@@ -1,0 +1,145 @@
+//! The columns of each list.
+
+use claviger_client::api::wire::{
+    Account, AuditEvent, Checkout, Customer, Grant, Principal, Rotation, System, SystemSpec,
+};
+use serde::Serialize;
+
+/// A row of a table.
+pub trait Row {
+    /// The columns.
+    const HEADS: &'static [&'static str];
+
+    /// One cell a column.
+    fn cells(&self) -> Vec<String>;
+}
+
+/// A value of an enum as the API writes it.
+pub fn word(value: &impl Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        Ok(_) | Err(_) => String::new(),
+    }
+}
+
+fn or_dash<T: ToString>(value: Option<&T>) -> String {
+    value.map_or_else(|| "-".to_owned(), ToString::to_string)
+}
+
+impl Row for Customer {
+    const HEADS: &'static [&'static str] = &["customer", "name", "since"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![self.slug.to_string(), self.display_name.clone(), self.created_at.to_string()]
+    }
+}
+
+impl Row for System {
+    const HEADS: &'static [&'static str] = &["system", "kind", "address", "tls", "management account"];
+
+    fn cells(&self) -> Vec<String> {
+        let SystemSpec::Postgresql { host, port, database, tls, .. } = &self.spec;
+        vec![
+            format!("{}/{}", self.customer, self.name),
+            "postgresql".to_owned(),
+            format!("{host}:{port}/{database}"),
+            word(tls),
+            or_dash(self.management_account.as_ref()),
+        ]
+    }
+}
+
+impl Row for Account {
+    const HEADS: &'static [&'static str] = &["account", "login", "kind", "state", "version"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.path.to_string(),
+            self.login.to_string(),
+            word(&self.kind),
+            word(&self.state),
+            or_dash(self.current_version.as_ref()),
+        ]
+    }
+}
+
+impl Row for Principal {
+    const HEADS: &'static [&'static str] = &["name", "kind", "state", "customer", "last login"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.name.to_string(),
+            word(&self.kind),
+            word(&self.state),
+            or_dash(self.customer.as_ref()),
+            or_dash(self.last_login_at.as_ref()),
+        ]
+    }
+}
+
+impl Row for Grant {
+    const HEADS: &'static [&'static str] = &["grant", "principal", "kind", "role", "scope", "until"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.id.to_string(),
+            self.principal.to_string(),
+            word(&self.kind),
+            word(&self.role),
+            self.scope.to_string(),
+            self.expires_at.to_string(),
+        ]
+    }
+}
+
+impl Row for Checkout {
+    const HEADS: &'static [&'static str] = &["checkout", "account", "holder", "state", "until", "revocation", "reason"];
+
+    fn cells(&self) -> Vec<String> {
+        let state = match &self.end_cause {
+            Some(cause) => format!("{}: {}", word(&self.state), word(cause)),
+            None => word(&self.state),
+        };
+        vec![
+            self.id.to_string(),
+            self.account.to_string(),
+            self.principal.to_string(),
+            state,
+            or_dash(self.ended_at.as_ref().or(self.expires_at.as_ref())),
+            or_dash(self.revocation.as_ref().map(|revocation| word(&revocation.state)).as_ref()),
+            self.reason.clone(),
+        ]
+    }
+}
+
+impl Row for Rotation {
+    const HEADS: &'static [&'static str] = &["rotation", "account", "step", "unresolved", "started", "message"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.id.to_string(),
+            self.account.to_string(),
+            word(&self.step),
+            if self.unresolved { "yes" } else { "no" }.to_owned(),
+            self.started_at.to_string(),
+            self.message.clone(),
+        ]
+    }
+}
+
+impl Row for AuditEvent {
+    const HEADS: &'static [&'static str] = &["index", "time", "kind", "actor", "account", "more"];
+
+    fn cells(&self) -> Vec<String> {
+        let field = |name: &str| or_dash(self.fields.get(name));
+        let more = self.fields.iter().filter(|(name, _)| !["actor", "account"].contains(&name.as_str()));
+        vec![
+            self.index.to_string(),
+            self.time.to_string(),
+            self.kind.clone(),
+            field("actor"),
+            field("account"),
+            more.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" "),
+        ]
+    }
+}
