@@ -21,7 +21,7 @@ mod publish;
 /// Leaf hashes in a full tile.
 const TILE_WIDTH: u64 = 256;
 
-/// Signs checkpoints under the vault's name.
+/// Signs checkpoints under a log's name.
 struct NoteSigner<'a> {
     name: &'a str,
     key: &'a SigningKey,
@@ -59,7 +59,7 @@ impl Open {
         let head = self.head(scope).await?;
         Ok(CheckpointResponse {
             checkpoint: self.signed(&self.checkpoint_of(scope, &head)),
-            verifier_key: self.verifier_key()?.to_string(),
+            verifier_key: self.verifier_key(scope)?.to_string(),
         })
     }
 
@@ -109,11 +109,13 @@ impl Open {
         Checkpoint { origin, size: head.frontier.size(), root: head.frontier.root() }
     }
 
+    /// The note of a checkpoint. Its signer bears the log's own name, so that one log cannot be shown as another.
     fn signed(&self, checkpoint: &Checkpoint) -> String {
-        checkpoint.sign(&NoteSigner { name: &self.ground().settings.name, key: &self.log_key })
+        checkpoint.sign(&NoteSigner { name: &checkpoint.origin, key: &self.log_key })
     }
 
-    fn verifier_key(&self) -> Result<VerifierKey> {
-        VerifierKey::new(&self.ground().settings.name, self.log_key.public_key()).map_err(Error::internal)
+    fn verifier_key(&self, scope: Scope) -> Result<VerifierKey> {
+        let name = origin(&self.ground().settings.name, scope);
+        VerifierKey::new(&name, self.log_key.public_key()).map_err(Error::internal)
     }
 }

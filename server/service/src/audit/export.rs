@@ -19,7 +19,7 @@ impl Open {
         let leaves = self.leaves(scope, size).await?;
         let note = self.signed(&self.checkpoint_of(scope, &head));
         let (mut writer, header) =
-            ExportWriter::begin(&note, &self.verifier_key()?, 0, size).map_err(Error::internal)?;
+            ExportWriter::begin(&note, &self.verifier_key(scope)?, 0, size).map_err(Error::internal)?;
         let mut lines = vec![header];
         for index in 0..size {
             let leaf = self.load::<StoredLeaf>(&RowId::log_leaf(scope, index)).await?;
