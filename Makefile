@@ -16,7 +16,7 @@ test: ## every test, against real systems
 	@. scripts/env; cargo test --doc --workspace --locked -q
 
 check: ## format, lints, dependencies
-	@scripts/setup
+	@scripts/setup check
 	@scripts/check
 
 docs: ## the generated pages
