@@ -14,7 +14,7 @@ use zeroize::Zeroize;
 
 /// Bytes in a slot: one key.
 const SLOT_BYTES: usize = 32;
-/// Bytes in a slab: a multiple of every page size in use (4, 16 and 64 KiB), and 32nd part of the usual limit.
+/// Bytes in a slab: a multiple of every page size in use (4, 16 and 64 KiB), and a 32nd part of the usual limit.
 const SLAB_BYTES: usize = 256 * 1024;
 
 /// What kept the process from being hardened. The vault does not start then.
