@@ -1,1 +1,8 @@
 //! Decisions: check-out, rotation, policy and password rules. Pure and synchronous: no clock, no randomness, no I/O.
+
+pub mod account;
+pub mod checkout;
+pub mod password;
+pub mod policy;
+pub mod rotation;
+pub mod secrets;

@@ -1,0 +1,123 @@
+//! The verbs, each a value of [`Action`] and a marker type of its own, so that a permit for one is no permit for another.
+
+use std::fmt;
+
+/// A verb as a type: what a [`Permit`](super::Permit) is for. Implemented by the marker types of this module only.
+pub trait Act: sealed::Sealed + 'static {
+    /// The verb as a value.
+    const ACTION: Action;
+}
+
+mod sealed {
+    /// Keeps [`Act`](super::Act) to the markers of this module.
+    pub trait Sealed {}
+}
+
+macro_rules! actions {
+    ($($(#[$doc:meta])* $name:ident = $text:literal;)*) => {
+        /// Everything that can be asked for. The text forms are the action names of `claviger.cedarschema`.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Action {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Action {
+            /// All of them, in order.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// The text form, e.g. `checkout.reveal`.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $text,)*
+                }
+            }
+        }
+
+        $(
+            $(#[$doc])*
+            #[derive(Debug)]
+            pub enum $name {}
+
+            impl sealed::Sealed for $name {}
+
+            impl Act for $name {
+                const ACTION: Action = Action::$name;
+            }
+        )*
+    };
+}
+
+actions! {
+    /// See how the vault itself is doing.
+    SysStatus = "sys.status";
+    /// Drop the root key from memory.
+    SysSeal = "sys.seal";
+    /// Add a customer.
+    CustomerCreate = "customer.create";
+    /// See a customer.
+    CustomerView = "customer.view";
+    /// Change a customer.
+    CustomerUpdate = "customer.update";
+    /// Remove a customer.
+    CustomerRemove = "customer.remove";
+    /// Add a system to a customer.
+    SystemCreate = "system.create";
+    /// See a system.
+    SystemView = "system.view";
+    /// Change a system.
+    SystemUpdate = "system.update";
+    /// Remove a system.
+    SystemRemove = "system.remove";
+    /// Add an account to a system.
+    AccountCreate = "account.create";
+    /// See an account, never its secret.
+    AccountView = "account.view";
+    /// Change an account's settings.
+    AccountUpdate = "account.update";
+    /// Remove an account.
+    AccountRemove = "account.remove";
+    /// Store a secret that was changed elsewhere, or import one.
+    AccountSetSecret = "account.set_secret";
+    /// Try the current secret on the system; it is shown to nobody.
+    AccountVerify = "account.verify";
+    /// Replace the secret on the system; it is shown to nobody.
+    AccountRotate = "account.rotate";
+    /// Check out an account.
+    CheckoutCreate = "checkout.create";
+    /// See a checkout, never its secret.
+    CheckoutView = "checkout.view";
+    /// See the secret of a checkout.
+    CheckoutReveal = "checkout.reveal";
+    /// Prolong a checkout.
+    CheckoutExtend = "checkout.extend";
+    /// Give a checkout back.
+    CheckoutCheckin = "checkout.checkin";
+    /// End another's checkout.
+    CheckoutRevoke = "checkout.revoke";
+    /// End another's checkout and start one's own.
+    CheckoutTakeOver = "checkout.take_over";
+    /// See a rotation.
+    RotationView = "rotation.view";
+    /// Cancel a rotation.
+    RotationCancel = "rotation.cancel";
+    /// Add, change, suspend or remove users and service accounts.
+    PrincipalManage = "principal.manage";
+    /// See users and service accounts.
+    PrincipalView = "principal.view";
+    /// Make a grant; decided by [`authorize_grant`](super::authorize_grant) alone.
+    GrantMake = "grant.make";
+    /// End a grant.
+    GrantRevoke = "grant.revoke";
+    /// See grants.
+    GrantView = "grant.view";
+    /// Read the audit log.
+    AuditRead = "audit.read";
+    /// Export the audit log.
+    AuditExport = "audit.export";
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -1,0 +1,96 @@
+//! Handing rights on.
+
+use std::collections::HashMap;
+
+use cedar_policy::{Context, RestrictedExpression};
+use claviger_api::wire::{GrantKind, Role};
+use claviger_api::{PrincipalId, Timestamp};
+
+use super::decide::{decide, denial};
+use super::grant::latest_end;
+use super::{Action, Denied, Grant, GrantMake, GrantTarget, Permit, Policies, Resource, Subject, template};
+
+/// A grant that is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WantedGrant {
+    /// Who would get it.
+    pub principal: PrincipalId,
+    /// To use, or to hand on.
+    pub kind: GrantKind,
+    /// The role.
+    pub role: Role,
+    /// Where.
+    pub target: GrantTarget,
+    /// The longest checkout under it.
+    pub max_checkout_seconds: u64,
+    /// When it would end.
+    pub expires_at: Timestamp,
+}
+
+/// Decides whether `subject` may make the `wanted` grant at `now`.
+///
+/// It needs one `may_grant` of the same role in `own_grants` that has not ended, encloses the wanted place, ends no
+/// earlier and allows checkouts no shorter than what is wanted; the same for handing on as for use. Nobody grants to
+/// themselves, a customer's own people grant within their customer, and no grant lasts more than 400 days.
+/// The permit's [`grant`](Permit::grant) is the `may_grant` it rests on.
+pub fn authorize_grant(
+    policies: &Policies,
+    subject: &Subject,
+    own_grants: &[Grant],
+    wanted: &WantedGrant,
+    now: Timestamp,
+) -> Result<Permit<GrantMake>, Denied> {
+    if wanted.expires_at > now
+        && wanted.expires_at <= latest_end(now)
+        && let Some(permit) = within_own(policies, subject, own_grants, wanted, now)
+    {
+        return Ok(permit);
+    }
+    Err(refusal(policies, subject, own_grants, wanted.target, now))
+}
+
+/// Whoever may hand on anything at a place, or see it, knows that it is there.
+fn refusal(
+    policies: &Policies,
+    subject: &Subject,
+    own_grants: &[Grant],
+    target: GrantTarget,
+    now: Timestamp,
+) -> Denied {
+    let at_home = subject.customer.is_none() || subject.customer == target.customer();
+    let hands_on = |own: &Grant| {
+        own.principal == subject.id && own.kind == GrantKind::MayGrant && own.is_live(now) && own.scope.encloses(target)
+    };
+    if target == GrantTarget::Operator || at_home && own_grants.iter().any(hands_on) {
+        return Denied::Forbidden;
+    }
+    policies
+        .compile(subject, own_grants, now)
+        .map_or(Denied::Hidden, |compiled| denial(policies, &compiled, subject, &target.into(), now))
+}
+
+fn within_own(
+    policies: &Policies,
+    subject: &Subject,
+    own_grants: &[Grant],
+    wanted: &WantedGrant,
+    now: Timestamp,
+) -> Option<Permit<GrantMake>> {
+    let resource = Resource::from(wanted.target);
+    let compiled = policies.compile_granting(subject, own_grants, now).ok()?;
+    let mut basis = decide(policies, &compiled, Action::GrantMake, context(wanted)?, &resource)?;
+    basis
+        .links
+        .retain(|own| own.expires_at >= wanted.expires_at && own.max_checkout_seconds >= wanted.max_checkout_seconds);
+    basis.ground(now).map(|ground| Permit::new(*subject, resource, ground))
+}
+
+fn context(wanted: &WantedGrant) -> Option<Context> {
+    let words = HashMap::from([
+        ("kind", template::kind(wanted.kind).to_owned()),
+        ("role", template::to_use(wanted.role).to_owned()),
+        ("recipient", wanted.principal.to_string()),
+    ]);
+    let word = |(name, value): (&str, String)| (name.to_owned(), RestrictedExpression::new_string(value));
+    Context::from_pairs(words.into_iter().map(word)).ok()
+}
