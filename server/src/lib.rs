@@ -1,1 +1,34 @@
-//! HTTP, workers and wiring. The only crate that names actix-web.
+//! HTTP, configuration and wiring. The only crate that names actix-web.
+//!
+//! `claviger-server run` is [`start`] and a wait for a signal; tests call [`start`] in their own process.
+
+pub mod config;
+pub mod dev;
+mod http;
+pub mod logging;
+mod private;
+mod running;
+mod tls;
+
+pub use config::Config;
+pub use running::{Running, StartError, ground, start, start_on};
+
+/// The API's description (OpenAPI 3.1), as `/openapi.json` gives it.
+pub fn openapi() -> Result<String, serde_json::Error> {
+    http::openapi::document().to_pretty_json()
+}
+
+/// Looks at the files that a configuration names. What is not on this machine is noted, what is wrong refused.
+pub fn check_files(config: &Config) -> Result<Vec<String>, StartError> {
+    let mut notes = Vec::new();
+    match &config.tls {
+        Some(files) if files.certificate.exists() && files.key.exists() => drop(tls::server_config(files)?),
+        Some(_) => notes.push("the certificate or its key is not on this machine, and was not checked".to_owned()),
+        None => {}
+    }
+    match config.data_directory.exists() {
+        true => private::closed(&config.data_directory)?,
+        false => notes.push(format!("{} does not exist yet; it will be made", config.data_directory.display())),
+    }
+    Ok(notes)
+}

@@ -1,1 +1,122 @@
-fn main() {}
+//! `claviger-server`: runs the vault.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::{Args, Parser, Subcommand};
+use claviger_server::dev::{self, Hints};
+use claviger_server::{Config, Running, check_files, logging, openapi, start};
+use claviger_service::crypto::harden_process;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// The privileged credential vault of an MSP: the server.
+#[derive(Parser)]
+#[command(name = "claviger-server", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server
+    Run(Run),
+    /// Say whether a configuration file is right
+    CheckConfig {
+        /// The file
+        file: PathBuf,
+    },
+    /// Print the API's description (OpenAPI 3.1)
+    Openapi,
+}
+
+#[derive(Args)]
+#[command(group(clap::ArgGroup::new("how").required(true).args(["config", "dev"])))]
+struct Run {
+    /// The configuration file
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Only for trying out: initialises and unseals itself, and keeps its keys in its own directory
+    #[arg(long)]
+    dev: bool,
+    /// The directory of --dev
+    #[arg(long, requires = "dev", value_name = "DIR", default_value = dev::DIRECTORY)]
+    dir: PathBuf,
+    /// Where --dev listens
+    #[arg(long, requires = "dev", value_name = "ADDRESS:PORT", default_value_t = dev::LISTEN)]
+    listen: SocketAddr,
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Run(run) => run.run(),
+        Command::CheckConfig { file } => check_config(&file),
+        Command::Openapi => openapi().map(|text| println!("{text}")).map_err(Into::into),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("claviger-server: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn check_config(file: &std::path::Path) -> Result<()> {
+    let config = Config::read(file)?;
+    for note in check_files(&config)? {
+        eprintln!("note: {note}");
+    }
+    println!("{} is right", file.display());
+    Ok(())
+}
+
+impl Run {
+    fn run(self) -> Result<()> {
+        let hardened = harden_process();
+        match &hardened {
+            Err(error) if self.dev => eprintln!("warning: {error}"),
+            Err(_) | Ok(()) => hardened?,
+        }
+        let config = match &self.config {
+            Some(file) => Config::read(file)?,
+            None => dev::config(&self.dir, self.listen)?,
+        };
+        logging::begin(config.log.level);
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        runtime.block_on(self.serve(config))
+    }
+
+    async fn serve(self, config: Config) -> Result<()> {
+        let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+        let running = start(config).await?;
+        if self.dev {
+            announce(&dev::open(&running.vault, &self.dir, running.address).await?);
+        }
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("the server stops");
+        Running::stop(running).await;
+        Ok(())
+    }
+}
+
+fn announce(hints: &Hints) {
+    eprintln!(
+        "\n\
+         *** ONLY FOR TRYING OUT ****************************************************************\n\
+         *** The passphrase of this vault and its administrator's password lie beside its data. ***\n\
+         *** Put no secret into it that opens anything real.                                  ***\n\n\
+         Listening on {address}\n\
+         In a shell:\n\n{environment}\n  claviger login {name} --stdin < {password}\n",
+        address = hints.address,
+        environment = hints.environment().lines().map(|line| format!("  {line}\n")).collect::<String>().trim_end(),
+        name = hints.administrator,
+        password = hints.password_file.display(),
+    );
+}

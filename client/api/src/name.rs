@@ -37,18 +37,21 @@ impl Part {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether a text is in the grammar of a part.
+    pub fn fits(text: &str) -> bool {
+        let first = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+        let rest = |b: u8| first(b) || matches!(b, b'.' | b'_' | b'-');
+        let bytes = text.as_bytes();
+        bytes.len() <= PART_MAX && bytes.first().copied().is_some_and(first) && bytes.iter().copied().all(rest)
+    }
 }
 
 impl FromStr for Part {
     type Err = BadName;
 
     fn from_str(text: &str) -> Result<Self, BadName> {
-        let first = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-        let rest = |b: u8| first(b) || matches!(b, b'.' | b'_' | b'-');
-        let bytes = text.as_bytes();
-        let fits =
-            bytes.len() <= PART_MAX && bytes.first().copied().is_some_and(first) && bytes.iter().copied().all(rest);
-        if fits { Ok(Self(text.to_owned())) } else { Err(BadName::Part) }
+        if Self::fits(text) { Ok(Self(text.to_owned())) } else { Err(BadName::Part) }
     }
 }
 

@@ -1,0 +1,274 @@
+//! The configuration file: TOML, every key of it known. `deploy/claviger.example.toml` explains each.
+
+use std::fs;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use claviger_connectors::IpNet;
+use serde::{Deserialize, Deserializer, de};
+
+pub use crate::http::budget::{AllRates, Rate, Rates};
+
+/// The longest name of a vault: that of a host name (RFC 1035).
+const NAME_MAX: usize = 253;
+
+/// How a server runs.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// What the vault calls itself: the issuer of its access tokens and the origin of its audit logs. It cannot change
+    /// later without its verifiers noticing.
+    pub name: String,
+    /// Where it listens. Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Where it keeps its store; mode 0700.
+    pub data_directory: PathBuf,
+    /// The certificate it shows. Without one it speaks plain HTTP, which only loopback addresses may.
+    pub tls: Option<TlsFiles>,
+    /// How much it takes at once.
+    #[serde(default)]
+    pub http: Http,
+    /// Which customers' systems it reaches.
+    #[serde(default)]
+    pub systems: Systems,
+    /// What the unauthenticated may ask for.
+    #[serde(default)]
+    pub budgets: AllRates,
+    /// How much it writes to its log.
+    #[serde(default)]
+    pub log: Log,
+}
+
+/// The certificate a server shows, and its key.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsFiles {
+    /// The certificate chain, PEM, the server's own first.
+    pub certificate: PathBuf,
+    /// The private key, PEM; readable by the server's user alone.
+    pub key: PathBuf,
+}
+
+/// How much a server takes at once.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Http {
+    /// Threads that serve; as many as there are processors when absent.
+    pub workers: Option<NonZeroUsize>,
+    /// Connections each of them holds at once.
+    pub connections_per_worker: NonZeroUsize,
+    /// TLS handshakes each of them makes at once.
+    pub handshakes_per_worker: NonZeroUsize,
+    /// How long a client may take to send the head of a request.
+    pub request_head_seconds: NonZeroUsize,
+    /// How long an idle connection is kept.
+    pub keep_alive_seconds: NonZeroUsize,
+    /// How long requests under way may take to end when the server stops.
+    pub shutdown_seconds: NonZeroUsize,
+    /// Proxies whose `X-Forwarded-For` counts, as addresses or networks.
+    #[serde(deserialize_with = "networks")]
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// Which customers' systems a server reaches.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Systems {
+    /// Loopback, link-local and similar addresses that are refused unless listed here, as addresses or networks.
+    #[serde(deserialize_with = "networks")]
+    pub allowed_addresses: Vec<IpNet>,
+}
+
+/// How much a server writes to its log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// The least important lines that are written.
+    pub level: Level,
+}
+
+/// How important a line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// What failed.
+    Error,
+    /// And what is odd.
+    Warn,
+    /// And a line a request.
+    #[default]
+    Info,
+    /// And what is of use to developers.
+    Debug,
+    /// And everything.
+    Trace,
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// It cannot be read.
+    #[error("the configuration {} cannot be read: {source}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// It is not of the expected form.
+    #[error("the configuration is not right: {0}")]
+    Malformed(#[from] toml::de::Error),
+    /// Plain HTTP where others can listen.
+    #[error(
+        "{0} is not a loopback address, and there plain HTTP would show every secret to the network: \
+         name a certificate and its key under [tls], or listen on 127.0.0.1"
+    )]
+    PlainHttp(SocketAddr),
+    /// The vault's name.
+    #[error("the name {0:?} is not one: write a host name in lower case, e.g. vault.msp.example")]
+    Name(String),
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        const fn of(number: usize) -> NonZeroUsize {
+            match NonZeroUsize::new(number) {
+                Some(number) => number,
+                None => panic!("a default is not zero"),
+            }
+        }
+        Self {
+            workers: None,
+            connections_per_worker: of(5_000),
+            handshakes_per_worker: of(256),
+            request_head_seconds: of(10),
+            keep_alive_seconds: of(75),
+            shutdown_seconds: of(20),
+            trusted_proxies: Vec::new(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads a file.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = fs::read_to_string(path);
+        let text = text.map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        Self::parse(&text)
+    }
+
+    /// Reads a text, and refuses what would not be safe.
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        let config: Self = toml::from_str(text)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Refuses what would not be safe.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if self.tls.is_none() && !self.listen.ip().to_canonical().is_loopback() {
+            return Err(ConfigError::PlainHttp(self.listen));
+        }
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-');
+        if self.name.is_empty() || self.name.len() > NAME_MAX || !self.name.bytes().all(plain) {
+            return Err(ConfigError::Name(self.name.clone()));
+        }
+        Ok(())
+    }
+}
+
+/// `10.0.0.0/8`, or an address alone.
+fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
+    let wrong = |text| de::Error::custom(format!("{text:?} is no address or network, e.g. 10.0.0.0/8"));
+    let network = |text: String| {
+        let whole = text.parse().ok();
+        whole.or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from)).ok_or_else(|| wrong(text))
+    };
+    Vec::<String>::deserialize(deserializer)?.into_iter().map(network).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEAST: &str = "name = 'vault.msp.example'\nlisten = '127.0.0.1:8200'\ndata_directory = '/var/lib/claviger'\n";
+
+    #[test]
+    fn the_example_is_accepted_and_shows_the_defaults() {
+        let text = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/claviger.example.toml")).unwrap();
+        let example = Config::parse(&text).unwrap();
+        let least = Config::parse(LEAST).unwrap();
+        assert_eq!(example.http, least.http);
+        assert_eq!(example.budgets, least.budgets);
+        assert_eq!((example.log, example.systems), (least.log, least.systems));
+        assert!(example.tls.is_some());
+    }
+
+    /// Every key is explained: each has a line of its own in the example, set or commented out.
+    #[test]
+    fn the_example_names_every_key() {
+        let text = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/claviger.example.toml")).unwrap();
+        for key in [
+            "name",
+            "listen",
+            "data_directory",
+            "certificate",
+            "key",
+            "workers",
+            "connections_per_worker",
+            "handshakes_per_worker",
+            "request_head_seconds",
+            "keep_alive_seconds",
+            "shutdown_seconds",
+            "trusted_proxies",
+            "allowed_addresses",
+            "each_source",
+            "all",
+            "level",
+        ] {
+            let named = |line: &str| line.trim_start_matches("# ").starts_with(&format!("{key} = "));
+            assert!(text.lines().any(named), "{key}");
+        }
+    }
+
+    #[test]
+    fn plain_http_is_for_loopback_alone() {
+        for listen in ["127.0.0.1:8200", "[::1]:8200", "127.8.8.8:0"] {
+            assert!(Config::parse(&LEAST.replace("127.0.0.1:8200", listen)).is_ok(), "{listen}");
+        }
+        for listen in ["0.0.0.0:8200", "[::]:8200", "192.0.2.1:8200"] {
+            let text = LEAST.replace("127.0.0.1:8200", listen);
+            assert!(matches!(Config::parse(&text), Err(ConfigError::PlainHttp(_))), "{listen}");
+            assert!(Config::parse(&format!("{text}[tls]\ncertificate = 'c.pem'\nkey = 'k.pem'\n")).is_ok());
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_or_not_sane_is_refused() {
+        for surplus in [
+            "colour = 'red'",
+            "[http]\nworker = 3",
+            "[http]\nworkers = 0",
+            "[http]\ntrusted_proxies = ['everyone']",
+            "[systems]\nallowed_addresses = ['10.0.0.0/99']",
+            "[tls]\ncertificate = 'c.pem'",
+            "[budgets.login]\neach_source = { per_second = 1, burst = 0 }\nall = { per_second = 1, burst = 1 }",
+            "[log]\nlevel = 'loud'",
+        ] {
+            assert!(matches!(Config::parse(&format!("{LEAST}{surplus}")), Err(ConfigError::Malformed(_))), "{surplus}");
+        }
+        for name in ["", "Vault", "vault msp", "vault+msp", "v/1"] {
+            let text = LEAST.replace("vault.msp.example", name);
+            assert!(matches!(Config::parse(&text), Err(ConfigError::Name(_))), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_address_alone_is_a_network() {
+        let config = Config::parse(&format!("{LEAST}[http]\ntrusted_proxies = ['10.1.2.3', '2001:db8::/32']")).unwrap();
+        let proxies: Vec<String> = config.http.trusted_proxies.iter().map(ToString::to_string).collect();
+        assert_eq!(proxies, ["10.1.2.3/32", "2001:db8::/32"]);
+    }
+}

@@ -1,0 +1,62 @@
+//! HTTP: the only place that knows of it. One resource, one file; one endpoint, one small handler.
+//!
+//! ```text
+//! app.rs      every request: id, form of the path, headers, access log
+//! endpoint.rs   its row of the table: door.rs ─→ on.rs (permit) ─→ query.rs, body.rs, once.rs ─→ handler ─→ answer.rs
+//! describe.rs, openapi.rs    the same types, as /openapi.json
+//! ```
+
+mod answer;
+pub mod app;
+mod body;
+pub mod budget;
+pub mod call;
+mod describe;
+mod door;
+mod endpoint;
+mod named;
+mod on;
+mod once;
+pub mod openapi;
+mod path;
+mod query;
+mod refusal;
+mod source;
+
+mod accounts;
+mod audit;
+mod auth;
+mod checkouts;
+mod customers;
+mod grants;
+mod rotations;
+mod service_accounts;
+mod sys;
+mod systems;
+mod users;
+
+#[cfg(test)]
+mod tests;
+
+use endpoint::Endpoint;
+
+/// The route table. What is asked for most comes first: the router goes through it in this order.
+pub fn table() -> Vec<Endpoint> {
+    [
+        checkouts::endpoints,
+        auth::endpoints,
+        rotations::endpoints,
+        accounts::endpoints,
+        systems::endpoints,
+        customers::endpoints,
+        users::endpoints,
+        service_accounts::endpoints,
+        grants::endpoints,
+        audit::endpoints,
+        sys::endpoints,
+        openapi::endpoints,
+    ]
+    .into_iter()
+    .flat_map(|endpoints| endpoints())
+    .collect()
+}

@@ -1,0 +1,113 @@
+//! Wiring: what happens to every request, and the route table as actix takes it.
+
+use std::time::Instant;
+
+use super::call::Site;
+use super::endpoint::{Endpoint, method_not_allowed, no_such_path};
+use super::path::is_path;
+use super::refusal::{malformed, refuse};
+use super::table;
+use actix_web::body::{EitherBody, MessageBody};
+use actix_web::dev::{Service, ServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
+use actix_web::http::header::{CACHE_CONTROL, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use actix_web::{App, Error, HttpMessage as _, HttpRequest, web};
+use claviger_api::RequestId;
+use claviger_service::clock::new_uuid;
+
+/// The application, as each worker makes it.
+pub fn app(
+    site: web::Data<Site>,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody>,
+        Error = Error,
+        InitError = (),
+    >,
+> {
+    App::new()
+        .app_data(site.clone())
+        .configure(|config| table_into(config, table()))
+        .default_service(web::to(no_such_path))
+        .wrap_fn(move |request, next| every_request(&site, request, next))
+}
+
+/// One resource a path, which knows its methods.
+fn table_into(config: &mut web::ServiceConfig, table: Vec<Endpoint>) {
+    let mut resources: Vec<(&str, Vec<Endpoint>)> = Vec::new();
+    for endpoint in table {
+        let path = endpoint.description.path;
+        match resources.iter_mut().find(|(known, _)| *known == path) {
+            Some((_, endpoints)) => endpoints.push(endpoint),
+            None => resources.push((path, vec![endpoint])),
+        }
+    }
+    for (path, endpoints) in resources {
+        let allow: Vec<String> = endpoints.iter().map(|endpoint| endpoint.description.method.to_string()).collect();
+        let allow = allow.join(", ");
+        let mut resource = web::resource(path);
+        for endpoint in endpoints {
+            resource = resource.route(endpoint.route);
+        }
+        config.service(
+            resource.default_service(web::to(move |request: HttpRequest| method_not_allowed(request, allow.clone()))),
+        );
+    }
+}
+
+/// An id, a path that can be routed, the headers of every answer, and a line in the log.
+fn every_request<S, B>(
+    site: &Site,
+    request: ServiceRequest,
+    next: &S,
+) -> impl Future<Output = Result<ServiceResponse<EitherBody<B>>, Error>> + use<S, B>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
+    B: MessageBody,
+{
+    let begun = Instant::now();
+    let ground = site.vault.ground();
+    let id = RequestId::from_uuid(new_uuid(ground.clock.now(), ground.random.as_ref()));
+    request.extensions_mut().insert(id);
+    let served = if is_path(request.uri().path()) { Ok(next.call(request)) } else { Err(no_path(request, id)) };
+    async move {
+        let mut response = match served {
+            Ok(served) => served.await?.map_into_left_body(),
+            Err(refused) => refused.map_into_right_body(),
+        };
+        let headers = response.headers_mut();
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        log(&response, id, begun);
+        Ok(response)
+    }
+}
+
+fn no_path(request: ServiceRequest, id: RequestId) -> ServiceResponse {
+    let error = malformed("A path is '/' and names of a-z, 0-9, '.', '_' and '-'; nothing in it is percent-encoded.");
+    request.into_response(refuse(&error, id))
+}
+
+/// The route's template, never the path: what somebody typed there may be a secret.
+fn log<B>(response: &ServiceResponse<B>, request: RequestId, begun: Instant) {
+    if !tracing::enabled!(target: "claviger_server::access", tracing::Level::INFO) {
+        return;
+    }
+    let route = response.request().match_pattern();
+    tracing::info!(
+        target: "claviger_server::access",
+        %request,
+        method = known(response.request().method()),
+        route = route.as_deref().unwrap_or("none"),
+        status = response.status().as_u16(),
+        microseconds = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX),
+    );
+}
+
+/// A method of the API; others are whatever the sender made up.
+fn known(method: &Method) -> &str {
+    let ours = [Method::GET, Method::POST, Method::PATCH, Method::DELETE].contains(method);
+    if ours { method.as_str() } else { "other" }
+}

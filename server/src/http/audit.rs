@@ -1,0 +1,51 @@
+//! `/v1/audit`.
+
+use claviger_api::ProblemType::{Forbidden, NotFound};
+use claviger_api::Scope;
+use claviger_api::wire::{AuditEvent, AuditQuery, CheckpointResponse, LogQuery, Proof, ProofQuery};
+use claviger_core::policy::{Act, AuditExport, AuditRead, Permit, Resource};
+use claviger_service::{Paging, Result};
+
+use super::answer::{Json, Lines, Listed};
+use super::door::Session;
+use super::endpoint::Endpoint;
+use super::query::{Query, customer};
+
+pub fn endpoints() -> Vec<Endpoint> {
+    [
+        Endpoint::get("/v1/audit/events", "listEvents", "What happened, the newest first.", events),
+        Endpoint::get("/v1/audit/checkpoint", "showCheckpoint", "A log's newest signed tree head.", checkpoint),
+        Endpoint::get("/v1/audit/proof", "proveLog", "A proof of inclusion or consistency (RFC 6962).", proof),
+        Endpoint::get("/v1/audit/export", "exportLog", "A whole log, for the offline verifier.", export),
+    ]
+    .map(|endpoint| endpoint.fails(&[Forbidden, NotFound]))
+    .into()
+}
+
+async fn events(session: Session, Query(query): Query<AuditQuery>) -> Result<Listed<AuditEvent>> {
+    let paging = Paging::new(query.limit, query.cursor.as_deref())?;
+    let (log, permit) = log::<AuditRead>(&session, query.customer.as_deref()).await?;
+    session.open.audit_events(log, &query, &paging, permit).await.map(Listed)
+}
+
+async fn checkpoint(session: Session, Query(query): Query<LogQuery>) -> Result<Json<CheckpointResponse>> {
+    let (log, permit) = log::<AuditRead>(&session, query.customer.as_deref()).await?;
+    session.open.checkpoint(log, permit).await.map(Json)
+}
+
+async fn proof(session: Session, Query(query): Query<ProofQuery>) -> Result<Json<Proof>> {
+    let (log, permit) = log::<AuditRead>(&session, query.customer.as_deref()).await?;
+    session.open.proof(log, &query, permit).await.map(Json)
+}
+
+async fn export(session: Session, Query(query): Query<LogQuery>) -> Result<Lines> {
+    let (log, permit) = log::<AuditExport>(&session, query.customer.as_deref()).await?;
+    session.open.export(log, &session.caller, permit).await.map(Lines)
+}
+
+/// The log of a customer, or the operator's, and the permission to do this with it.
+async fn log<A: Act>(session: &Session, of: Option<&str>) -> Result<(Scope, Permit<A>)> {
+    let Some(slug) = of else { return Ok((Scope::Operator, session.permit(&Resource::Operator)?)) };
+    let id = session.open.customer_named(&customer(slug)?).await?;
+    Ok((Scope::Customer(id), session.permit(&Resource::Customer(id))?))
+}

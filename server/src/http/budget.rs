@@ -1,0 +1,224 @@
+//! Budgets: how much the unauthenticated may ask for, each source address and all together.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::num::NonZeroU32;
+
+use claviger_api::ProblemType;
+use claviger_service::{Error, Result};
+use governor::clock::{Clock, DefaultClock};
+use governor::middleware::NoOpMiddleware;
+use governor::state::keyed::DefaultKeyedStateStore;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{NotUntil, Quota, RateLimiter};
+use serde::Deserialize;
+
+/// Source addresses that are counted at once; past it only the budget of all together holds.
+const SOURCES_MAX: usize = 100_000;
+
+/// So many a second, and so many at once after a rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rate {
+    /// Requests a second in the long run.
+    pub per_second: NonZeroU32,
+    /// Requests at once.
+    pub burst: NonZeroU32,
+}
+
+/// The rates of one budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rates {
+    /// Of each source: an IPv4 address, or the /64 network of an IPv6 address.
+    pub each_source: Rate,
+    /// Of all sources together.
+    pub all: Rate,
+}
+
+/// The rates of all budgets.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AllRates {
+    /// Reading what is public: health, seal status, the API's description.
+    pub probe: Rates,
+    /// Logging in, enrolling, refreshing.
+    pub login: Rates,
+    /// Initialising and unsealing.
+    pub unseal: Rates,
+}
+
+impl Default for AllRates {
+    fn default() -> Self {
+        Self {
+            probe: Rates { each_source: rate(50, 100), all: rate(500, 1000) },
+            login: Rates { each_source: rate(20, 100), all: rate(500, 1000) },
+            // 16 shares at once, then one every second.
+            unseal: Rates { each_source: rate(1, 20), all: rate(5, 40) },
+        }
+    }
+}
+
+impl AllRates {
+    /// Rates that no honest use reaches, for trying out on a machine of one's own.
+    pub fn generous() -> Self {
+        let rates = Rates { each_source: rate(100_000, 100_000), all: rate(100_000, 100_000) };
+        Self { probe: rates, login: rates, unseal: rates }
+    }
+}
+
+/// Panics at compile time or in tests if a default were zero.
+const fn rate(per_second: u32, burst: u32) -> Rate {
+    let (Some(per_second), Some(burst)) = (NonZeroU32::new(per_second), NonZeroU32::new(burst)) else {
+        panic!("a default rate is not zero")
+    };
+    Rate { per_second, burst }
+}
+
+/// Which budget a request is charged to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Reading what is public.
+    Probe,
+    /// Logging in, enrolling, refreshing.
+    Login,
+    /// Initialising and unsealing.
+    Unseal,
+}
+
+/// What is left of every budget.
+pub struct Budgets<C: Clock + Clone = DefaultClock> {
+    probe: Budget<C>,
+    login: Budget<C>,
+    unseal: Budget<C>,
+}
+
+struct Budget<C: Clock + Clone> {
+    each_source: RateLimiter<IpAddr, DefaultKeyedStateStore<IpAddr>, C, NoOpMiddleware<C::Instant>>,
+    all: RateLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<C::Instant>>,
+    clock: C,
+}
+
+impl<C: Clock + Clone> Budgets<C> {
+    /// Full budgets.
+    pub fn new(rates: &AllRates, clock: &C) -> Self {
+        Self {
+            probe: Budget::new(&rates.probe, clock),
+            login: Budget::new(&rates.login, clock),
+            unseal: Budget::new(&rates.unseal, clock),
+        }
+    }
+
+    /// Charges one request. Its own source pays first, so that nobody spends what is for all.
+    pub fn charge(&self, purpose: Purpose, source: IpAddr) -> Result<()> {
+        let budget = match purpose {
+            Purpose::Probe => &self.probe,
+            Purpose::Login => &self.login,
+            Purpose::Unseal => &self.unseal,
+        };
+        budget.charge(network(source))
+    }
+
+    /// Forgets the sources that have their full budget again. To be called now and then.
+    pub fn forget_rested(&self) {
+        for budget in [&self.probe, &self.login, &self.unseal] {
+            budget.each_source.retain_recent();
+            budget.each_source.shrink_to_fit();
+        }
+    }
+}
+
+impl<C: Clock + Clone> Budget<C> {
+    fn new(rates: &Rates, clock: &C) -> Self {
+        Self {
+            each_source: RateLimiter::new(quota(rates.each_source), DefaultKeyedStateStore::default(), clock.clone()),
+            all: RateLimiter::direct_with_clock(quota(rates.all), clock.clone()),
+            clock: clock.clone(),
+        }
+    }
+
+    fn charge(&self, source: IpAddr) -> Result<()> {
+        let spent = |until: NotUntil<C::Instant>| {
+            let seconds = until.wait_time_from(self.clock.now()).as_secs().saturating_add(1);
+            Error { retry_after_seconds: Some(seconds), ..Error::new(ProblemType::TooManyRequests, "") }
+        };
+        if self.each_source.len() < SOURCES_MAX {
+            self.each_source.check_key(&source).map_err(spent)?;
+        }
+        self.all.check().map_err(spent)
+    }
+}
+
+fn quota(rate: Rate) -> Quota {
+    Quota::per_second(rate.per_second).allow_burst(rate.burst)
+}
+
+/// One subscriber has a whole /64 of IPv6 (RFC 6177): it counts as one source.
+fn network(source: IpAddr) -> IpAddr {
+    match source.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use governor::clock::FakeRelativeClock;
+
+    use super::*;
+
+    type Standing = Budgets<FakeRelativeClock>;
+
+    fn scarce() -> (Standing, FakeRelativeClock) {
+        let clock = FakeRelativeClock::default();
+        let unseal = Rates { each_source: rate(1, 3), all: rate(1, 5) };
+        (Budgets::new(&AllRates { unseal, ..AllRates::default() }, &clock), clock)
+    }
+
+    fn charge(budgets: &Standing, source: &str) -> bool {
+        budgets.charge(Purpose::Unseal, source.parse().unwrap()).is_ok()
+    }
+
+    #[test]
+    fn a_source_that_has_spent_its_own_leaves_the_others_theirs() {
+        let (budgets, clock) = scarce();
+        let spent: Vec<bool> = (0..4).map(|_| charge(&budgets, "192.0.2.1")).collect();
+        assert_eq!(spent, [true, true, true, false]);
+        assert!(charge(&budgets, "192.0.2.2"), "what was refused cost the others nothing");
+        let error = budgets.charge(Purpose::Unseal, "192.0.2.1".parse().unwrap()).unwrap_err();
+        assert_eq!(error.problem, ProblemType::TooManyRequests);
+        clock.advance(Duration::from_secs(error.retry_after_seconds.unwrap()));
+        assert!(charge(&budgets, "192.0.2.1"), "whoever waits as told is served");
+    }
+
+    #[test]
+    fn all_together_have_a_budget_too() {
+        let (budgets, _) = scarce();
+        let granted = (1..=9).filter(|n| charge(&budgets, &format!("192.0.2.{n}"))).count();
+        assert_eq!(granted, 5);
+        assert!(budgets.charge(Purpose::Login, "192.0.2.9".parse().unwrap()).is_ok(), "another budget is another");
+    }
+
+    #[test]
+    fn a_network_of_one_subscriber_is_one_source() {
+        let (budgets, _) = scarce();
+        let spent: Vec<bool> = (1..=4).map(|n| charge(&budgets, &format!("2001:db8::{n}"))).collect();
+        assert_eq!(spent, [true, true, true, false]);
+        assert!(charge(&budgets, "2001:db8:0:1::1"));
+        assert!(charge(&budgets, "::ffff:192.0.2.1"), "and not all of IPv4 is one");
+    }
+
+    #[test]
+    fn rested_sources_are_forgotten_and_spent_ones_are_not() {
+        let (budgets, clock) = scarce();
+        charge(&budgets, "192.0.2.2");
+        clock.advance(Duration::from_secs(2));
+        for _ in 0..3 {
+            charge(&budgets, "192.0.2.1");
+        }
+        budgets.forget_rested();
+        assert_eq!(budgets.unseal.each_source.len(), 1);
+        assert!(!charge(&budgets, "192.0.2.1"));
+    }
+}

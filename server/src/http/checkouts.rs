@@ -1,0 +1,101 @@
+//! `/v1/checkouts`.
+
+use claviger_api::ProblemType::{
+    AccountHeld, AccountUnavailable, CheckoutEnded, CheckoutNotReady, Forbidden, NotFound, NothingStored, SystemFailed,
+};
+use claviger_api::wire::{Checkout, CheckoutQuery, Extend, NewCheckout, Revealed, WithReason};
+use claviger_core::policy::{
+    CheckoutCheckin, CheckoutCreate, CheckoutExtend, CheckoutReveal, CheckoutRevoke, CheckoutTakeOver, CheckoutView,
+    CustomerView, Resource,
+};
+use claviger_service::{Once, Paging, Result};
+
+use super::answer::{Created, Json, Listed};
+use super::body::Body;
+use super::door::Session;
+use super::endpoint::Endpoint;
+use super::on::OnCheckout;
+use super::query::{Query, customer};
+
+pub fn endpoints() -> Vec<Endpoint> {
+    vec![
+        Endpoint::post(
+            "/v1/checkouts/{checkout}/reveal",
+            "revealCheckout",
+            "The secret. Each reveal is an event.",
+            reveal,
+        )
+        .fails(&[CheckoutEnded, CheckoutNotReady, AccountUnavailable, NothingStored, SystemFailed]),
+        Endpoint::post("/v1/checkouts", "checkOut", "Check an account out, or queue for it.", check_out).fails(&[
+            AccountHeld,
+            AccountUnavailable,
+            NothingStored,
+            Forbidden,
+            NotFound,
+        ]),
+        Endpoint::post("/v1/checkouts/{checkout}/checkin", "checkIn", "End the use, or withdraw before it.", check_in)
+            .fails(&[CheckoutEnded]),
+        Endpoint::get("/v1/checkouts/{checkout}", "showCheckout", "One checkout, without its secret.", show),
+        Endpoint::get("/v1/checkouts", "listCheckouts", "A customer's checkouts, the newest first.", list)
+            .fails(&[Forbidden, NotFound]),
+        Endpoint::post("/v1/checkouts/{checkout}/extend", "extendCheckout", "Make the use longer.", extend)
+            .fails(&[CheckoutEnded, CheckoutNotReady]),
+        Endpoint::post("/v1/checkouts/{checkout}/revoke", "revokeCheckout", "End another's checkout.", revoke)
+            .fails(&[CheckoutEnded]),
+        Endpoint::post(
+            "/v1/checkouts/{checkout}/take-over",
+            "takeOverCheckout",
+            "End another's checkout and take the account: the answer is the caller's own new checkout.",
+            take_over,
+        )
+        .fails(&[AccountHeld, AccountUnavailable, CheckoutEnded, CheckoutNotReady, NothingStored]),
+    ]
+}
+
+async fn check_out(session: Session, Body(new): Body<NewCheckout>, once: Once) -> Result<Created<Checkout>> {
+    let place = session.open.place(&new.account).await?;
+    let permit = session.permit::<CheckoutCreate>(&place.resource())?;
+    session.open.check_out(place, &new, &once, &session.caller, permit).await.map(Created)
+}
+
+async fn list(session: Session, Query(query): Query<CheckoutQuery>) -> Result<Listed<Checkout>> {
+    let paging = Paging::new(query.limit, query.cursor.as_deref())?;
+    let id = session.open.customer_named(&customer(&query.customer)?).await?;
+    let _seen = session.permit::<CustomerView>(&Resource::Customer(id))?;
+    let visible = |checkout: &Resource| session.may::<CheckoutView>(checkout);
+    session.open.checkouts(id, query.state, &paging, visible).await.map(Listed)
+}
+
+async fn show(session: Session, on: OnCheckout<CheckoutView>) -> Result<Json<Checkout>> {
+    session.open.checkout(&on.found, on.permit).await.map(Json)
+}
+
+async fn reveal(session: Session, on: OnCheckout<CheckoutReveal>) -> Result<Json<Revealed>> {
+    session.open.reveal(&on.found, &session.caller, on.permit).await.map(Json)
+}
+
+async fn extend(session: Session, on: OnCheckout<CheckoutExtend>, Body(body): Body<Extend>) -> Result<Json<Checkout>> {
+    session.open.extend(&on.found, body.ttl_seconds, &session.caller, on.permit).await.map(Json)
+}
+
+async fn check_in(session: Session, on: OnCheckout<CheckoutCheckin>, once: Once) -> Result<Json<Checkout>> {
+    session.open.check_in(&on.found, &once, &session.caller, on.permit).await.map(Json)
+}
+
+async fn revoke(
+    session: Session,
+    on: OnCheckout<CheckoutRevoke>,
+    Body(body): Body<WithReason>,
+    once: Once,
+) -> Result<Json<Checkout>> {
+    session.open.revoke(&on.found, &body.reason, &once, &session.caller, on.permit).await.map(Json)
+}
+
+async fn take_over(
+    session: Session,
+    on: OnCheckout<CheckoutTakeOver>,
+    Body(body): Body<WithReason>,
+    once: Once,
+) -> Result<Json<Checkout>> {
+    session.open.take_over(&on.found, &body.reason, &once, &session.caller, on.permit).await.map(Json)
+}

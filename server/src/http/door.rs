@@ -1,0 +1,123 @@
+//! The two doors. Each handler's first argument is one of them: [`Session`] lets the authenticated in, [`Guest`]
+//! anybody who has budget left. There is no third way in.
+
+use std::marker::PhantomData;
+use std::net::IpAddr;
+use std::ops::Deref;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use actix_web::http::header::AUTHORIZATION;
+use claviger_api::ProblemType;
+use claviger_core::policy::{Act, Permit, Resource};
+use claviger_service::{Caller, Error, Open, Result};
+
+use super::budget::Purpose;
+use super::call::Call;
+use super::describe::Description;
+use super::endpoint::{Argument, Door};
+
+/// An authenticated caller and the open vault.
+#[derive(Clone)]
+pub struct Session(Rc<Within>);
+
+/// What is behind the door.
+pub struct Within {
+    /// The vault.
+    pub open: Arc<Open>,
+    /// Who asks.
+    pub caller: Caller,
+}
+
+impl Deref for Session {
+    type Target = Within;
+
+    fn deref(&self) -> &Within {
+        &self.0
+    }
+}
+
+impl Within {
+    /// The decision whether the caller may do this there.
+    pub fn permit<A: Act>(&self, resource: &Resource) -> Result<Permit<A>> {
+        self.open.permit(&self.caller, resource)
+    }
+
+    /// Whether the caller may, for the rows of a list.
+    pub fn may<A: Act>(&self, resource: &Resource) -> bool {
+        self.permit::<A>(resource).is_ok()
+    }
+}
+
+impl Door for Session {}
+
+impl Argument for Session {
+    async fn take(call: &mut Call) -> Result<Self> {
+        let open = call.site.vault.open()?;
+        let refused = || Error::new(ProblemType::NotAuthenticated, "");
+        let header = call.header(AUTHORIZATION).map_err(|_| refused())?.ok_or_else(refused)?;
+        let token = bearer(header).ok_or_else(refused)?;
+        let caller = open.authenticate(token, call.source(), call.id()).await?;
+        let session = Self(Rc::new(Within { open, caller }));
+        call.session = Some(session.clone());
+        Ok(session)
+    }
+
+    fn describe(description: &mut Description) {
+        use ProblemType::{NotAuthenticated, Sealed, SessionEnded};
+        description.needs_bearer();
+        description.fails(&[NotAuthenticated, SessionEnded, Sealed]);
+    }
+}
+
+/// The token of `Bearer TOKEN` (RFC 6750); the scheme is written in any case (RFC 9110).
+fn bearer(header: &str) -> Option<&str> {
+    let (scheme, token) = header.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim_start())
+}
+
+/// Anybody, charged to a budget.
+pub struct Guest<P> {
+    /// The address the request came from.
+    pub source: Option<IpAddr>,
+    charged: PhantomData<fn() -> P>,
+}
+
+/// Which budget a guest is charged to, as a type.
+pub trait Charge {
+    /// The budget.
+    const PURPOSE: Purpose;
+}
+
+/// Charged for reading what is public.
+pub enum Probe {}
+/// Charged for logging in.
+pub enum Login {}
+/// Charged for initialising or unsealing.
+pub enum Unseal {}
+
+impl Charge for Probe {
+    const PURPOSE: Purpose = Purpose::Probe;
+}
+impl Charge for Login {
+    const PURPOSE: Purpose = Purpose::Login;
+}
+impl Charge for Unseal {
+    const PURPOSE: Purpose = Purpose::Unseal;
+}
+
+impl<P: Charge> Door for Guest<P> {}
+
+impl<P: Charge> Argument for Guest<P> {
+    async fn take(call: &mut Call) -> Result<Self> {
+        let source = call.source();
+        // Whoever has no address (a test without a socket) is one source.
+        call.site.budgets.charge(P::PURPOSE, source.unwrap_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED)))?;
+        Ok(Self { source, charged: PhantomData })
+    }
+
+    fn describe(description: &mut Description) {
+        description.is_charged_to(P::PURPOSE);
+        description.fails(&[ProblemType::TooManyRequests]);
+    }
+}

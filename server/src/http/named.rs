@@ -1,0 +1,34 @@
+//! What a path names at the operator: a principal by `{name}`, a grant by `{grant}`.
+
+use claviger_api::{GrantId, ProblemType, UserName};
+use claviger_service::Result;
+
+use super::call::Call;
+use super::describe::Description;
+use super::endpoint::Argument;
+
+/// The name in `{name}`.
+pub struct Named(pub UserName);
+
+/// The id in `{grant}`.
+pub struct Numbered(pub GrantId);
+
+impl Argument for Named {
+    async fn take(call: &mut Call) -> Result<Self> {
+        call.name("name").map(Self)
+    }
+
+    fn describe(description: &mut Description) {
+        description.fails(&[ProblemType::NotFound]);
+    }
+}
+
+impl Argument for Numbered {
+    async fn take(call: &mut Call) -> Result<Self> {
+        call.number("grant").map(Self)
+    }
+
+    fn describe(description: &mut Description) {
+        description.fails(&[ProblemType::NotFound]);
+    }
+}

@@ -1,0 +1,95 @@
+//! `/v1/sys`: the life of the vault itself.
+
+use std::sync::Arc;
+
+use claviger_api::ProblemType::{self, AlreadyInitialised, NotInitialised, Sealed, WrongShare};
+use claviger_api::wire::{Health, InitRequest, InitResponse, SealState, SealStatus, Status, UnsealRequest};
+use claviger_core::policy::{SysSeal, SysStatus};
+use claviger_service::{Error, Result, Vault};
+
+use super::answer::{Created, Json};
+use super::body::Body;
+use super::call::Call;
+use super::describe::Description;
+use super::door::{Guest, Probe, Session, Unseal};
+use super::endpoint::{Argument, Endpoint};
+use super::on::OnOperator;
+
+pub fn endpoints() -> Vec<Endpoint> {
+    vec![
+        Endpoint::get("/v1/sys/health", "health", "200 only where the vault serves and can write.", health)
+            .fails(&[NotInitialised, Sealed]),
+        Endpoint::get(
+            "/v1/sys/seal-status",
+            "sealStatus",
+            "Whether the vault is sealed, and how far an unseal is.",
+            seal_status,
+        ),
+        Endpoint::get("/v1/sys/status", "status", "What operators want to know.", status),
+        Endpoint::post("/v1/sys/init", "init", "Initialise the vault, once. What it shows is shown once.", init)
+            .fails(&[AlreadyInitialised]),
+        Endpoint::post("/v1/sys/unseal", "unseal", "Give one share, or the passphrase.", unseal)
+            .fails(&[NotInitialised, WrongShare]),
+        Endpoint::post("/v1/sys/seal", "seal", "Wipe the keys from memory.", seal),
+    ]
+}
+
+/// The vault, in whatever state it is.
+pub struct TheVault(pub Arc<Vault>);
+
+impl Argument for TheVault {
+    async fn take(call: &mut Call) -> Result<Self> {
+        Ok(Self(call.site.vault.clone()))
+    }
+
+    fn describe(_: &mut Description) {}
+}
+
+/// A load balancer reads the status: whoever cannot serve does not say 200.
+async fn health(_: Guest<Probe>, TheVault(vault): TheVault) -> Result<Json<Health>> {
+    let health = vault.health().await;
+    match (health.seal, health.writable) {
+        (SealState::Unsealed, true) => Ok(Json(health)),
+        (SealState::Unsealed, false) => {
+            Err(Error::new(ProblemType::Unavailable, "The vault cannot write; its log says why."))
+        }
+        (SealState::Sealed, _) => Err(Error::new(Sealed, "")),
+        (SealState::NotInitialised, _) => Err(Error::new(NotInitialised, "")),
+    }
+}
+
+async fn seal_status(_: Guest<Probe>, TheVault(vault): TheVault) -> Result<Json<SealStatus>> {
+    vault.seal_status().await.map(Json)
+}
+
+async fn status(
+    session: Session,
+    TheVault(vault): TheVault,
+    OnOperator(permit): OnOperator<SysStatus>,
+) -> Result<Json<Status>> {
+    session.open.status(&vault, permit).await.map(Json)
+}
+
+async fn init(
+    _: Guest<Unseal>,
+    TheVault(vault): TheVault,
+    Body(body): Body<InitRequest>,
+) -> Result<Created<InitResponse>> {
+    vault.init(body).await.map(Created)
+}
+
+async fn unseal(
+    _: Guest<Unseal>,
+    TheVault(vault): TheVault,
+    Body(body): Body<UnsealRequest>,
+) -> Result<Json<SealStatus>> {
+    vault.unseal(body.key.secret()).await.map(Json)
+}
+
+async fn seal(
+    session: Session,
+    TheVault(vault): TheVault,
+    OnOperator(permit): OnOperator<SysSeal>,
+) -> Result<Json<SealStatus>> {
+    vault.seal(&session.open, &session.caller, permit).await.map(Json)
+}

@@ -1,0 +1,103 @@
+//! `/v1/users`: people.
+
+use claviger_api::ProblemType::{AlreadyIssued, InUse, NameTaken, NotFound};
+use claviger_api::wire::{Enrolment, NewUser, PageQuery, Principal, PrincipalKind};
+use claviger_core::policy::{PrincipalManage, PrincipalView};
+use claviger_service::{Once, Paging, Result};
+
+use super::answer::{Created, Json, Listed, NoContent};
+use super::body::Body;
+use super::door::Session;
+use super::endpoint::Endpoint;
+use super::named::Named;
+use super::on::OnOperator;
+use super::query::Query;
+
+const USER: PrincipalKind = PrincipalKind::User;
+
+pub fn endpoints() -> Vec<Endpoint> {
+    vec![
+        Endpoint::post("/v1/users", "addUser", "Add a user; the enrolment code is shown once.", add).fails(&[
+            AlreadyIssued,
+            NameTaken,
+            NotFound,
+        ]),
+        Endpoint::get("/v1/users", "listUsers", "All users.", list),
+        Endpoint::get("/v1/users/{name}", "showUser", "One user.", show),
+        Endpoint::delete("/v1/users/{name}", "removeUser", "Remove a user; every session ends.", remove)
+            .fails(&[InUse]),
+        Endpoint::post(
+            "/v1/users/{name}/actions/suspend",
+            "suspendUser",
+            "Let no login pass; end every session.",
+            suspend,
+        )
+        .fails(&[InUse]),
+        Endpoint::post("/v1/users/{name}/actions/resume", "resumeUser", "Let a suspended user log in again.", resume),
+        Endpoint::post(
+            "/v1/users/{name}/actions/re-enrol",
+            "reEnrolUser",
+            "Take the password away and issue a new enrolment code, shown once.",
+            re_enrol,
+        ),
+    ]
+}
+
+async fn add(
+    session: Session,
+    OnOperator(permit): OnOperator<PrincipalManage>,
+    Body(new): Body<NewUser>,
+    once: Once,
+) -> Result<Created<Enrolment>> {
+    session.open.add_user(&new, &once, &session.caller, permit).await.map(Created)
+}
+
+async fn list(
+    session: Session,
+    OnOperator(permit): OnOperator<PrincipalView>,
+    Query(page): Query<PageQuery>,
+) -> Result<Listed<Principal>> {
+    let paging = Paging::new(page.limit, page.cursor.as_deref())?;
+    session.open.principals(USER, &paging, permit).await.map(Listed)
+}
+
+async fn show(
+    session: Session,
+    OnOperator(permit): OnOperator<PrincipalView>,
+    Named(name): Named,
+) -> Result<Json<Principal>> {
+    session.open.principal(&name, USER, permit).await.map(Json)
+}
+
+async fn remove(
+    session: Session,
+    OnOperator(permit): OnOperator<PrincipalManage>,
+    Named(name): Named,
+) -> Result<NoContent> {
+    session.open.remove_principal(&name, USER, &session.caller, permit).await?;
+    Ok(NoContent)
+}
+
+async fn suspend(
+    session: Session,
+    OnOperator(permit): OnOperator<PrincipalManage>,
+    Named(name): Named,
+) -> Result<Json<Principal>> {
+    session.open.suspend(&name, USER, true, &session.caller, permit).await.map(Json)
+}
+
+async fn resume(
+    session: Session,
+    OnOperator(permit): OnOperator<PrincipalManage>,
+    Named(name): Named,
+) -> Result<Json<Principal>> {
+    session.open.suspend(&name, USER, false, &session.caller, permit).await.map(Json)
+}
+
+async fn re_enrol(
+    session: Session,
+    OnOperator(permit): OnOperator<PrincipalManage>,
+    Named(name): Named,
+) -> Result<Json<Enrolment>> {
+    session.open.re_enrol(&name, &session.caller, permit).await.map(Json)
+}

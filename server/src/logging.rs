@@ -1,0 +1,54 @@
+//! The log: lines for people on a terminal, JSON elsewhere, on standard error.
+//!
+//! Only the vault's own lines follow the configured level. What libraries would say below a warning is left out at
+//! every level: some of them write what they read, and that may be a secret.
+
+use std::io::{self, IsTerminal as _};
+
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::config::Level;
+
+/// Begins to log. A second call changes nothing.
+pub fn begin(level: Level) {
+    let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    let layer = if io::stderr().is_terminal() { layer.boxed() } else { layer.json().flatten_event(true).boxed() };
+    // Already begun: in a process with several servers, e.g. a test.
+    let _ = tracing_subscriber::registry().with(layer.with_filter(filter(level))).try_init();
+}
+
+fn filter(level: Level) -> Targets {
+    Targets::new().with_default(LevelFilter::WARN).with_target("claviger", level)
+}
+
+impl From<Level> for LevelFilter {
+    fn from(level: Level) -> Self {
+        match level {
+            Level::Error => Self::ERROR,
+            Level::Warn => Self::WARN,
+            Level::Info => Self::INFO,
+            Level::Debug => Self::DEBUG,
+            Level::Trace => Self::TRACE,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn libraries_do_not_speak_at_trace_level() {
+        let filter = filter(Level::Trace);
+        for target in ["claviger_server::access", "claviger_service", "claviger_connectors::postgresql"] {
+            assert!(filter.would_enable(target, &tracing::Level::TRACE), "{target}");
+        }
+        for target in ["actix_http::h1", "actix_web", "rustls::server", "tokio_postgres", "hyper"] {
+            assert!(!filter.would_enable(target, &tracing::Level::INFO), "{target}");
+            assert!(filter.would_enable(target, &tracing::Level::WARN), "{target}");
+        }
+    }
+}

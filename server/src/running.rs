@@ -1,0 +1,167 @@
+//! A server in a process: started from a configuration, stopped when asked.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::dev::ServerHandle;
+use actix_web::{HttpServer, web};
+use bytes::Bytes;
+use claviger_connectors::{Direct, Registry};
+use claviger_core::policy::Policies;
+use claviger_rocksdb::RocksStore;
+use claviger_service::crypto::OsRandom;
+use claviger_service::{Ground, Settings, SystemClock, Vault, workers};
+use claviger_store::Store;
+use governor::clock::DefaultClock;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+
+use crate::config::{Config, ConfigError, Http};
+use crate::http::app::app;
+use crate::http::budget::Budgets;
+use crate::http::call::Site;
+use crate::http::openapi;
+use crate::private::{self, PrivateError};
+use crate::tls::{self, TlsError};
+
+/// How often sources that have their full budget again are forgotten.
+const FORGET_EVERY: Duration = Duration::from_secs(60);
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The data directory.
+    #[error(transparent)]
+    Directory(#[from] PrivateError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] claviger_rocksdb::OpenError),
+    /// The store's format.
+    #[error(transparent)]
+    Format(#[from] claviger_store::format::FormatError),
+    /// The policy files it was built with.
+    #[error(transparent)]
+    Policy(#[from] claviger_core::policy::PolicyError),
+    /// The certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The address.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The API's description cannot be written.
+    #[error("the API's description cannot be written: {0}")]
+    Document(#[from] serde_json::Error),
+}
+
+/// A server that runs.
+pub struct Running {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The vault it serves.
+    pub vault: Arc<Vault>,
+    http: ServerHandle,
+    serving: JoinHandle<io::Result<()>>,
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+/// Starts a server on its data directory. It is sealed, as after every start.
+pub async fn start(config: Config) -> Result<Running, StartError> {
+    config.check()?;
+    private::directory(&config.data_directory)?;
+    let store = RocksStore::open(config.data_directory.join("store"))?;
+    start_on(&config, ground(&config, Arc::new(store))?).await
+}
+
+/// What a vault stands on outside of tests: this store, the machine's clock and randomness, direct connections.
+pub fn ground(config: &Config, store: Arc<dyn Store>) -> Result<Ground, StartError> {
+    let dial = Arc::new(Direct::new(config.systems.allowed_addresses.clone()));
+    Ok(Ground {
+        store,
+        clock: Arc::new(SystemClock::default()),
+        random: Arc::new(OsRandom),
+        connectors: Arc::new(Registry::standard(dial)),
+        policies: Arc::new(Policies::built_in()?),
+        wake: Arc::new(Notify::new()),
+        settings: Settings { name: config.name.clone() },
+    })
+}
+
+/// Starts a server on a ground of the caller's, e.g. with a store that fails or a clock that a test sets.
+pub async fn start_on(config: &Config, ground: Ground) -> Result<Running, StartError> {
+    config.check()?;
+    claviger_store::open_or_create(ground.store.as_ref()).await?;
+    let vault = Arc::new(Vault::new(ground));
+    let site = web::Data::new(Site {
+        vault: vault.clone(),
+        budgets: Budgets::new(&config.budgets, &DefaultClock::default()),
+        proxies: config.http.trusted_proxies.clone(),
+        document: Bytes::from(serde_json::to_vec(&openapi::document())?),
+    });
+    let (address, server) = listen(config, site.clone())?;
+    let (stop, stopped) = watch::channel(false);
+    let http = server.handle();
+    let tasks =
+        vec![tokio::spawn(workers::run(vault.clone(), stopped.clone())), tokio::spawn(forget_rested(site, stopped))];
+    tracing::info!(%address, tls = config.tls.is_some(), "the server listens");
+    Ok(Running { address, vault, http, serving: tokio::spawn(server), stop, tasks })
+}
+
+fn listen(config: &Config, site: web::Data<Site>) -> Result<(SocketAddr, actix_web::dev::Server), StartError> {
+    let Http { connections_per_worker, handshakes_per_worker, request_head_seconds, keep_alive_seconds, .. } =
+        config.http;
+    let seconds = |count: std::num::NonZeroUsize| Duration::from_secs(count.get() as u64);
+    let mut server = HttpServer::new(move || app(site.clone()))
+        .disable_signals()
+        .max_connections(connections_per_worker.get())
+        .max_connection_rate(handshakes_per_worker.get())
+        .client_request_timeout(seconds(request_head_seconds))
+        .client_disconnect_timeout(seconds(request_head_seconds))
+        .tls_handshake_timeout(seconds(request_head_seconds))
+        .keep_alive(seconds(keep_alive_seconds))
+        .shutdown_timeout(config.http.shutdown_seconds.get() as u64);
+    if let Some(workers) = config.http.workers {
+        server = server.workers(workers.get());
+    }
+    let unheard = |source| StartError::Listen { address: config.listen, source };
+    let server = match &config.tls {
+        Some(files) => server.bind_rustls_0_23(config.listen, tls::server_config(files)?),
+        None => server.bind(config.listen),
+    };
+    let server = server.map_err(unheard)?;
+    let address = server.addrs().first().copied().unwrap_or(config.listen);
+    Ok((address, server.run()))
+}
+
+async fn forget_rested(site: web::Data<Site>, mut stopped: watch::Receiver<bool>) {
+    let mut turns = tokio::time::interval(FORGET_EVERY);
+    loop {
+        tokio::select! {
+            _ = turns.tick() => site.budgets.forget_rested(),
+            _ = stopped.changed() => return,
+        }
+    }
+}
+
+impl Running {
+    /// Takes no more connections, lets the requests under way end, and stops the workers.
+    pub async fn stop(self) {
+        self.http.stop(true).await;
+        // Nobody listens any more where a worker has ended by itself.
+        let _ = self.stop.send(true);
+        let _ = self.serving.await;
+        for task in self.tasks {
+            let _ = task.await;
+        }
+    }
+}
