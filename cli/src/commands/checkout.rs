@@ -26,6 +26,9 @@ const CLIPBOARD: Duration = Duration::from_secs(45);
 pub struct CheckOut {
     #[command(flatten)]
     taking: Taking,
+    /// Take your own checkout of the account if there is one
+    #[arg(long, conflicts_with = "wait")]
+    reuse: bool,
     #[command(flatten)]
     display: Display,
 }
@@ -116,7 +119,7 @@ impl CheckOut {
         let destination = self.display.destination(stdout().is_terminal())?;
         let client = context.client()?;
         let mut signals = listen()?;
-        let checkout = self.taking.take(&client, &mut signals).await?;
+        let checkout = self.taking.take(&client, self.reuse, &mut signals).await?;
         if destination == Destination::Nowhere {
             return context.output.one(&checkout);
         }

@@ -40,7 +40,7 @@ impl Exec {
         let client = context.client()?;
         let mut signals =
             Signals::listen().map_err(|error| Failure::failed(format!("cannot listen for signals: {error}")))?;
-        let checkout = self.taking.take(&client, &mut signals).await?;
+        let checkout = self.taking.take(&client, false, &mut signals).await?;
         let outcome = self.lend(&client, &checkout, &mut signals).await;
         let returned = give_back(&client, checkout.id).await;
         match (outcome, returned) {

@@ -31,15 +31,12 @@ pub struct Taking {
     /// Wait in order, at most this long, while others hold the account
     #[arg(long, value_name = "DURATION")]
     wait: Option<Seconds>,
-    /// Take your own checkout of the account if there is one
-    #[arg(long, conflicts_with = "wait")]
-    reuse: bool,
 }
 
 impl Taking {
     /// Checks the account out and waits for its turn. What is not usable in time, or interrupted, is withdrawn.
-    pub async fn take(&self, client: &Client, signals: &mut Signals) -> Result<Checkout, Failure> {
-        let new = self.new_checkout();
+    pub async fn take(&self, client: &Client, reuse: bool, signals: &mut Signals) -> Result<Checkout, Failure> {
+        let new = self.new_checkout(reuse);
         let (checkout, interrupted) = finish(client.checkouts().create(&new), signals).await?;
         let id = checkout.id;
         if let Some(signal) = interrupted {
@@ -59,14 +56,14 @@ impl Taking {
         Err(withdrawn(client, id, failure).await)
     }
 
-    fn new_checkout(&self) -> NewCheckout {
+    fn new_checkout(&self, reuse: bool) -> NewCheckout {
         NewCheckout {
             account: self.path.clone(),
             ttl_seconds: self.time.map(Seconds::get),
             reason: self.reason.clone(),
             ticket: self.ticket.clone(),
             claim: Claim::Now,
-            on_conflict: match (&self.wait, self.reuse) {
+            on_conflict: match (&self.wait, reuse) {
                 (Some(_), _) => OnConflict::Wait,
                 (None, true) => OnConflict::Reuse,
                 (None, false) => OnConflict::Fail,
