@@ -37,25 +37,11 @@ Environment:
 /// What every command takes.
 #[derive(Args)]
 pub struct Global {
-    /// The server; plain http only on this machine. By default the one that was logged in to
-    #[arg(
-        long,
-        global = true,
-        env = "CLAVIGER_ADDR",
-        hide_env_values = true,
-        value_name = "URL",
-        help_heading = "Everywhere"
-    )]
+    /// The server; plain http only on this machine [env: CLAVIGER_ADDR] [default: the one logged in to]
+    #[arg(long, global = true, value_name = "URL", help_heading = "Everywhere")]
     pub address: Option<String>,
-    /// CA certificates (PEM) to trust instead of the machine's own
-    #[arg(
-        long,
-        global = true,
-        env = "CLAVIGER_CACERT",
-        hide_env_values = true,
-        value_name = "FILE",
-        help_heading = "Everywhere"
-    )]
+    /// CA certificates (PEM) to trust instead of the machine's own [env: CLAVIGER_CACERT]
+    #[arg(long, global = true, value_name = "FILE", help_heading = "Everywhere")]
     pub ca_certificate: Option<PathBuf>,
     /// By default a table on a terminal, JSON in a pipe
     #[arg(long, global = true, value_enum, value_name = "FORMAT", help_heading = "Everywhere")]

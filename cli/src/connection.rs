@@ -24,8 +24,14 @@ pub struct Context {
 impl Context {
     pub fn new(global: Global) -> Self {
         let output = Output { format: global.format() };
-        let given = global.address.filter(|address| !address.is_empty());
-        Self { output, address: given, ca_certificate: global.ca_certificate }
+        // Not clap's own `env`: usage messages would then show both options as if they had been given.
+        let variable = |name| env::var_os(name).filter(|value| !value.is_empty());
+        let address = || variable("CLAVIGER_ADDR").map(|value| value.to_string_lossy().into_owned());
+        Self {
+            output,
+            address: global.address.or_else(address),
+            ca_certificate: global.ca_certificate.or_else(|| variable("CLAVIGER_CACERT").map(PathBuf::from)),
+        }
     }
 
     /// A client that acts as the service account of `CLAVIGER_TOKEN`, or else as the user who is logged in.
@@ -61,7 +67,7 @@ impl Context {
 
     fn builder(&self, address: String) -> Result<Builder, Failure> {
         let builder = Client::builder().address(address).user_agent(USER_AGENT);
-        let Some(path) = self.ca_certificate.as_ref().filter(|path| !path.as_os_str().is_empty()) else {
+        let Some(path) = &self.ca_certificate else {
             return Ok(builder);
         };
         let pem = std::fs::read(path).map_err(|error| {

@@ -59,9 +59,11 @@ impl Failure {
             return with_help(&self.what(), self.help().as_deref());
         };
         let advice = problem.problem_type().map(|known| known.row().advice);
+        let detail =
+            advice.and_then(|advice| problem.detail.strip_suffix(advice)).unwrap_or(&problem.detail).trim_end();
         let mut what = problem.title.clone();
-        if Some(problem.detail.as_str()) != advice && !problem.detail.is_empty() {
-            what = format!("{what}: {}", problem.detail);
+        if !detail.is_empty() {
+            what = format!("{what}: {detail}");
         }
         for error in &problem.errors {
             what = format!("{what}\n  {}: {}", error.at, error.message);
@@ -174,9 +176,10 @@ mod tests {
 
     #[test]
     fn a_failure_says_what_happened_then_what_to_do() {
-        let held = problem(ProblemType::AccountHeld, "acme/db/a is held by anna until 12:30.");
+        let advice = ProblemType::AccountHeld.row().advice;
+        let held = problem(ProblemType::AccountHeld, &format!("anna holds it until 12:30. {advice}"));
         insta::assert_snapshot!(held.as_text(), @r"
-        error: The account is checked out by another: acme/db/a is held by anna until 12:30.
+        error: The account is checked out by another: anna holds it until 12:30.
         help: Wait for its end (on_conflict: wait), ask the holder to check in, or take it over if you may.
         ");
         let wrong = wrong_values(

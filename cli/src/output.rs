@@ -91,7 +91,8 @@ fn fields_table(thing: &impl Serialize) -> Result<String, Failure> {
     let text_form = Zeroizing::new(serde_json::to_string(thing).map_err(unwritable)?);
     let mut table = plain_table();
     for (name, value) in fields::of_json(&text_form).map_err(unwritable)? {
-        table.add_row([name, printable(&value)]);
+        // A text of several lines, e.g. a signed note, stays below its own beginning and never looks like another field.
+        table.add_row([name, value.lines().map(printable).collect::<Vec<_>>().join("\n")]);
     }
     Ok(text(&table))
 }

@@ -12,7 +12,8 @@ enum Tree {
     Fields(Vec<(String, Self)>),
 }
 
-/// Name and value of each leaf of a JSON text; absent and empty ones are left out.
+/// Name and value of each leaf of a JSON text; absent and empty ones are left out, and a certificate is only said to be
+/// there (its text is in the JSON).
 pub fn of_json(text: &str) -> serde_json::Result<Vec<(String, String)>> {
     let mut fields = Vec::new();
     serde_json::from_str::<Tree>(text)?.flatten("", &mut fields);
@@ -27,6 +28,9 @@ impl Tree {
         };
         match self {
             Self::Nothing => {}
+            Self::Word(word) if word.starts_with("-----BEGIN CERTIFICATE-----") => {
+                fields.push((name.to_owned(), format!("{} lines of PEM", word.lines().count())));
+            }
             Self::Word(word) => fields.push((name.to_owned(), word)),
             Self::Fields(inner) => inner.into_iter().for_each(|(key, tree)| tree.flatten(&below(&key), fields)),
             Self::List(items) if items.is_empty() => {}

@@ -1,5 +1,6 @@
 //! The columns of each list.
 
+use claviger_client::api::Timestamp;
 use claviger_client::api::wire::{
     Account, AuditEvent, Checkout, Customer, Grant, Principal, Rotation, System, SystemSpec,
 };
@@ -26,11 +27,16 @@ fn or_dash<T: ToString>(value: Option<&T>) -> String {
     value.map_or_else(|| "-".to_owned(), ToString::to_string)
 }
 
+/// A time to the second; JSON has the rest.
+fn seconds(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
 impl Row for Customer {
     const HEADS: &'static [&'static str] = &["customer", "name", "since"];
 
     fn cells(&self) -> Vec<String> {
-        vec![self.slug.to_string(), self.display_name.clone(), self.created_at.to_string()]
+        vec![self.slug.to_string(), self.display_name.clone(), seconds(self.created_at)]
     }
 }
 
@@ -72,7 +78,7 @@ impl Row for Principal {
             word(&self.kind),
             word(&self.state),
             or_dash(self.customer.as_ref()),
-            or_dash(self.last_login_at.as_ref()),
+            or_dash(self.last_login_at.map(seconds).as_ref()),
         ]
     }
 }
@@ -87,7 +93,7 @@ impl Row for Grant {
             word(&self.kind),
             word(&self.role),
             self.scope.to_string(),
-            self.expires_at.to_string(),
+            seconds(self.expires_at),
         ]
     }
 }
@@ -105,7 +111,7 @@ impl Row for Checkout {
             self.account.to_string(),
             self.principal.to_string(),
             state,
-            or_dash(self.ended_at.as_ref().or(self.expires_at.as_ref())),
+            or_dash(self.ended_at.or(self.expires_at).map(seconds).as_ref()),
             or_dash(self.revocation.as_ref().map(|revocation| word(&revocation.state)).as_ref()),
             self.reason.clone(),
         ]
@@ -121,7 +127,7 @@ impl Row for Rotation {
             self.account.to_string(),
             word(&self.step),
             if self.unresolved { "yes" } else { "no" }.to_owned(),
-            self.started_at.to_string(),
+            seconds(self.started_at),
             self.message.clone(),
         ]
     }
@@ -132,12 +138,12 @@ impl Row for AuditEvent {
 
     fn cells(&self) -> Vec<String> {
         let field = |name: &str| or_dash(self.fields.get(name));
-        let more = self.fields.iter().filter(|(name, _)| !["actor", "account"].contains(&name.as_str()));
+        let more = self.fields.iter().filter(|(name, _)| !["actor", "actor_name", "account"].contains(&name.as_str()));
         vec![
             self.index.to_string(),
-            self.time.to_string(),
+            seconds(self.time),
             self.kind.clone(),
-            field("actor"),
+            or_dash(self.fields.get("actor_name").or_else(|| self.fields.get("actor"))),
             field("account"),
             more.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" "),
         ]
