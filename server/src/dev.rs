@@ -28,8 +28,8 @@ const ADMINISTRATOR: &str = "admin";
 const PASSPHRASE: &str = "passphrase";
 const PASSWORD: &str = "password";
 const ENROLMENT: &str = "enrolment";
-/// 160 bits, as 40 hex digits.
-const SECRET_BYTES: usize = 20;
+/// 128 bits, as 32 hex digits.
+const SECRET_BYTES: usize = 16;
 
 /// Why there is no server to try out.
 #[derive(Debug, thiserror::Error)]
@@ -159,8 +159,15 @@ fn administrator() -> Result<UserName, DevError> {
 fn keep_new(path: &Path) -> Result<(), PrivateError> {
     let mut bytes = [0; SECRET_BYTES];
     OsRandom.fill(&mut bytes);
-    let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    private::write(path, format!("{text}\n").as_bytes())
+    private::write(
+        path,
+        format!(
+            "{:032x}
+",
+            u128::from_be_bytes(bytes)
+        )
+        .as_bytes(),
+    )
 }
 
 fn kept(path: &Path) -> Result<Secret, DevError> {

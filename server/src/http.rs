@@ -22,6 +22,7 @@ mod path;
 mod query;
 mod refusal;
 mod source;
+mod unread;
 
 mod accounts;
 mod audit;

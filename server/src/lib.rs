@@ -26,9 +26,10 @@ pub fn check_files(config: &Config) -> Result<Vec<String>, StartError> {
         Some(_) => notes.push("the certificate or its key is not on this machine, and was not checked".to_owned()),
         None => {}
     }
-    match config.data_directory.exists() {
-        true => private::closed(&config.data_directory)?,
-        false => notes.push(format!("{} does not exist yet; it will be made", config.data_directory.display())),
+    if config.data_directory.exists() {
+        private::closed(&config.data_directory)?;
+    } else {
+        notes.push(format!("{} does not exist yet; it will be made", config.data_directory.display()));
     }
     Ok(notes)
 }

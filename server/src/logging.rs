@@ -1,7 +1,8 @@
 //! The log: lines for people on a terminal, JSON elsewhere, on standard error.
 //!
 //! Only the vault's own lines follow the configured level. What libraries would say below a warning is left out at
-//! every level: some of them write what they read, and that may be a secret.
+//! every level: some of them write what they read, and that may be a secret. What actix-http calls an error is mostly
+//! a client's malformed request, which anybody can send a thousand times: it is left out too.
 
 use std::io::{self, IsTerminal as _};
 
@@ -21,7 +22,8 @@ pub fn begin(level: Level) {
 }
 
 fn filter(level: Level) -> Targets {
-    Targets::new().with_default(LevelFilter::WARN).with_target("claviger", level)
+    let ours = Targets::new().with_default(LevelFilter::WARN).with_target("claviger", level);
+    ours.with_target("actix_http", LevelFilter::OFF)
 }
 
 impl From<Level> for LevelFilter {
@@ -46,9 +48,10 @@ mod tests {
         for target in ["claviger_server::access", "claviger_service", "claviger_connectors::postgresql"] {
             assert!(filter.would_enable(target, &tracing::Level::TRACE), "{target}");
         }
-        for target in ["actix_http::h1", "actix_web", "rustls::server", "tokio_postgres", "hyper"] {
+        for target in ["actix_web::server", "mio", "rustls::server", "tokio_postgres", "hyper"] {
             assert!(!filter.would_enable(target, &tracing::Level::INFO), "{target}");
             assert!(filter.would_enable(target, &tracing::Level::WARN), "{target}");
         }
+        assert!(!filter.would_enable("actix_http::h1::dispatcher", &tracing::Level::ERROR));
     }
 }

@@ -113,9 +113,9 @@ fn announce(hints: &Hints) {
          *** The passphrase of this vault and its administrator's password lie beside its data. ***\n\
          *** Put no secret into it that opens anything real.                                  ***\n\n\
          Listening on {address}\n\
-         In a shell:\n\n{environment}\n  claviger login {name} --stdin < {password}\n",
+         In a shell:\n\n  {environment}\n  claviger login {name} --stdin < {password}\n",
         address = hints.address,
-        environment = hints.environment().lines().map(|line| format!("  {line}\n")).collect::<String>().trim_end(),
+        environment = hints.environment().trim_end().replace('\n', "\n  "),
         name = hints.administrator,
         password = hints.password_file.display(),
     );

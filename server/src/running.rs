@@ -27,7 +27,7 @@ use crate::private::{self, PrivateError};
 use crate::tls::{self, TlsError};
 
 /// How often sources that have their full budget again are forgotten.
-const FORGET_EVERY: Duration = Duration::from_secs(60);
+const FORGET_EVERY: Duration = Duration::from_mins(1);
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]

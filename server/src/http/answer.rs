@@ -37,7 +37,7 @@ pub struct Accepted<T>(pub T);
 pub struct NoContent;
 /// 200 with one page of a list.
 pub struct Listed<T>(pub Page<T>);
-/// 200 with lines of JSON.
+/// 200 with lines of JSON, each ending in its newline.
 pub struct Lines(pub Vec<String>);
 /// 200 with a JSON text that is there already.
 pub struct Text(pub Bytes);
@@ -87,12 +87,7 @@ impl Answer for NoContent {
 
 impl Answer for Lines {
     fn response(self) -> Result<HttpResponse> {
-        let mut body = String::with_capacity(self.0.iter().map(|line| line.len() + 1).sum());
-        for line in self.0 {
-            body.push_str(&line);
-            body.push('\n');
-        }
-        Ok(HttpResponse::Ok().content_type("application/jsonl").body(body))
+        Ok(HttpResponse::Ok().content_type("application/jsonl").body(self.0.concat()))
     }
 
     fn describe(description: &mut Description) {

@@ -1,17 +1,18 @@
 //! Wiring: what happens to every request, and the route table as actix takes it.
 
+use std::future::ready;
 use std::time::Instant;
 
 use super::call::Site;
-use super::endpoint::{Endpoint, method_not_allowed, no_such_path};
+use super::endpoint::{Endpoint, method_not_allowed, refused};
 use super::path::is_path;
-use super::refusal::{malformed, refuse};
+use super::refusal::malformed;
 use super::table;
 use actix_web::body::{EitherBody, MessageBody};
-use actix_web::dev::{Service, ServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::dev::{Service, ServiceFactory, ServiceRequest, ServiceResponse, fn_service};
 use actix_web::http::Method;
 use actix_web::http::header::{CACHE_CONTROL, HeaderValue, X_CONTENT_TYPE_OPTIONS};
-use actix_web::{App, Error, HttpMessage as _, HttpRequest, web};
+use actix_web::{App, Error, HttpMessage as _, web};
 use claviger_api::RequestId;
 use claviger_service::clock::new_uuid;
 
@@ -30,7 +31,9 @@ pub fn app(
     App::new()
         .app_data(site.clone())
         .configure(|config| table_into(config, table()))
-        .default_service(web::to(no_such_path))
+        .default_service(fn_service(|request| {
+            ready(Ok::<_, Error>(refused(request, &claviger_service::Error::not_found())))
+        }))
         .wrap_fn(move |request, next| every_request(&site, request, next))
 }
 
@@ -51,9 +54,8 @@ fn table_into(config: &mut web::ServiceConfig, table: Vec<Endpoint>) {
         for endpoint in endpoints {
             resource = resource.route(endpoint.route);
         }
-        config.service(
-            resource.default_service(web::to(move |request: HttpRequest| method_not_allowed(request, allow.clone()))),
-        );
+        let other = fn_service(move |request| ready(Ok::<_, Error>(method_not_allowed(request, &allow))));
+        config.service(resource.default_service(other));
     }
 }
 
@@ -71,11 +73,11 @@ where
     let ground = site.vault.ground();
     let id = RequestId::from_uuid(new_uuid(ground.clock.now(), ground.random.as_ref()));
     request.extensions_mut().insert(id);
-    let served = if is_path(request.uri().path()) { Ok(next.call(request)) } else { Err(no_path(request, id)) };
+    let served = if is_path(request.uri().path()) { Ok(next.call(request)) } else { Err(no_path(request)) };
     async move {
         let mut response = match served {
             Ok(served) => served.await?.map_into_left_body(),
-            Err(refused) => refused.map_into_right_body(),
+            Err(response) => response.map_into_right_body(),
         };
         let headers = response.headers_mut();
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -85,9 +87,9 @@ where
     }
 }
 
-fn no_path(request: ServiceRequest, id: RequestId) -> ServiceResponse {
-    let error = malformed("A path is '/' and names of a-z, 0-9, '.', '_' and '-'; nothing in it is percent-encoded.");
-    request.into_response(refuse(&error, id))
+fn no_path(request: ServiceRequest) -> ServiceResponse {
+    let detail = "A path is '/' and names of a-z, 0-9, '.', '_' and '-'; nothing in it is percent-encoded.";
+    refused(request, &malformed(detail))
 }
 
 /// The route's template, never the path: what somebody typed there may be a secret.

@@ -55,21 +55,32 @@ pub struct Call {
     /// Method, path and headers.
     pub request: HttpRequest,
     payload: Payload,
+    reads: Reads,
     /// Whose request it is; known once its session was taken.
     pub session: Option<Session>,
     body: Option<Zeroizing<Vec<u8>>>,
 }
 
 impl Call {
-    /// A request to an endpoint that reads this. What it would not read is refused: the caller meant something by it.
-    pub fn new(site: web::Data<Site>, request: HttpRequest, payload: Payload, reads: Reads) -> Result<Self> {
-        if !reads.query && request.uri().query().is_some_and(|query| !query.is_empty()) {
+    /// A request to an endpoint that reads this.
+    pub fn new(site: web::Data<Site>, request: HttpRequest, payload: Payload, reads: Reads) -> Self {
+        Self { site, request, payload, reads, session: None, body: None }
+    }
+
+    /// Refuses what the endpoint would not read: the caller meant something by it.
+    pub fn check(&self) -> Result<()> {
+        if !self.reads.query && self.request.uri().query().is_some_and(|query| !query.is_empty()) {
             return Err(malformed("This address takes no query parameters; leave out what follows the '?'."));
         }
-        if !reads.body && has_body(&request) {
+        if !self.reads.body && has_body(&self.request) {
             return Err(malformed("This request takes no body; send it without one."));
         }
-        Ok(Self { site, request, payload, session: None, body: None })
+        Ok(())
+    }
+
+    /// The payload where it was not read to its end.
+    pub fn unread(self) -> Payload {
+        if self.body.is_none() && has_body(&self.request) { self.payload } else { Payload::None }
     }
 
     /// The request's id.
@@ -80,7 +91,8 @@ impl Call {
     /// The address to blame.
     pub fn source(&self) -> Option<std::net::IpAddr> {
         let peer = self.request.peer_addr()?.ip();
-        let lines = self.request.headers().get_all("x-forwarded-for").filter_map(|line| line.to_str().ok());
+        // A line that is no text is no address either: what stands before it is not believed.
+        let lines = self.request.headers().get_all("x-forwarded-for").map(|line| line.to_str().unwrap_or_default());
         Some(source::source(peer, lines.collect::<Vec<_>>().into_iter(), &self.site.proxies))
     }
 

@@ -9,6 +9,7 @@ use claviger_core::policy::Action;
 use utoipa::openapi::extensions::ExtensionsBuilder;
 use utoipa::openapi::path::{Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::request_body::{RequestBody, RequestBodyBuilder};
+use utoipa::openapi::schema::SchemaType;
 use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{
     ContentBuilder, HeaderBuilder, ObjectBuilder, Ref, RefOr, Required, Response, ResponseBuilder, Schema, Type,
@@ -112,7 +113,7 @@ impl Description {
 
     /// It reads query parameters.
     pub fn takes_query<T: IntoParams>(&mut self) {
-        self.parameters.extend(T::into_params(|| Some(ParameterIn::Query)));
+        self.parameters.extend(T::into_params(|| Some(ParameterIn::Query)).into_iter().map(never_null));
         self.reads.query = true;
     }
 
@@ -189,6 +190,21 @@ impl Description {
         }
         (operation.build(), self.schemas)
     }
+}
+
+/// A query has no null: what is optional is left out.
+fn never_null(mut parameter: Parameter) -> Parameter {
+    match &mut parameter.schema {
+        Some(RefOr::T(Schema::Object(object))) => {
+            if let SchemaType::Array(types) = &object.schema_type {
+                let only = types.iter().find(|kind| **kind != Type::Null).cloned();
+                object.schema_type = only.map_or(SchemaType::AnyValue, SchemaType::Type);
+            }
+        }
+        Some(RefOr::T(Schema::OneOf(one_of))) => parameter.schema = one_of.items.first().cloned(),
+        Some(_) | None => {}
+    }
+    parameter
 }
 
 /// One response a status, which names the problems it stands for.

@@ -5,8 +5,10 @@
 use std::future::Future;
 
 use actix_web::dev::{ServiceRequest, ServiceResponse, fn_service};
+use actix_web::error::ErrorInternalServerError;
 use actix_web::http::Method;
-use actix_web::{Error as ActixError, HttpResponse, Route, web};
+use actix_web::http::header::ALLOW;
+use actix_web::{Error as ActixError, HttpRequest, Route, web};
 use claviger_api::ProblemType;
 use claviger_service::{Error, Result};
 
@@ -14,6 +16,7 @@ use super::answer::Answer;
 use super::call::{Call, Reads, Site, id_of};
 use super::describe::Description;
 use super::refusal::refuse;
+use super::unread::respond;
 
 /// What a handler takes from its request.
 pub trait Argument: Sized {
@@ -40,7 +43,7 @@ pub trait Handler<Arguments>: Clone + 'static {
 }
 
 macro_rules! handlers {
-    ($($argument:ident)*) => {
+    ($($name:ident: $argument:ident),*) => {
         impl<F, Fut, A, D, $($argument),*> Handler<(D, $($argument,)*)> for F
         where
             F: Fn(D, $($argument),*) -> Fut + Clone + 'static,
@@ -51,11 +54,10 @@ macro_rules! handlers {
         {
             type Answer = A;
 
-            #[allow(non_snake_case, reason = "each argument is named like its type")]
             async fn run(&self, call: &mut Call) -> Result<A> {
                 let door = D::take(call).await?;
-                $(let $argument = $argument::take(call).await?;)*
-                self(door, $($argument),*).await
+                $(let $name = $argument::take(call).await?;)*
+                self(door, $($name),*).await
             }
 
             fn describe(description: &mut Description) {
@@ -68,10 +70,9 @@ macro_rules! handlers {
 }
 
 handlers! {}
-handlers! { B }
-handlers! { B C }
-handlers! { B C E }
-handlers! { B C E G }
+handlers! { second: B }
+handlers! { second: B, third: C }
+handlers! { second: B, third: C, fourth: E }
 
 /// One row of the route table.
 pub struct Endpoint {
@@ -152,35 +153,32 @@ async fn serve<A: 'static, H: Handler<A>>(
     reads: Reads,
 ) -> std::result::Result<ServiceResponse, ActixError> {
     let (request, payload) = request.into_parts();
-    let response = match answer(&request, payload, handler, reads).await {
-        Ok(response) => response,
-        Err(error) => refuse(&error, id_of(&request)),
+    let mut call = Call::new(site(&request)?, request.clone(), payload, reads);
+    let answered = match call.check() {
+        Ok(()) => handler.run(&mut call).await.and_then(Answer::response),
+        Err(error) => Err(error),
     };
-    Ok(ServiceResponse::new(request, response))
+    let response = answered.unwrap_or_else(|error| refuse(&error, call.id()));
+    Ok(respond(request, call.unread(), response))
 }
 
-async fn answer<A: 'static, H: Handler<A>>(
-    request: &actix_web::HttpRequest,
-    payload: actix_web::dev::Payload,
-    handler: H,
-    reads: Reads,
-) -> Result<HttpResponse> {
-    let site = request.app_data::<web::Data<Site>>().ok_or_else(|| Error::internal("the site is not wired"))?.clone();
-    let mut call = Call::new(site, request.clone(), payload, reads)?;
-    handler.run(&mut call).await?.response()
+fn site(request: &HttpRequest) -> std::result::Result<web::Data<Site>, ActixError> {
+    request.app_data::<web::Data<Site>>().cloned().ok_or_else(|| ErrorInternalServerError("the site is not wired"))
 }
 
 /// The fallback of a path: it takes other methods.
-pub async fn method_not_allowed(request: actix_web::HttpRequest, allow: String) -> HttpResponse {
-    let error = Error::new(ProblemType::MethodNotAllowed, "");
-    let mut response = refuse(&error, id_of(&request));
+pub fn method_not_allowed(request: ServiceRequest, allow: &str) -> ServiceResponse {
+    let (request, payload) = request.into_parts();
+    let mut response = refuse(&Error::new(ProblemType::MethodNotAllowed, ""), id_of(&request));
     if let Ok(allow) = allow.parse() {
-        response.headers_mut().insert(actix_web::http::header::ALLOW, allow);
+        response.headers_mut().insert(ALLOW, allow);
     }
-    response
+    respond(request, payload, response)
 }
 
-/// The fallback of all: there is no such path.
-pub async fn no_such_path(request: actix_web::HttpRequest) -> HttpResponse {
-    refuse(&Error::not_found(), id_of(&request))
+/// The fallback of all, and the answer before routing.
+pub fn refused(request: ServiceRequest, error: &Error) -> ServiceResponse {
+    let (request, payload) = request.into_parts();
+    let response = refuse(error, id_of(&request));
+    respond(request, payload, response)
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use actix_web::http::Method;
 use bytes::Bytes;
 use utoipa::openapi::path::{HttpMethod, PathItem, Paths};
+use utoipa::openapi::schema::AdditionalProperties;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Components, Info, License, OpenApi, OpenApiBuilder, RefOr, Schema};
 
@@ -42,13 +43,24 @@ pub fn document() -> OpenApi {
     for endpoint in table() {
         let (path, method) = (endpoint.description.path, http_method(&endpoint.description.method));
         let (operation, named) = endpoint.description.operation();
-        schemas.extend(named);
+        schemas.extend(named.into_iter().map(|(name, schema)| (name, closed(schema))));
         paths.paths.entry(path.to_owned()).or_default().merge_operations(PathItem::new(method, operation));
     }
     let mut components = Components::new();
     components.schemas.extend(schemas);
     components.add_security_scheme(BEARER, bearer());
     OpenApiBuilder::new().info(info()).paths(paths).components(Some(components)).build()
+}
+
+/// Tagged enums of the contract refuse unknown fields, like its structs: utoipa says it of these only.
+fn closed(schema: RefOr<Schema>) -> RefOr<Schema> {
+    let RefOr::T(Schema::OneOf(mut one_of)) = schema else { return schema };
+    for variant in &mut one_of.items {
+        if let RefOr::T(Schema::Object(variant)) = variant {
+            variant.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
+        }
+    }
+    RefOr::T(Schema::OneOf(one_of))
 }
 
 fn info() -> Info {

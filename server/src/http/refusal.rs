@@ -40,8 +40,9 @@ pub fn malformed(detail: impl Into<String>) -> Error {
 fn note(error: &Error, request: RequestId) {
     let Some(note) = &error.operator else { return };
     let (problem, note) = (error.problem.row().code, note.for_the_log());
-    match error.problem.row().status {
-        500.. => tracing::error!(%request, problem, note, "a request failed"),
-        _ => tracing::warn!(%request, problem, note, "a request was refused"),
+    if error.problem.row().status >= 500 {
+        tracing::error!(%request, problem, note, "a request failed");
+    } else {
+        tracing::warn!(%request, problem, note, "a request was refused");
     }
 }

@@ -84,7 +84,7 @@ async fn nobody_gets_past_a_door_without_a_session() {
     let forged = format!("{}x", access(&tokens));
     let credentials = [
         None,
-        Some("".to_owned()),
+        Some(String::new()),
         Some("Basic YTpi".to_owned()),
         Some("Bearer".to_owned()),
         Some("Bearer ".to_owned()),
