@@ -4,7 +4,7 @@ use claviger_api::wire::AccountState as StateName;
 use claviger_api::{CheckoutId, PrincipalId, RotationId};
 use serde::{Deserialize, Serialize};
 
-use crate::secrets::SecretSet;
+use crate::secrets::{SecretSet, Version};
 
 /// Who sits in one of the account's seats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +26,15 @@ pub struct Running {
     pub unresolved: bool,
 }
 
+/// A settled rotation that has still to see its old secret refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proving {
+    /// The rotation.
+    pub rotation: RotationId,
+    /// The version that it tries: its secret is kept until then.
+    pub old: Version,
+}
+
 /// What changes on an account.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountState {
@@ -39,6 +48,12 @@ pub struct AccountState {
     pub rotation: Option<Running>,
     /// Ended checkouts whose credential the next rotation must revoke.
     pub to_revoke: Vec<CheckoutId>,
+    /// Checkouts whose own login is, or may be, on the system.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub logins: Vec<CheckoutId>,
+    /// Settled rotations that have still to see their old secret refused.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub proving: Vec<Proving>,
 }
 
 /// Whether the account can be checked out.
@@ -77,9 +92,10 @@ impl AccountState {
         self.waiting.retain(|waiting| *waiting != checkout);
     }
 
-    /// Whether anybody holds the account or waits for it.
+    /// Whether anybody holds the account or waits for it, or the vault has still something to do on its system.
     pub fn in_use(&self) -> bool {
-        !self.seats.is_empty() || !self.waiting.is_empty() || self.rotation.is_some() || !self.to_revoke.is_empty()
+        let held = !self.seats.is_empty() || !self.waiting.is_empty() || !self.logins.is_empty();
+        held || self.rotation.is_some() || !self.to_revoke.is_empty() || !self.proving.is_empty()
     }
 }
 

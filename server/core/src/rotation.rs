@@ -226,6 +226,9 @@ pub enum NotCancelled {
     /// It is over.
     #[error("the rotation is over")]
     Over,
+    /// It is the end of somebody's right.
+    #[error("the rotation revokes what an ended checkout has seen; it goes on")]
+    Revokes,
 }
 
 impl Rotation {
@@ -307,6 +310,7 @@ impl Rotation {
     /// Stops a rotation of which no system was told. Nothing is erased.
     pub fn cancel(mut self, secrets: SecretSet, now: Timestamp) -> Result<Transition, NotCancelled> {
         match self.step {
+            Step::Preparing | Step::Ready { .. } if !self.checkouts.is_empty() => Err(NotCancelled::Revokes),
             Step::Preparing | Step::Ready { .. } => {
                 self.step = Step::Cancelled { at: now };
                 self.unresolved = false;

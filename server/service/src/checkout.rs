@@ -99,7 +99,6 @@ impl Open {
     }
 
     async fn view(&self, customer: CustomerId, checkout: Checkout) -> Result<wire::Checkout> {
-        let account = self.load::<AccountRecord>(&RowId::account(customer, checkout.account)).await?.value;
         let waiting_behind = self.waiting_behind(customer, &checkout).await?;
         let (used, ended, claim_until) = match &checkout.state {
             State::Requested { .. } => (None, None, None),
@@ -110,7 +109,7 @@ impl Open {
         let at = ended.as_ref().map(|(_, at, _)| *at);
         Ok(wire::Checkout {
             id: checkout.id,
-            account: self.path_of(customer, &account).await?,
+            account: self.path_or_removed(customer, checkout.system, checkout.account).await?,
             account_id: checkout.account,
             principal: self.name_of(checkout.principal).await?,
             principal_id: checkout.principal,
@@ -148,20 +147,20 @@ impl Open {
     }
 
     /// Moves a checkout's timer in the commit that changes its end.
-    fn retimed<'a>(
-        change: Change<'a>,
+    fn retimed(
+        change: Change<'_>,
         customer: CustomerId,
         id: CheckoutId,
         before: Option<Timestamp>,
         after: Option<Timestamp>,
-    ) -> Result<Change<'a>> {
+    ) -> Result<Change<'_>> {
         let row = |due| TimerKind::CheckoutDue.row(due, customer, id.uuid());
         move_timer(change, before.map(row), after.map(row))
     }
 }
 
 /// Replaces one timer by another; the same one stays.
-pub(crate) fn move_timer<'a>(change: Change<'a>, before: Option<RowId>, after: Option<RowId>) -> Result<Change<'a>> {
+pub(crate) fn move_timer(change: Change<'_>, before: Option<RowId>, after: Option<RowId>) -> Result<Change<'_>> {
     if before == after {
         return Ok(change);
     }

@@ -1,5 +1,7 @@
 //! An audit event, from the moment it is decided to the leaf that the journal appends.
 
+use std::fmt::Display;
+
 use claviger_api::audit::hash::Hash;
 use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::record::{Entry, FieldName, FieldView, SaltedField, VALUE_MAX};
@@ -81,7 +83,7 @@ impl Event {
     /// Adds a field; an empty value adds none. A long text is cut, since the record has a limit and the event must not
     /// fail for it.
     #[must_use]
-    pub fn with(mut self, name: FieldName, value: impl ToString) -> Self {
+    pub fn with(mut self, name: FieldName, value: impl Display) -> Self {
         let value = cut(value.to_string());
         if !value.is_empty() {
             self.fields.push((name, value));
@@ -91,7 +93,7 @@ impl Event {
 
     /// Adds a field that tells of a person.
     #[must_use]
-    pub fn with_personal(mut self, subject: PrincipalId, name: FieldName, value: impl ToString) -> Self {
+    pub fn with_personal(mut self, subject: PrincipalId, name: FieldName, value: impl Display) -> Self {
         let value = cut(value.to_string());
         if value.is_empty() {
             return self;
@@ -212,6 +214,11 @@ fn place(seed: &[u8; 32], subject: PrincipalId) -> Vec<u8> {
 
 fn personal_aad(scope: Scope, place: &[u8]) -> Aad<'_> {
     Aad { scope, table: Table::LogLeaves.tag(), record: place, version: PERSONAL_VERSION }
+}
+
+/// A word of ours as the record writes it.
+pub(crate) fn snake_case(word: &impl Serialize) -> String {
+    serde_json::to_value(word).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 fn cut(mut text: String) -> String {

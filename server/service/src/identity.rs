@@ -4,8 +4,10 @@
 //! the session; every request looks the session up, so that an ended one is refused at once. Verified tokens, sessions
 //! and principals are cached, and dropped from the caches by whatever changes them: on one node that is immediate.
 
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use claviger_api::problem::ProblemType;
 use claviger_api::wire::{PrincipalKind, PrincipalState};
@@ -16,6 +18,7 @@ use moka::sync::Cache;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
+use crate::inventory::removed;
 use crate::open::{Caller, Open, Powers};
 use crate::records::{GrantRecord, PrincipalRecord, SessionRecord, TokenRecord};
 
@@ -41,6 +44,8 @@ pub struct Identities {
     verified: Cache<[u8; 32], access_token::Claims>,
     sessions: Cache<SessionId, Arc<SessionRecord>>,
     known: Cache<PrincipalId, Arc<Known>>,
+    /// Counts the writes that the caches depend on.
+    writes: AtomicU64,
 }
 
 /// A principal with its powers.
@@ -78,17 +83,36 @@ impl Identities {
             verified: Cache::new(KEPT),
             sessions: Cache::new(KEPT),
             known: Cache::new(KEPT),
+            writes: AtomicU64::new(0),
         })
     }
 
-    /// What a principal may do has changed, or its state: it is read anew.
-    pub(crate) fn forget(&self, principal: PrincipalId) {
-        self.known.invalidate(&principal);
+    /// A row was written, or may have been: what is kept of it is read anew.
+    pub(crate) fn written(&self, row: &RowId) {
+        let Some(id) = row.uuid().filter(|_| matches!(row.table(), Table::Principals | Table::Sessions)) else {
+            return;
+        };
+        // Before the caches: whoever read before this and keeps what it read after it, sees that the number has moved.
+        self.writes.fetch_add(1, Ordering::SeqCst);
+        if row.table() == Table::Principals {
+            self.known.invalidate(&PrincipalId::from_uuid(id));
+        } else {
+            self.sessions.invalidate(&SessionId::from_uuid(id));
+        }
     }
 
-    /// A session has ended or was renewed.
-    pub(crate) fn forget_session(&self, session: SessionId) {
-        self.sessions.invalidate(&session);
+    /// Keeps what was read when `writes` was what it is given as, unless something was written since.
+    fn keep<K: Copy + Hash + Eq + Send + Sync + 'static, V: Clone + Send + Sync + 'static>(
+        &self,
+        cache: &Cache<K, V>,
+        key: K,
+        value: V,
+        writes: u64,
+    ) {
+        cache.insert(key, value);
+        if self.writes.load(Ordering::SeqCst) != writes {
+            cache.invalidate(&key);
+        }
     }
 }
 
@@ -99,13 +123,12 @@ impl Open {
         let refused = || Error::new(ProblemType::NotAuthenticated, "");
         let ended = || Error::new(ProblemType::SessionEnded, "");
         let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-        let claims = match self.identities.verified.get(&digest) {
-            Some(claims) => claims,
-            None => {
-                let claims = self.identities.tokens.verify(token).ok_or_else(refused)?;
-                self.identities.verified.insert(digest, claims);
-                claims
-            }
+        let claims = if let Some(claims) = self.identities.verified.get(&digest) {
+            claims
+        } else {
+            let claims = self.identities.tokens.verify(token).ok_or_else(refused)?;
+            self.identities.verified.insert(digest, claims);
+            claims
         };
         if !claims.is_live(now) {
             return Err(ended());
@@ -113,7 +136,7 @@ impl Open {
         let session = self.session(claims.session()).await?.filter(|session| now < session.expires_at);
         let session = session.ok_or_else(ended)?;
         let known = self.known(session.principal, now).await?.ok_or_else(ended)?;
-        if known.record.state != PrincipalState::Active {
+        if known.record.state != PrincipalState::Active || session.generation != known.record.generation {
             return Err(ended());
         }
         Ok(Caller {
@@ -133,9 +156,10 @@ impl Open {
         if let Some(session) = self.identities.sessions.get(&id) {
             return Ok(Some(session));
         }
+        let writes = self.identities.writes.load(Ordering::SeqCst);
         let session = self.read::<SessionRecord>(&RowId::session(id)).await?.map(|row| Arc::new(row.value));
         if let Some(session) = &session {
-            self.identities.sessions.insert(id, session.clone());
+            self.identities.keep(&self.identities.sessions, id, session.clone(), writes);
         }
         Ok(session)
     }
@@ -146,12 +170,13 @@ impl Open {
         if let Some(known) = self.identities.known.get(&id).filter(fresh) {
             return Ok(Some(known));
         }
+        let writes = self.identities.writes.load(Ordering::SeqCst);
         let Some(record) = self.read::<PrincipalRecord>(&RowId::principal(id)).await? else { return Ok(None) };
         let grants = self.grants_of(id).await?;
         let subject = claviger_core::policy::Subject { id, kind: record.value.kind, customer: record.value.customer };
         let compiled = self.ground().policies.compile(&subject, &grants, now).map_err(Error::internal)?;
         let known = Arc::new(Known { record: record.value, powers: Arc::new(Powers { grants, compiled }) });
-        self.identities.known.insert(id, known.clone());
+        self.identities.keep(&self.identities.known, id, known.clone(), writes);
         Ok(Some(known))
     }
 
@@ -162,9 +187,11 @@ impl Open {
 
     /// A principal's name, for answers; what was removed keeps its id.
     pub(crate) async fn name_of(&self, id: PrincipalId) -> Result<claviger_api::UserName> {
-        let known = self.known(id, self.now()).await?;
-        let removed = || "removed".parse().map_err(Error::internal);
-        known.map_or_else(removed, |known| Ok(known.record.name.clone()))
+        if let Some(known) = self.identities.known.get(&id) {
+            return Ok(known.record.name.clone());
+        }
+        let record = self.read::<PrincipalRecord>(&RowId::principal(id)).await?;
+        record.map_or_else(removed, |row| Ok(row.value.name))
     }
 
     /// The principal of this name, of any kind.
@@ -188,4 +215,24 @@ impl Open {
 /// What is stored of a token.
 pub(crate) fn token_hash(token: &Secret) -> [u8; 32] {
     Sha256::digest(token.expose().as_bytes()).into()
+}
+
+#[cfg(test)]
+impl Open {
+    /// Whoever bears this name, as if authenticated just now: tests of what people do need no tokens.
+    pub(crate) async fn acting(&self, name: &str) -> Caller {
+        let record = self.principal_named(&name.parse().unwrap()).await.unwrap().value;
+        let known = self.known(record.id, self.now()).await.unwrap().unwrap();
+        Caller {
+            id: record.id,
+            kind: record.kind,
+            name: record.name,
+            customer: record.customer,
+            session: SessionId::from_uuid(uuid::Uuid::from_u128(1)),
+            session_expires_at: Timestamp::MAX,
+            source: None,
+            request: RequestId::from_uuid(uuid::Uuid::from_u128(1)),
+            powers: known.powers.clone(),
+        }
+    }
 }

@@ -1,5 +1,8 @@
 //! What there is: customers, their systems, the accounts on them; and the way from a name to it.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use claviger_api::problem::ProblemType;
 use claviger_api::{AccountId, AccountPath, CheckoutId, CustomerId, Part, RotationId, Scope, SystemId};
 use claviger_core::policy::Resource;
 use claviger_store::{RowId, Table};
@@ -45,6 +48,8 @@ pub struct Places {
     slugs: Cache<CustomerId, Part>,
     checkouts: Cache<CheckoutId, CustomerId>,
     rotations: Cache<RotationId, CustomerId>,
+    /// Counts the writes that paths and slugs depend on.
+    writes: AtomicU64,
 }
 
 impl Places {
@@ -54,13 +59,21 @@ impl Places {
             slugs: Cache::new(KEPT),
             checkouts: Cache::new(KEPT),
             rotations: Cache::new(KEPT),
+            writes: AtomicU64::new(0),
         }
     }
 
-    /// Something was removed: names are looked up anew.
-    pub(crate) fn forget_names(&self) {
-        self.paths.invalidate_all();
-        self.slugs.invalidate_all();
+    /// A row was written, or may have been. A name that is given or taken away is rare: all are looked up anew.
+    pub(crate) fn written(&self, row: &RowId) {
+        if row.table() == Table::Names && row.scope() != Scope::Operator {
+            self.writes.fetch_add(1, Ordering::SeqCst);
+            self.paths.invalidate_all();
+        }
+        if let (Table::Customers, Scope::Customer(customer)) = (row.table(), row.scope()) {
+            self.writes.fetch_add(1, Ordering::SeqCst);
+            self.paths.invalidate_all();
+            self.slugs.invalidate(&customer);
+        }
     }
 }
 
@@ -81,11 +94,15 @@ impl Open {
         if let Some(place) = self.places.paths.get(path) {
             return Ok(place);
         }
+        let writes = self.places.writes.load(Ordering::SeqCst);
         let customer = self.customer_named(&path.customer).await?;
         let system = self.system_named(customer, &path.system).await?;
         let account = self.account_named(customer, system, &path.account).await?;
         let place = Place { customer, system, account };
         self.places.paths.insert(path.clone(), place);
+        if self.places.writes.load(Ordering::SeqCst) != writes {
+            self.places.paths.invalidate(path);
+        }
         Ok(place)
     }
 
@@ -100,9 +117,34 @@ impl Open {
         if let Some(slug) = self.places.slugs.get(&customer) {
             return Ok(slug);
         }
+        let writes = self.places.writes.load(Ordering::SeqCst);
         let slug = self.load::<CustomerRecord>(&RowId::customer(customer)).await?.value.slug;
         self.places.slugs.insert(customer, slug.clone());
+        if self.places.writes.load(Ordering::SeqCst) != writes {
+            self.places.slugs.invalidate(&customer);
+        }
         Ok(slug)
+    }
+
+    /// The slug of a customer, for answers; what was removed keeps its id.
+    pub(crate) async fn slug_or_removed(&self, customer: CustomerId) -> Result<Part> {
+        or_removed(self.slug_of(customer).await)
+    }
+
+    /// The path of an account by its ids, for the history of what may have been removed since.
+    pub(crate) async fn path_or_removed(
+        &self,
+        customer: CustomerId,
+        system: SystemId,
+        account: AccountId,
+    ) -> Result<AccountPath> {
+        let system = self.read::<SystemRecord>(&RowId::system(customer, system)).await?;
+        let account = self.read::<AccountRecord>(&RowId::account(customer, account)).await?;
+        Ok(AccountPath {
+            customer: self.slug_or_removed(customer).await?,
+            system: system.map_or_else(removed, |row| Ok(row.value.name))?,
+            account: account.map_or_else(removed, |row| Ok(row.value.name))?,
+        })
     }
 
     /// The path of an account.
@@ -144,6 +186,18 @@ impl Open {
 
     async fn id_of(&self, table: Table, scope: Scope, name: &str) -> Result<Uuid> {
         Ok(self.load::<NameRecord>(&self.keyring().name(table, scope, name)).await?.value.id)
+    }
+}
+
+/// What stands for the name of what was removed.
+pub(crate) fn removed() -> Result<Part> {
+    "removed".parse().map_err(Error::internal)
+}
+
+fn or_removed(name: Result<Part>) -> Result<Part> {
+    match name {
+        Err(error) if error.problem == ProblemType::NotFound => removed(),
+        name => name,
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use claviger_api::Scope;
 use claviger_crypto::Random;
-use claviger_store::{Keyring, Sealed, Store};
+use claviger_store::{CommitError, Keyring, RowId, Sealed, Store};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::{Error, Result};
@@ -18,9 +18,6 @@ mod change;
 mod group;
 pub mod head;
 mod writer;
-
-#[cfg(test)]
-mod tests;
 
 pub use change::{Change, Prepared};
 pub use head::LogHead;
@@ -34,6 +31,11 @@ pub struct Receipt {
     /// Which log, and the index in it.
     pub events: Vec<(Scope, u64)>,
 }
+
+/// Is told of each row that a batch wrote or that a change touched: whatever the outcome, once it is known as well as it
+/// can be, and before anybody is answered. Caches are dropped here, so that no use case can forget to, nor be cancelled
+/// before it does.
+pub type Watch = Arc<dyn Fn(&RowId) + Send + Sync>;
 
 /// The way to the writer. It ends when the last handle is dropped.
 #[derive(Clone)]
@@ -49,9 +51,19 @@ struct Submission {
 impl Journal {
     /// Starts the writer on a thread of its own: a synced commit blocks the thread that makes it.
     pub fn start(store: Arc<dyn Store>, keyring: Arc<Keyring>, random: Arc<dyn Random>) -> std::io::Result<Self> {
+        Self::watched(store, keyring, random, Arc::new(|_| ()))
+    }
+
+    /// The same, telling `watch` of what is written.
+    pub fn watched(
+        store: Arc<dyn Store>,
+        keyring: Arc<Keyring>,
+        random: Arc<dyn Random>,
+        watch: Watch,
+    ) -> std::io::Result<Self> {
         let (queue, waiting) = mpsc::channel(QUEUE_MOST);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-        let writer = writer::Writer::new(Sealed::new(store.clone()), store, keyring, random);
+        let writer = writer::Writer::new(Sealed::new(store), keyring, random, watch);
         std::thread::Builder::new().name("journal".to_owned()).spawn(move || runtime.block_on(writer.run(waiting)))?;
         Ok(Self { queue })
     }
@@ -59,8 +71,9 @@ impl Journal {
     /// Commits one change, durably, or says why not. Dropping the future does not take the change back.
     pub async fn commit(&self, change: Prepared) -> Result<Receipt> {
         let (answer, outcome) = oneshot::channel();
-        let stopped = || Error::unavailable("The vault is being sealed or stopped.", "the journal has stopped");
-        self.queue.send(Submission { change, answer }).await.map_err(|_| stopped())?;
-        outcome.await.map_err(|_| stopped())?
+        let stopped = |_| Error::unavailable("The vault is being sealed or stopped.", "the journal has stopped");
+        self.queue.send(Submission { change, answer }).await.map_err(stopped)?;
+        // Taken, and not answered: the writer broke, before or after the commit.
+        outcome.await.unwrap_or_else(|_| Err(CommitError::OutcomeUnknown("the journal broke".to_owned()).into()))
     }
 }

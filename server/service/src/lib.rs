@@ -37,3 +37,6 @@ pub mod crypto {
     pub use claviger_crypto::memory::{HardenError, harden_process, locked};
     pub use claviger_crypto::{OsRandom, Random};
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! The open vault: reads, commits and decisions, for the use cases to work with.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use crate::clock::new_uuid;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::identity::Identities;
+use crate::inventory::Places;
 use crate::journal::{Change, Journal, Receipt};
 use crate::seal::{LOG_KEY, TOKEN_KEY};
 use crate::vault::Ground;
@@ -34,9 +36,9 @@ pub struct Open {
     journal: Journal,
     subjects: Cache<(Scope, PrincipalId), Arc<SubjectKey>>,
     /// Sessions, principals and token keys.
-    pub(crate) identities: Identities,
+    pub(crate) identities: Arc<Identities>,
     /// Where things are, by id.
-    pub(crate) places: crate::inventory::Places,
+    pub(crate) places: Arc<Places>,
     /// What workers have in hand.
     pub(crate) in_hand: crate::workers::InHand,
     /// Signs checkpoints.
@@ -84,12 +86,19 @@ impl Caller {
 impl Open {
     /// Starts the journal and loads the signing keys.
     pub(crate) async fn new(ground: Ground, keyring: Arc<Keyring>) -> Result<Self> {
-        let journal = Journal::start(ground.store.clone(), keyring.clone(), ground.random.clone())
-            .map_err(|error| Error::unavailable("The vault could not start its journal.", error))?;
         let sealed = Sealed::new(ground.store.clone());
         let store = ground.store.as_ref();
-        let identities = Identities::new(&keyring.signing(store, TOKEN_KEY).await?, &ground.settings.name)?;
+        let token_key = keyring.signing(store, TOKEN_KEY).await?;
+        let identities = Arc::new(Identities::new(&token_key, &ground.settings.name)?);
         let log_key = keyring.signing(store, LOG_KEY).await?;
+        let places = Arc::new(Places::new());
+        let kept = (identities.clone(), places.clone());
+        let watch = Arc::new(move |row: &RowId| {
+            kept.0.written(row);
+            kept.1.written(row);
+        });
+        let journal = Journal::watched(ground.store.clone(), keyring.clone(), ground.random.clone(), watch)
+            .map_err(|error| Error::unavailable("The vault could not start its journal.", error))?;
         Ok(Self {
             ground,
             sealed,
@@ -97,7 +106,7 @@ impl Open {
             journal,
             subjects: Cache::new(SUBJECT_KEYS_KEPT),
             identities,
-            places: crate::inventory::Places::new(),
+            places,
             in_hand: crate::workers::InHand::default(),
             log_key,
         })
@@ -178,29 +187,26 @@ impl Open {
     pub(crate) async fn commit(&self, mut change: Change<'_>) -> Result<Receipt> {
         let wanted: Vec<(Scope, PrincipalId)> =
             change.events().iter().flat_map(|event| event.subjects().map(|subject| (event.scope(), subject))).collect();
-        let mut new: Vec<((Scope, PrincipalId), Arc<SubjectKey>)> = Vec::new();
+        // Kept here and not only in the cache, which may drop what it likes.
+        let mut keys: BTreeMap<(Scope, PrincipalId), Arc<SubjectKey>> = BTreeMap::new();
         for (scope, subject) in wanted {
-            if self.subject_key(scope, subject).await?.is_none() && !new.iter().any(|(at, ..)| *at == (scope, subject))
-            {
+            if keys.contains_key(&(scope, subject)) {
+                continue;
+            }
+            let key = if let Some(key) = self.subject_key(scope, subject).await? {
+                key
+            } else {
                 let (key, wrapped) = self.keyring.new_subject(scope, subject.uuid(), self.random())?;
                 change = change.create_sealed(wrapped_put(wrapped));
-                new.push(((scope, subject), Arc::new(key)));
-            }
+                Arc::new(key)
+            };
+            keys.insert((scope, subject), key);
         }
-        let fresh = new.clone();
         let prepared = change.prepare(|event| {
             let scope = event.scope();
-            let key = |subject| {
-                let new = fresh.iter().find(|(at, _)| *at == (scope, subject)).map(|(_, key)| key.clone());
-                new.or_else(|| self.subjects.get(&(scope, subject)))
-            };
-            event.prepare(key, self.random())
+            event.prepare(|subject| keys.get(&(scope, subject)).cloned(), self.random())
         })?;
-        let receipt = self.journal.commit(prepared).await?;
-        for (at, key) in new {
-            self.subjects.insert(at, key);
-        }
-        Ok(receipt)
+        self.journal.commit(prepared).await
     }
 
     /// A person's key in a scope's log, if it was made and not erased.

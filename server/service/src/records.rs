@@ -87,6 +87,18 @@ pub struct PrincipalRecord {
     pub created_at: Timestamp,
     /// When it last logged in, to about five minutes.
     pub last_login_at: Option<Timestamp>,
+    /// Sessions of another generation have ended.
+    #[serde(default)]
+    pub generation: u64,
+}
+
+impl PrincipalRecord {
+    /// Every session that it has, or is about to get by what was read before, is good for nothing.
+    #[must_use]
+    pub fn without_sessions(mut self) -> Self {
+        self.generation += 1;
+        self
+    }
 }
 
 /// What a token's hash stands for.
@@ -115,6 +127,9 @@ pub struct SessionRecord {
     pub refresh: Option<[u8; 32]>,
     /// The hash of the one before: who shows it has stolen it, or was stolen from.
     pub refresh_before: Option<[u8; 32]>,
+    /// Its principal's generation when it was opened.
+    #[serde(default)]
+    pub generation: u64,
 }
 
 /// The failed logins of one name.

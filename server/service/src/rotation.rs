@@ -74,7 +74,9 @@ impl Open {
             let secrets = turn.state.value.0.secrets.clone();
             let cancelled =
                 turn.row.value.rotation.clone().cancel(secrets, self.now()).map_err(|refused| match refused {
-                    NotCancelled::Sent => Error::new(ProblemType::RotationRunning, format!("{refused}.")),
+                    NotCancelled::Sent | NotCancelled::Revokes => {
+                        Error::new(ProblemType::RotationRunning, format!("{refused}."))
+                    }
                     NotCancelled::Over => Error::new(ProblemType::Conflict, format!("{refused}.")),
                 })?;
             let event = self.event(scope, claviger_api::audit::kind::EventKind::RotationCancelled, caller);
@@ -87,9 +89,8 @@ impl Open {
     pub(crate) async fn rotation_view(&self, customer: CustomerId, id: RotationId) -> Result<wire::Rotation> {
         let record = self.load::<RotationRecord>(&RowId::rotation(customer, id)).await?.value;
         let rotation = record.rotation;
-        let account = self.load::<AccountRecord>(&RowId::account(customer, rotation.account)).await?.value;
-        let state = self.load::<StateRecord>(&RowId::account_state(customer, rotation.account)).await?.value.0;
-        let candidates = state.secrets.candidates.iter();
+        let state = self.read::<StateRecord>(&RowId::account_state(customer, rotation.account)).await?;
+        let candidates = state.map(|row| row.value.0.secrets.candidates).unwrap_or_default();
         let finished_at = match rotation.step {
             Step::Done { at } | Step::Cancelled { at } => Some(at),
             Step::Preparing
@@ -102,12 +103,12 @@ impl Open {
         let refused_after = rotation.promoted_at.zip(rotation.old_refused_at).map(|(from, to)| to.duration_since(from));
         Ok(wire::Rotation {
             id,
-            account: self.path_of(customer, &account).await?,
+            account: self.path_or_removed(customer, rotation.system, rotation.account).await?,
             cause: rotation.cause,
             checkout: rotation.checkouts.first().copied(),
             step: rotation.step_name(),
             unresolved: rotation.unresolved,
-            candidates: candidates.map(|c| CandidateView { version: c.version, state: c.state }).collect(),
+            candidates: candidates.iter().map(|c| CandidateView { version: c.version, state: c.state }).collect(),
             new_version: rotation.new_version,
             old_refused_after_milliseconds: refused_after.and_then(|lag| u64::try_from(lag.as_millis()).ok()),
             old_still_accepted: rotation.old_still_accepted,

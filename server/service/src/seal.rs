@@ -67,7 +67,7 @@ impl Vault {
     }
 
     /// Makes the root key and the hierarchy below it, the first administrator and its single-use enrolment. The vault
-    /// is open afterwards.
+    /// is sealed afterwards: unsealing it proves that the shares or the passphrase were kept.
     pub async fn init(&self, request: InitRequest) -> Result<InitResponse> {
         let _one_at_a_time = self.sealing.lock().await;
         if self.seal_config().await?.is_some() {
@@ -137,10 +137,8 @@ impl Vault {
         for customer in customers_with_keys(self.ground().store.as_ref()).await? {
             keyring.unlock_customer(self.ground().store.as_ref(), customer).await?;
         }
-        let open = self.open_with(keyring).await?;
+        self.open_with(keyring).await?;
         *progress = Progress::default();
-        let event = open.automatic(Scope::Operator, EventKind::VaultUnsealed, "system/unseal");
-        open.commit(open.change(event)).await?;
         Ok(config.status(SealState::Unsealed, 0))
     }
 
@@ -244,5 +242,6 @@ fn first_administrator(
         token: Some(enrolment.hash),
         created_at: now,
         last_login_at: None,
+        generation: 0,
     }
 }

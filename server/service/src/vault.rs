@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use claviger_api::Scope;
+use claviger_api::audit::kind::EventKind;
 use claviger_api::problem::ProblemType;
 use claviger_connectors::Registry;
 use claviger_core::policy::Policies;
@@ -73,12 +75,14 @@ impl Vault {
         &self.ground
     }
 
-    /// Takes the keys in and serves.
-    pub(crate) async fn open_with(&self, keyring: Keyring) -> Result<Arc<Open>> {
+    /// Takes the keys in, and serves once the event that says so is durable.
+    pub(crate) async fn open_with(&self, keyring: Keyring) -> Result<()> {
         let open = Arc::new(Open::new(self.ground.clone(), Arc::new(keyring)).await?);
-        *self.state.write() = State::Open(open.clone());
+        let event = open.automatic(Scope::Operator, EventKind::VaultUnsealed, "system/unseal");
+        open.commit(open.change(event)).await?;
+        *self.state.write() = State::Open(open);
         self.ground.wake.notify_waiters();
-        Ok(open)
+        Ok(())
     }
 
     /// Forgets the keys: they are wiped when the calls under way have ended.

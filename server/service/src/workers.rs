@@ -20,9 +20,7 @@ use crate::vault::Vault;
 /// The longest that something due waits to be noticed.
 const TICK: Duration = Duration::from_millis(250);
 /// The least between two publications of checkpoints.
-const CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
-/// Timers looked at in one go.
-const DUE_MOST: usize = 1000;
+const CHECKPOINT_EVERY: Duration = Duration::from_mins(1);
 /// Pieces of work under way at once; each may wait on a customer's system.
 const AT_ONCE: usize = 64;
 
@@ -81,32 +79,64 @@ pub async fn run(vault: Arc<Vault>, mut stop: watch::Receiver<bool>) {
     }
 }
 
-/// Starts everything that is due and not in hand.
+/// Starts everything that is due and not in hand. What waits on a customer's system needs a turn, and is left for later
+/// when there is none: what ends a right never stands behind a system that hangs.
 pub(crate) async fn act_on_due(open: &Arc<Open>, at_once: &Arc<Semaphore>) -> Result<()> {
-    let due = open.ground().store.scan(&Range::timers_due(open.now()).limit(DUE_MOST)).await?;
-    for (key, _) in due {
-        let Some(timer) = RowId::from_key(&key).ok().and_then(|row| row.as_timer()) else { continue };
-        let place = (timer.kind, timer.id);
-        if !open.in_hand.0.lock().insert(place) {
+    for timer in open.due().await? {
+        let Some(hand) = Hand::take(open, &timer) else { continue };
+        let turn = at_once.clone().try_acquire_owned().ok();
+        if turn.is_none() && timer.kind != TimerKind::CheckoutDue as u8 {
             continue;
         }
-        let Ok(turn) = at_once.clone().acquire_owned().await else { return Ok(()) };
-        let open = open.clone();
         tokio::spawn(async move {
-            if let Err(error) = open.act(timer).await {
+            if let Err(error) = hand.open.act(timer).await {
                 tracing::warn!(?error, kind = timer.kind, "what was due could not be done; it is tried again");
                 // A failure that comes back at once must not spin.
                 tokio::time::sleep(TICK).await;
             }
-            open.in_hand.0.lock().remove(&place);
             drop(turn);
         });
     }
     Ok(())
 }
 
+/// A piece of work under way; dropped when it is done, or broke.
+struct Hand {
+    open: Arc<Open>,
+    place: (u8, Uuid),
+}
+
+impl Hand {
+    /// `None` while somebody has it in hand.
+    fn take(open: &Arc<Open>, timer: &Timer) -> Option<Self> {
+        let place = (timer.kind, timer.id);
+        open.in_hand.0.lock().insert(place).then(|| Self { open: open.clone(), place })
+    }
+}
+
+impl Drop for Hand {
+    fn drop(&mut self) {
+        self.open.in_hand.0.lock().remove(&self.place);
+    }
+}
+
 impl Open {
-    async fn act(&self, timer: Timer) -> Result<()> {
+    /// Every timer that is due, the earliest first.
+    pub(crate) async fn due(&self) -> Result<Vec<Timer>> {
+        let mut range = Range::timers_due(self.now());
+        let mut timers = Vec::new();
+        loop {
+            let rows = self.ground().store.scan(&range).await?;
+            timers.extend(rows.iter().filter_map(|(key, _)| RowId::from_key(key).ok()?.as_timer()));
+            match rows.last() {
+                Some((last, _)) if rows.len() == range.limit => range = range.after(last),
+                Some(_) | None => return Ok(timers),
+            }
+        }
+    }
+
+    /// Does what a due timer is for.
+    pub(crate) async fn act(&self, timer: Timer) -> Result<()> {
         let Scope::Customer(customer) = timer.scope else { return Ok(()) };
         match TimerKind::of(timer.kind) {
             Some(TimerKind::CheckoutDue) => self.expire(customer, CheckoutId::from_uuid(timer.id)).await,

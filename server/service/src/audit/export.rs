@@ -8,12 +8,12 @@ use claviger_store::RowId;
 
 use crate::error::{Error, Result};
 use crate::event::StoredLeaf;
-use crate::open::{Caller, Open};
+use crate::open::{Caller, Open, deciding};
 
 impl Open {
-    /// The whole log, line by line, up to and including the event of this export.
+    /// The whole log, in pieces that end with a newline, up to and including the event of this export.
     pub async fn export(&self, scope: Scope, caller: &Caller, _permit: Permit<AuditExport>) -> Result<Vec<String>> {
-        self.commit(self.change(self.event(scope, EventKind::LogExported, caller))).await?;
+        deciding(|| self.commit(self.change(self.event(scope, EventKind::LogExported, caller)))).await?;
         let head = self.head(scope).await?;
         let size = head.frontier.size();
         let leaves = self.leaves(scope, size).await?;

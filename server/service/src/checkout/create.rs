@@ -110,11 +110,6 @@ impl Open {
         let until = until.and_then(|row: claviger_store::Versioned<CheckoutRecord>| Checkout::due(&row.value.0));
         let until =
             until.map(|due| format!(" until {}", due.round(jiff::Unit::Second).unwrap_or(due))).unwrap_or_default();
-        Ok(Error::new(
-            ProblemType::AccountHeld,
-            format!(
-                "{holder} holds it{until}. Wait for its end (on_conflict: wait), ask the holder to check in, or take it over if you may."
-            ),
-        ))
+        Ok(Error::new(ProblemType::AccountHeld, format!("{holder} holds it{until}.")))
     }
 }

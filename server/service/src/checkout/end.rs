@@ -11,7 +11,7 @@ use claviger_core::policy::{CheckoutCheckin, CheckoutRevoke, CheckoutTakeOver, P
 
 use super::{Case, FoundCheckout, is_standing};
 use crate::error::{Error, Result};
-use crate::event::Event;
+use crate::event::{Event, snake_case};
 use crate::idempotency::Once;
 use crate::inventory::short_text;
 use crate::journal::Change;
@@ -68,9 +68,7 @@ impl Open {
                 return Ok(CheckoutId::from_uuid(done));
             }
             let case = self.case(customer, found.id).await?;
-            if case.checkout.value.0.principal == caller.id {
-                return Err(Error::new(ProblemType::Conflict, "It is your own checkout already."));
-            }
+            may_be_taken(&case, caller)?;
             let next = self.next_in_line(&case.checkout.value.0, reason, caller, permit.max_checkout_seconds());
             let event = self.event(scope, EventKind::CheckoutEnded, caller);
             let event = event.with_personal(caller.id, FieldName::Reason, reason);
@@ -87,9 +85,9 @@ impl Open {
     pub(crate) async fn expire(&self, customer: CustomerId, id: CheckoutId) -> Result<()> {
         deciding(|| async {
             let case = self.case(customer, id).await?;
-            let Some(cause) = case.checkout.value.0.overdue(self.now()) else { return Ok(()) };
+            let Some(why) = case.checkout.value.0.overdue(self.now()) else { return Ok(()) };
             let event = self.automatic(Scope::Customer(customer), EventKind::CheckoutEnded, EXPIRY);
-            let change = self.ended(&case, cause, event, None).await?;
+            let change = self.ended(&case, why, event, None).await?;
             self.commit(change).await.map(drop)
         })
         .await?;
@@ -121,7 +119,7 @@ impl Open {
         once: &Once,
         caller: &Caller,
         reason: &str,
-        cause: impl Fn(CheckoutState) -> EndCause,
+        why_now: impl Fn(CheckoutState) -> EndCause,
     ) -> Result<wire::Checkout> {
         let customer = found.customer;
         let scope = Scope::Customer(customer);
@@ -132,10 +130,10 @@ impl Open {
             let case = self.case(customer, found.id).await?;
             let checkout = &case.checkout.value.0;
             // Past its time it has expired, whoever comes to end it now.
-            let cause = checkout.overdue(self.now()).unwrap_or_else(|| cause(checkout.state_name()));
+            let why = checkout.overdue(self.now()).unwrap_or_else(|| why_now(checkout.state_name()));
             let event = self.event(scope, EventKind::CheckoutEnded, caller);
             let event = event.with_personal(caller.id, FieldName::Reason, reason);
-            let change = self.ended(&case, cause, event, None).await?;
+            let change = self.ended(&case, why, event, None).await?;
             self.commit(self.remember(change, scope, once, caller, found.id.uuid())?).await.map(drop)
         })
         .await?;
@@ -147,7 +145,7 @@ impl Open {
     async fn ended<'a>(
         &'a self,
         case: &Case,
-        cause: EndCause,
+        why: EndCause,
         event: Event,
         next: Option<&Checkout>,
     ) -> Result<Change<'a>> {
@@ -155,14 +153,13 @@ impl Open {
         let before = &case.checkout.value.0;
         let mut state = case.state.value.0.clone();
         let rotates = case.account.settings.rotate_on_end && is_standing(&case.account);
-        let mut checkout = before.clone().end(cause, rotates, &mut state, self.now())?;
+        let mut checkout = before.clone().end(why, rotates, &mut state, self.now())?;
         let event = self.about(event, customer, before, &case.account).await?;
-        let cause = serde_json::to_value(cause).map_err(Error::internal)?;
-        let mut change = self.change(event.with(FieldName::Cause, cause.as_str().unwrap_or_default()));
+        let mut change = self.change(event.with(FieldName::Cause, snake_case(&why)));
         change = Self::retimed(change, customer, before.id, before.due(), None)?;
-        if checkout.ephemeral.is_some() {
-            let timer = TimerKind::LoginRemoval.row(self.now(), customer, before.id.uuid());
-            change = change.create(timer, &TimerRecord {})?;
+        if let Some(login) = &checkout.ephemeral {
+            let due = self.removal_due(case, login.made).await?;
+            change = change.create(TimerKind::LoginRemoval.row(due, customer, before.id.uuid()), &TimerRecord {})?;
         }
         if let Some(next) = next {
             state.waiting.insert(0, next.id);
@@ -213,4 +210,15 @@ impl Open {
             ..taken.clone()
         }
     }
+}
+
+fn may_be_taken(case: &Case, caller: &Caller) -> Result<()> {
+    let refuse = |why: &str| Err(Error::new(ProblemType::InUse, why));
+    if case.checkout.value.0.principal == caller.id {
+        return refuse("It is your own checkout already.");
+    }
+    if !is_standing(&case.account) {
+        return refuse("Each checkout of an ephemeral account has a login of its own; check the account out.");
+    }
+    Ok(())
 }

@@ -16,7 +16,7 @@ use super::{Case, milliseconds, move_timer, system_failed};
 use crate::error::{Error, Result};
 use crate::journal::Change;
 use crate::open::{Open, deciding};
-use crate::records::{AccountRecord, CheckoutRecord, SystemRecord};
+use crate::records::{AccountRecord, CheckoutRecord, StateRecord, SystemRecord};
 use crate::workers::TimerKind;
 
 /// Who makes and removes logins.
@@ -46,6 +46,7 @@ impl Open {
         let id = checkout.id.uuid().as_simple().to_string();
         let suffix = id.get(id.len().saturating_sub(SUFFIX)..).unwrap_or_default();
         let login = format!("{}_{suffix}", account.login).parse().map_err(Error::internal)?;
+        state.logins.push(checkout.id);
         checkout.ephemeral = Some(EphemeralLogin { login, version, made: false, removed: false, removal_failures: 0 });
         self.with_secret(change, customer, account.id, version, &secret)
     }
@@ -55,7 +56,8 @@ impl Open {
         let case = self.case(customer, id).await?;
         let checkout = &case.checkout.value.0;
         let Some(login) = checkout.ephemeral.as_ref().filter(|login| !login.made) else { return Ok(()) };
-        if checkout.state_name() == CheckoutState::Ended {
+        let seated = matches!(checkout.state_name(), CheckoutState::Approved | CheckoutState::Active);
+        if !seated || checkout.overdue(self.now()).is_some() {
             return Ok(());
         }
         let system = self.load::<SystemRecord>(&RowId::system(customer, checkout.system)).await?.value;
@@ -83,6 +85,18 @@ impl Open {
                 Err(system_failed("The login could not be made", detail))
             }
         }
+    }
+
+    /// When an ended checkout's login is removed: at once, or, where a call that makes it may still be on its way, when
+    /// none can be at work any more.
+    pub(super) async fn removal_due(&self, case: &Case, made: bool) -> Result<Timestamp> {
+        if made {
+            return Ok(self.now());
+        }
+        let system = self.load::<SystemRecord>(&RowId::system(case.customer, case.account.system)).await?.value;
+        let deadline = self.ground().connectors.connector(&system.spec).traits(&system.spec).deadline;
+        let deadline = SignedDuration::try_from(deadline).unwrap_or(SignedDuration::MAX);
+        Ok(self.now().saturating_add(deadline).unwrap_or(Timestamp::MAX))
     }
 
     async fn login_made(&self, customer: CustomerId, id: CheckoutId) -> Result<()> {
@@ -156,6 +170,8 @@ impl Open {
             let Some(login) = &mut checkout.ephemeral else { return Ok(()) };
             login.removed = true;
             let (name, version) = (login.login.clone(), login.version);
+            let mut state = case.state.value.0.clone();
+            state.logins.retain(|made_for| *made_for != id);
             let scope = Scope::Customer(customer);
             let removed = self.automatic(scope, EventKind::EphemeralRemoved, ACTOR).with(FieldName::Detail, &name);
             let proven = self
@@ -167,6 +183,7 @@ impl Open {
                 .and(self.about(proven, customer, &checkout, &case.account).await?)
                 .erase(TimerKind::LoginRemoval.row(due, customer, id.uuid()))
                 .erase(RowId::secret(customer, checkout.account, version))
+                .update(&case.state, &StateRecord(state))?
                 .update(&case.checkout, &CheckoutRecord(checkout))?;
             self.commit(change).await.map(drop)
         })

@@ -3,7 +3,7 @@
 use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::record::FieldName;
 use claviger_api::problem::ProblemType;
-use claviger_api::wire::Revealed;
+use claviger_api::wire::{CheckoutState, Revealed};
 use claviger_api::{Login, Scope, Secret};
 use claviger_core::account::Availability;
 use claviger_core::checkout::Refusal;
@@ -32,6 +32,10 @@ impl Open {
         let customer = found.customer;
         let case = self.case(customer, found.id).await?;
         let before = case.checkout.value.0.clone();
+        // Whoever comes too late is told so, whatever becomes of the account now.
+        if before.state_name() == CheckoutState::Ended || before.overdue(self.now()).is_some() {
+            return Err(Refusal::Ended.into());
+        }
         let (version, login) = version_to_reveal(&case)?;
         let checkout = before.clone().reveal(version, self.now())?;
         let secret: Secret = self.secret(customer, checkout.account, version).await?;

@@ -57,9 +57,8 @@ impl Open {
                 event = event.with_personal(user.value.id, FieldName::Source, source);
             }
             let change = self.change(event).update(&user, &enrolled)?.remove(&code);
-            let change = self.with_session(change, &session)?;
+            let change = Self::with_session(change, &session)?;
             self.commit(change).await?;
-            self.identities.forget(user.value.id);
             self.tokens(session)
         })
         .await

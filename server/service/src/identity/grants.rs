@@ -64,8 +64,8 @@ impl Open {
             let change = change
                 .expect(&principal)
                 .create(RowId::grant(Scope::Operator, grant.id), &GrantRecord(grant.clone()))?;
+            let change = change.touches(RowId::principal(grant.principal));
             self.commit(self.remember(change, Scope::Operator, once, caller, grant.id.uuid())?).await?;
-            self.identities.forget(grant.principal);
             self.grant_view(&grant).await
         })
         .await
@@ -104,9 +104,8 @@ impl Open {
                 let scope = Scope::Customer(customer);
                 change = change.and(self.grant_event(scope, EventKind::GrantRevoked, caller, grant, &principal));
             }
-            self.commit(change.remove(&row)).await?;
-            self.identities.forget(grant.principal);
-            Ok(())
+            let change = change.remove(&row).touches(RowId::principal(grant.principal));
+            self.commit(change).await.map(drop)
         })
         .await
     }
@@ -143,7 +142,7 @@ impl Open {
     /// The names of a scope; what was removed since is named by what is left above it.
     async fn scope_view(&self, target: GrantTarget) -> Result<GrantScope> {
         let Some(customer) = target.customer() else { return Ok(GrantScope::Operator) };
-        let slug = self.slug_of(customer).await?;
+        let slug = self.slug_or_removed(customer).await?;
         let (system, account) = match target {
             GrantTarget::Operator | GrantTarget::Customer(_) => return Ok(GrantScope::Customer(slug)),
             GrantTarget::System(_, system) => (system, None),

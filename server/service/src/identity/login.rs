@@ -31,19 +31,19 @@ static HASHING: tokio::sync::Semaphore = tokio::sync::Semaphore::const_new(HASHE
 impl Open {
     /// Opens a session for a user. Unknown, locked and disabled users cost the same and are answered alike.
     pub async fn login_user(&self, name: &UserName, password: &Secret, source: Option<IpAddr>) -> Result<Tokens> {
-        let counter = self.login_counter(name).await?;
-        let locked = counter.as_ref().and_then(|row| row.value.locked_until).is_some_and(|until| self.now() < until);
+        let turn = HASHING.acquire().await.map_err(Error::internal)?;
+        // Read when its turn has come: whoever waited for it may have been locked out meanwhile.
+        let locked = self.is_locked_out(name).await?;
         let found = self.user_named(name).await?;
         let stored = found.as_ref().and_then(|row| row.value.password.clone()).filter(|_| !locked);
         let may_log_in = found.as_ref().is_some_and(|row| row.value.state == PrincipalState::Active);
         let matches = matches_password(password.duplicate(), stored).await?;
-        match found.filter(|_| matches && may_log_in) {
-            Some(user) => deciding(|| self.open_session(user.value.id, Some(name), source)).await,
-            None => {
-                deciding(|| self.login_failed(name, source)).await?;
-                Err(Error::new(ProblemType::InvalidCredentials, ""))
-            }
+        drop(turn);
+        if let Some(user) = found.filter(|_| matches && may_log_in) {
+            return deciding(|| self.open_session(user.value.id, Some(name), source)).await;
         }
+        deciding(|| self.login_failed(name, source)).await?;
+        Err(Error::new(ProblemType::InvalidCredentials, ""))
     }
 
     /// Opens a session for a service account. No slow hash: its token has 256 random bits.
@@ -66,21 +66,26 @@ impl Open {
     async fn open_session(
         &self,
         id: PrincipalId,
-        counted: Option<&UserName>,
+        by_name: Option<&UserName>,
         source: Option<IpAddr>,
     ) -> Result<Tokens> {
         let principal = self.load::<PrincipalRecord>(&RowId::principal(id)).await?;
         if principal.value.state != PrincipalState::Active {
             return Err(Error::new(ProblemType::InvalidCredentials, ""));
         }
+        let counter = match by_name {
+            Some(name) => self.login_counter(name).await?,
+            None => None,
+        };
+        if counter.as_ref().is_some_and(|row| self.locks_out(&row.value)) {
+            return Err(Error::new(ProblemType::InvalidCredentials, ""));
+        }
         let session = self.new_session(&principal.value);
         let event = self
             .login_event(EventKind::LoginSucceeded, source, Some(&principal.value))
             .with(FieldName::Session, session.record.id);
-        let mut change = self.with_session(self.change(event), &session)?;
-        if let Some(name) = counted
-            && let Some(counter) = self.login_counter(name).await?
-        {
+        let mut change = Self::with_session(self.change(event), &session)?;
+        if let Some(counter) = counter {
             change = change.remove(&counter);
         }
         let now = self.now();
@@ -106,9 +111,7 @@ impl Open {
         let event = self.login_event(kind, source, found.as_ref().map(|row| &row.value));
         let change: Change<'_> = match &before {
             // While locked out nothing is counted, and the lockout is not prolonged by whoever keeps knocking.
-            Some(row) if row.value.locked_until.is_some_and(|until| self.now() < until) => {
-                self.change(event).expect(row)
-            }
+            Some(row) if self.locks_out(&row.value) => self.change(event).expect(row),
             Some(row) => self.change(event).update(row, &counter)?,
             None => self.change(event).create(self.counter_row(name), &counter)?,
         };
@@ -142,6 +145,14 @@ impl Open {
         Ok(principal.filter(|row| row.value.kind == PrincipalKind::User))
     }
 
+    async fn is_locked_out(&self, name: &UserName) -> Result<bool> {
+        Ok(self.login_counter(name).await?.is_some_and(|row| self.locks_out(&row.value)))
+    }
+
+    fn locks_out(&self, counter: &LoginCounter) -> bool {
+        counter.locked_until.is_some_and(|until| self.now() < until)
+    }
+
     async fn login_counter(&self, name: &UserName) -> Result<Option<Versioned<LoginCounter>>> {
         self.read(&self.counter_row(name)).await
     }
@@ -153,15 +164,14 @@ impl Open {
     }
 }
 
-/// A real Argon2id run, whether there is a hash to compare with or not.
+/// A real Argon2id run, whether there is a hash to compare with or not; for whoever has a turn.
 async fn matches_password(password: Secret, stored: Option<String>) -> Result<bool> {
-    let _turn = HASHING.acquire().await.map_err(Error::internal)?;
-    let verdict = tokio::task::spawn_blocking(move || match stored {
-        Some(phc) => password::verify(&password, &phc).is_ok_and(|verdict| verdict.matches),
-        None => {
+    let verdict = tokio::task::spawn_blocking(move || {
+        let Some(phc) = stored else {
             password::dummy_verify(&password);
-            false
-        }
+            return false;
+        };
+        password::verify(&password, &phc).is_ok_and(|verdict| verdict.matches)
     });
     verdict.await.map_err(Error::internal)
 }

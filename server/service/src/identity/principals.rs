@@ -72,13 +72,10 @@ impl Open {
                 (PrincipalKind::User, Some(_)) | (PrincipalKind::ServiceAccount, _) => PrincipalState::Active,
             };
             let state = if suspended { PrincipalState::Suspended } else { active };
-            let changed = PrincipalRecord { state, ..row.value.clone() };
+            let changed = PrincipalRecord { state, ..row.value.clone() }.without_sessions();
             let event = self.principal_event(suspension(kind, suspended), caller, &row.value);
             let change = self.change(event).update(&row, &changed)?;
-            let (change, ended) = self.end_sessions_of(change, row.value.id).await?;
-            self.commit(change).await?;
-            ended.into_iter().for_each(|session| self.identities.forget_session(session));
-            self.identities.forget(row.value.id);
+            self.commit(self.end_sessions_of(change, row.value.id).await?).await?;
             self.principal_view(&changed).await
         })
         .await
@@ -111,11 +108,7 @@ impl Open {
                     change = change.remove(&grant);
                 }
             }
-            let (change, ended) = self.end_sessions_of(change, row.value.id).await?;
-            self.commit(change).await?;
-            ended.into_iter().for_each(|session| self.identities.forget_session(session));
-            self.identities.forget(row.value.id);
-            Ok(())
+            self.commit(self.end_sessions_of(change, row.value.id).await?).await.map(drop)
         })
         .await
     }
@@ -151,7 +144,7 @@ impl Open {
 
     pub(super) async fn principal_view(&self, record: &PrincipalRecord) -> Result<Principal> {
         let customer = match record.customer {
-            Some(customer) => Some(self.slug_of(customer).await?),
+            Some(customer) => Some(self.slug_or_removed(customer).await?),
             None => None,
         };
         Ok(Principal {

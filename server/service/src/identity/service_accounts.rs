@@ -42,6 +42,7 @@ impl Open {
                 token: Some(token_hash(&token)),
                 created_at: self.now(),
                 last_login_at: None,
+                generation: 0,
             };
             let change = self
                 .new_principal(self.principal_event(EventKind::ServiceAccountAdded, caller, &account), &account)?
@@ -67,7 +68,7 @@ impl Open {
         deciding(|| async {
             let row = self.principal_of_kind(name, PrincipalKind::ServiceAccount).await?;
             let token = Token::generate(TokenKind::ServiceAccount, self.random());
-            let account = PrincipalRecord { token: Some(token_hash(&token)), ..row.value.clone() };
+            let account = PrincipalRecord { token: Some(token_hash(&token)), ..row.value.clone() }.without_sessions();
             let event = self.principal_event(EventKind::ServiceAccountTokenReplaced, caller, &account);
             let mut change = self.change(event).update(&row, &account)?.create(
                 RowId::token(&token_hash(&token)),
@@ -76,10 +77,7 @@ impl Open {
             if let Some(before) = row.value.token {
                 change = change.erase(RowId::token(&before));
             }
-            let (change, ended) = self.end_sessions_of(change, account.id).await?;
-            self.commit(change).await?;
-            ended.into_iter().for_each(|session| self.identities.forget_session(session));
-            self.identities.forget(account.id);
+            self.commit(self.end_sessions_of(change, account.id).await?).await?;
             self.token_view(&account, token, expires_at).await
         })
         .await

@@ -37,12 +37,13 @@ impl Open {
             expires_at: after(now, ttl),
             refresh: refresh.as_ref().map(token_hash),
             refresh_before: None,
+            generation: principal.generation,
         };
         NewSession { record, refresh }
     }
 
     /// Adds a new session to a change.
-    pub(super) fn with_session<'a>(&self, change: Change<'a>, session: &NewSession) -> Result<Change<'a>> {
+    pub(super) fn with_session<'a>(change: Change<'a>, session: &NewSession) -> Result<Change<'a>> {
         let change = change.create(RowId::session(session.record.id), &session.record)?;
         match session.record.refresh {
             Some(hash) => change.create(RowId::token(&hash), &refresh_record(&session.record)),
@@ -83,7 +84,8 @@ impl Open {
             self.end_session(self.change(event), &session).await?;
             return Err(ended());
         }
-        if session.value.expires_at <= now || principal.value.state != PrincipalState::Active {
+        let live = now < session.value.expires_at && session.value.generation == principal.value.generation;
+        if !live || principal.value.state != PrincipalState::Active {
             return Err(ended());
         }
         let refresh = Token::generate(TokenKind::Refresh, self.random());
@@ -102,7 +104,6 @@ impl Open {
             change = change.erase(RowId::token(&older));
         }
         self.commit(change).await?;
-        self.identities.forget_session(record.id);
         self.tokens(NewSession { record, refresh: Some(refresh) })
     }
 
@@ -119,23 +120,22 @@ impl Open {
         .await
     }
 
-    /// Adds the end of every session of a principal to a change, and returns which, to be forgotten once committed.
+    /// Adds the end of every session of a principal to a change. One that is opened meanwhile is of the generation before,
+    /// and good for nothing.
     pub(super) async fn end_sessions_of<'a>(
         &self,
         mut change: Change<'a>,
         principal: PrincipalId,
-    ) -> Result<(Change<'a>, Vec<SessionId>)> {
-        let mut ended = Vec::new();
+    ) -> Result<Change<'a>> {
         for row in self.all::<SessionRecord>(&Range::scope(Table::Sessions, Scope::Operator)).await? {
             if row.value.principal == principal {
                 for hash in [row.value.refresh, row.value.refresh_before].into_iter().flatten() {
                     change = change.erase(RowId::token(&hash));
                 }
-                ended.push(row.value.id);
                 change = change.erase(row.id.clone());
             }
         }
-        Ok((change, ended))
+        Ok(change)
     }
 
     async fn end_session(&self, change: Change<'_>, session: &claviger_store::Versioned<SessionRecord>) -> Result<()> {
@@ -143,9 +143,7 @@ impl Open {
         for hash in [session.value.refresh, session.value.refresh_before].into_iter().flatten() {
             change = change.erase(RowId::token(&hash));
         }
-        self.commit(change).await?;
-        self.identities.forget_session(session.value.id);
-        Ok(())
+        self.commit(change).await.map(drop)
     }
 
     fn session_event(&self, kind: EventKind, session: &SessionRecord) -> Event {

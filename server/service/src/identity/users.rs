@@ -40,6 +40,7 @@ impl Open {
                 token: Some(enrolment.hash),
                 created_at: self.now(),
                 last_login_at: None,
+                generation: 0,
             };
             let change = self
                 .new_principal(self.principal_event(EventKind::UserAdded, caller, &user), &user)?
@@ -66,7 +67,8 @@ impl Open {
                 password: None,
                 token: Some(enrolment.hash),
                 ..row.value.clone()
-            };
+            }
+            .without_sessions();
             let event = self.principal_event(EventKind::UserReEnrolled, caller, &user);
             let mut change = self
                 .change(event)
@@ -75,10 +77,7 @@ impl Open {
             if let Some(before) = row.value.token {
                 change = change.erase(RowId::token(&before));
             }
-            let (change, ended) = self.end_sessions_of(change, user.id).await?;
-            self.commit(change).await?;
-            ended.into_iter().for_each(|session| self.identities.forget_session(session));
-            self.identities.forget(user.id);
+            self.commit(self.end_sessions_of(change, user.id).await?).await?;
             self.enrolment_view(&user, enrolment).await
         })
         .await

@@ -14,7 +14,7 @@ use claviger_store::{FIRST_REVISION, Range, RowId, Table};
 
 use super::{Place, account_name};
 use crate::error::{Error, Result};
-use crate::event::Event;
+use crate::event::{Event, snake_case};
 use crate::idempotency::Once;
 use crate::journal::Change;
 use crate::open::{Caller, Open, deciding};
@@ -58,7 +58,7 @@ impl Open {
             }
             let system_row = self.load::<SystemRecord>(&RowId::system(customer, system)).await?;
             let event = self.account_event(EventKind::AccountAdded, customer, &record, caller).await?;
-            let change = self.change(event).expect(&system_row);
+            let change = self.change(event).rewrite(&system_row)?;
             let change = self.with_account(change, customer, &record, secret.as_ref()).await?;
             self.commit(self.remember(change, scope, once, caller, record.id.uuid())?).await?;
             self.account_view(customer, record.id).await
@@ -175,15 +175,14 @@ impl Open {
             let name = account_name(system, &row.value.name);
             let mut change = self
                 .change(self.account_event(EventKind::AccountRemoved, customer, &row.value, caller).await?)
+                .expect(&system_row)
                 .erase(self.keyring().name(Table::Accounts, Scope::Customer(customer), &name))
                 .remove(&row)
                 .remove(&state);
             for version in state.value.0.secrets.versions() {
                 change = change.erase(RowId::secret(customer, account, version));
             }
-            self.commit(change).await?;
-            self.places.forget_names();
-            Ok(())
+            self.commit(change).await.map(drop)
         })
         .await
     }
@@ -239,12 +238,15 @@ impl Open {
         let secret = self.secret(customer, account, version).await?;
         let spec = self.load::<SystemRecord>(&RowId::system(customer, system)).await?.value.spec;
         let probe = self.ground().connectors.connector(&spec).probe(&spec, &record.login, &secret).await;
-        let event = self
-            .account_event(EventKind::AccountVerified, customer, &record, caller)
-            .await?
-            .with(FieldName::Version, version)
-            .with(FieldName::Outcome, format_args!("{:?}", probe.result).to_string().to_lowercase());
-        self.commit(self.change(event)).await?;
+        deciding(|| async {
+            let event = self
+                .account_event(EventKind::AccountVerified, customer, &record, caller)
+                .await?
+                .with(FieldName::Version, version)
+                .with(FieldName::Outcome, snake_case(&probe.result));
+            self.commit(self.change(event)).await
+        })
+        .await?;
         Ok(Verification { result: probe.result, version, detail: probe.detail })
     }
 

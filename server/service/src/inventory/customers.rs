@@ -43,7 +43,8 @@ impl Open {
             };
             let key = self.keyring().new_customer(record.id, self.random());
             let added = self.add_customer_change(&record, name, once, caller, wrapped_put(key)).await;
-            if added.is_err() {
+            // Where the outcome is unknown the customer may be there, and needs its key.
+            if added.as_ref().is_err_and(|error| error.problem != ProblemType::OutcomeUnknown) {
                 self.keyring().drop_customer(record.id);
             }
             added.map(|()| view(record))
@@ -122,9 +123,7 @@ impl Open {
                 .and(self.customer_event(Scope::Customer(id), EventKind::CustomerRemoved, &row.value, caller))
                 .erase(self.keyring().name(Table::Customers, Scope::Operator, row.value.slug.as_str()))
                 .remove(&row);
-            self.commit(change).await?;
-            self.places.forget_names();
-            Ok(())
+            self.commit(change).await.map(drop)
         })
         .await
     }

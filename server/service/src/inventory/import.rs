@@ -8,7 +8,7 @@ use claviger_api::problem::ValueError;
 use claviger_api::wire::{AccountKind, AccountSettings, IMPORT_ROWS_MAX, ImportRequest, ImportRow, Imported};
 use claviger_api::{AccountId, CustomerId, Part, Scope, SystemId};
 use claviger_core::policy::{AccountCreate, Permit};
-use claviger_store::{Range, Table};
+use claviger_store::{Range, Table, Versioned};
 
 use super::accounts::{login_of, of_account};
 use crate::error::{Error, Result};
@@ -35,13 +35,17 @@ impl Open {
             if self.done(scope, once, caller).await?.is_some() {
                 return Ok(imported.clone());
             }
-            let rows = self.checked(customer, &request.rows).await?;
+            let systems = self.systems_by_name(customer).await?;
+            let rows = self.checked(customer, &systems, &request.rows).await?;
             let slug = self.slug_of(customer).await?;
             let summary = self
                 .event(scope, EventKind::AccountImported, caller)
                 .with(FieldName::Customer, &slug)
                 .with(FieldName::Detail, format_args!("{} accounts", rows.len()));
             let mut change = self.change(summary);
+            for system in systems.values().filter(|system| rows.iter().any(|(_, row)| row.system == system.value.id)) {
+                change = change.rewrite(system)?;
+            }
             for (row, record) in &rows {
                 let path = claviger_api::AccountPath {
                     customer: slug.clone(),
@@ -61,14 +65,14 @@ impl Open {
     async fn checked<'r>(
         &self,
         customer: CustomerId,
+        systems: &BTreeMap<Part, Versioned<SystemRecord>>,
         rows: &'r [ImportRow],
     ) -> Result<Vec<(&'r ImportRow, AccountRecord)>> {
-        let systems = self.systems_by_name(customer).await?;
         let mut taken = self.taken_names(customer).await?;
         let mut errors = Vec::new();
         let mut good = Vec::new();
         for row in rows {
-            let Some(system) = systems.get(&row.system).copied() else {
+            let Some(system) = systems.get(&row.system).map(|system| system.value.id) else {
                 errors.push(at_line(row, format!("there is no system {}", row.system)));
                 continue;
             };
@@ -94,9 +98,9 @@ impl Open {
         }
     }
 
-    async fn systems_by_name(&self, customer: CustomerId) -> Result<BTreeMap<Part, SystemId>> {
+    async fn systems_by_name(&self, customer: CustomerId) -> Result<BTreeMap<Part, Versioned<SystemRecord>>> {
         let rows = self.all::<SystemRecord>(&Range::scope(Table::Systems, Scope::Customer(customer))).await?;
-        Ok(rows.into_iter().map(|row| (row.value.name, row.value.id)).collect())
+        Ok(rows.into_iter().map(|row| (row.value.name.clone(), row)).collect())
     }
 
     async fn taken_names(&self, customer: CustomerId) -> Result<BTreeSet<(SystemId, Part)>> {

@@ -50,7 +50,7 @@ impl Open {
             let customer_row = self.load::<crate::records::CustomerRecord>(&RowId::customer(customer)).await?;
             let change = self
                 .change(self.system_event(customer, EventKind::SystemAdded, &record, caller).await?)
-                .expect(&customer_row)
+                .rewrite(&customer_row)?
                 .create(name, &NameRecord { id: record.id.uuid() })?
                 .create(RowId::system(customer, record.id), &record)?;
             self.commit(self.remember(change, scope, once, caller, record.id.uuid())?).await?;
@@ -124,9 +124,7 @@ impl Open {
                 .change(self.system_event(customer, EventKind::SystemRemoved, &row.value, caller).await?)
                 .erase(self.keyring().name(Table::Systems, scope, row.value.name.as_str()))
                 .remove(&row);
-            self.commit(change).await?;
-            self.places.forget_names();
-            Ok(())
+            self.commit(change).await.map(drop)
         })
         .await
     }

@@ -15,6 +15,7 @@ pub struct Change<'a> {
     expect: Vec<(RowId, Expected)>,
     put: Vec<SealedPut>,
     delete: Vec<RowId>,
+    touched: Vec<RowId>,
 }
 
 /// A change whose rows are sealed and whose events are committed to: ready for the writer.
@@ -23,12 +24,14 @@ pub struct Prepared {
     pub(super) expect: Vec<(RowId, Expected)>,
     pub(super) put: Vec<SealedPut>,
     pub(super) delete: Vec<RowId>,
+    pub(super) touched: Vec<RowId>,
 }
 
 impl<'a> Change<'a> {
     /// Something happened.
     pub fn because(sealed: &'a Sealed, keyring: &'a Keyring, random: &'a dyn Random, event: Event) -> Self {
-        Self { sealed, keyring, random, events: vec![event], expect: Vec::new(), put: Vec::new(), delete: Vec::new() }
+        let (expect, put, delete, touched) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { sealed, keyring, random, events: vec![event], expect, put, delete, touched }
     }
 
     /// And this happened too.
@@ -80,6 +83,19 @@ impl<'a> Change<'a> {
         self
     }
 
+    /// A row that must still be as it was read, and is written again unchanged: whoever decided by it meanwhile, without
+    /// changing it, decides anew.
+    pub fn rewrite<T: Record>(self, row: &Versioned<T>) -> Result<Self> {
+        self.update(row, &row.value)
+    }
+
+    /// What is kept at hand of this row depends on the change, though the row itself is not written.
+    #[must_use]
+    pub fn touches(mut self, id: RowId) -> Self {
+        self.touched.push(id);
+        self
+    }
+
     /// The events, for their subjects' keys.
     pub fn events(&self) -> &[Event] {
         &self.events
@@ -87,11 +103,12 @@ impl<'a> Change<'a> {
 
     /// Commits to the events. `leaf` makes an event's leaf.
     pub fn prepare(self, leaf: impl Fn(Event) -> Result<PreparedLeaf>) -> Result<Prepared> {
-        let leaves: Vec<PreparedLeaf> = self.events.into_iter().map(leaf).collect::<Result<_>>()?;
+        let leaves: Vec<PreparedLeaf> = self.events.iter().cloned().map(leaf).collect::<Result<_>>()?;
         if leaves.is_empty() {
             return Err(Error::internal("a change without an event"));
         }
-        Ok(Prepared { leaves, expect: self.expect, put: self.put, delete: self.delete })
+        let Self { expect, put, delete, touched, .. } = self;
+        Ok(Prepared { leaves, expect, put, delete, touched })
     }
 }
 

@@ -1,12 +1,11 @@
 //! One group of changes: what the batch will be if it is committed.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use claviger_api::Scope;
 use claviger_api::audit::hash::Hash;
 use claviger_crypto::Random;
-use claviger_store::{Batch, CommitError, Expected, FIRST_REVISION, Keyring, Row, RowId, Sealed, Store, StoreKey};
+use claviger_store::{Batch, CommitError, Expected, FIRST_REVISION, Keyring, Row, RowId, Sealed, StoreKey};
 
 use super::Receipt;
 use super::change::Prepared;
@@ -26,7 +25,6 @@ pub struct OpenLog {
 
 /// What the group reads and seals with.
 pub(super) struct Context<'a> {
-    pub store: &'a Arc<dyn Store>,
     pub sealed: &'a Sealed,
     pub keyring: &'a Keyring,
     pub random: &'a dyn Random,
@@ -39,7 +37,19 @@ pub(super) struct Group<'a> {
     expect: BTreeMap<StoreKey, Expected>,
     logs: BTreeMap<Scope, OpenLog>,
     tiles: Vec<(StoreKey, Row)>,
+    first_leaf: Option<(StoreKey, Row)>,
+    written: Vec<RowId>,
     broken: bool,
+}
+
+/// A group that is ready to be stored.
+pub(super) struct Finished {
+    /// All of it, as one batch.
+    pub batch: Batch,
+    /// The logs as they are once it is durable.
+    pub logs: BTreeMap<Scope, OpenLog>,
+    /// A row that is there if, and only if, the batch was stored: nobody else writes these very bytes.
+    pub witness: (StoreKey, Row),
 }
 
 impl<'a> Group<'a> {
@@ -50,6 +60,8 @@ impl<'a> Group<'a> {
             expect: BTreeMap::new(),
             logs: BTreeMap::new(),
             tiles: Vec::new(),
+            first_leaf: None,
+            written: Vec::new(),
             broken: false,
         }
     }
@@ -68,6 +80,7 @@ impl<'a> Group<'a> {
         for scope in scopes.chain(change.delete.iter().map(RowId::scope)).collect::<Vec<_>>() {
             self.open(scope, known).await?;
         }
+        self.written.extend(change.touched);
         let mut receipt = Receipt { events: Vec::new() };
         for put in change.put {
             self.write(&put.id, put.key, Some(put.row)).await?;
@@ -90,6 +103,7 @@ impl<'a> Group<'a> {
             )?;
             log.head.frontier.push(leaf.hash);
             log.tail.push(leaf.hash);
+            self.first_leaf.get_or_insert_with(|| (put.key.clone(), put.row.clone()));
             self.rows.insert(put.key, Some(put.row));
             receipt.events.push((leaf.scope, index));
             self.fill_tile(leaf.scope)?;
@@ -97,11 +111,16 @@ impl<'a> Group<'a> {
         Ok(receipt)
     }
 
-    /// The whole group as one batch, and the logs as they are once it is durable.
-    pub fn finish(mut self) -> Result<(Batch, BTreeMap<Scope, OpenLog>)> {
-        if self.broken {
+    /// Which rows are written, or touched.
+    pub fn written(&mut self) -> Vec<RowId> {
+        std::mem::take(&mut self.written)
+    }
+
+    /// The whole group as one batch.
+    pub fn finish(mut self) -> Result<Finished> {
+        let Some(witness) = self.first_leaf.filter(|_| !self.broken) else {
             return Err(Error::unavailable("The store failed; nothing was changed.", "a group of changes broke"));
-        }
+        };
         let mut batch = Batch { put: self.tiles, ..Batch::default() };
         for (scope, log) in &mut self.logs {
             let id = RowId::log_head(*scope);
@@ -119,7 +138,7 @@ impl<'a> Group<'a> {
                 None => batch.delete.push(key),
             }
         }
-        Ok((batch, self.logs))
+        Ok(Finished { batch, logs: self.logs, witness })
     }
 
     /// Every expectation must hold after the changes before this one.
@@ -127,13 +146,12 @@ impl<'a> Group<'a> {
         let mut stored = Vec::new();
         for (id, expected) in &change.expect {
             let key = id.to_key();
-            let found = match self.rows.get(&key) {
-                Some(row) => row.as_ref().map(|row| row.revision),
-                None => {
-                    let found = self.context.store.get(&key).await?.map(|row| row.revision);
-                    stored.push((key.clone(), found.map_or(Expected::Absent, Expected::Revision)));
-                    found
-                }
+            let found = if let Some(row) = self.rows.get(&key) {
+                row.as_ref().map(|row| row.revision)
+            } else {
+                let found = self.context.sealed.store().get(&key).await?.map(|row| row.revision);
+                stored.push((key.clone(), found.map_or(Expected::Absent, Expected::Revision)));
+                found
             };
             if !expected.holds(found) {
                 return Err(CommitError::Conflict(key).into());
@@ -148,7 +166,7 @@ impl<'a> Group<'a> {
         if id.table().counts_in_freshness() {
             let before = match self.rows.get(&key) {
                 Some(row) => row.clone(),
-                None => self.context.store.get(&key).await?,
+                None => self.context.sealed.store().get(&key).await?,
             };
             let Some(log) = self.logs.get_mut(&id.scope()) else {
                 return Err(Error::internal("a row outside the group's scopes"));
@@ -161,6 +179,7 @@ impl<'a> Group<'a> {
                 log.head.digest = log.head.digest.add(after);
             }
         }
+        self.written.push(id.clone());
         self.rows.insert(key, row);
         Ok(())
     }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use claviger_api::Scope;
 use claviger_crypto::Random;
-use claviger_store::{Batch, CommitError, Expected, Keyring, RowId, Sealed, Store};
+use claviger_store::{Batch, CommitError, Expected, Keyring, RowId, Sealed};
 use tokio::sync::{mpsc, oneshot};
 
-use super::group::{Context, Group, OpenLog};
-use super::{Receipt, Submission};
+use super::group::{Context, Finished, Group, OpenLog};
+use super::{Receipt, Submission, Watch};
 use crate::error::{Error, Result};
 
 /// The most changes in one batch: bounds its size and the wait of the first.
@@ -19,29 +19,38 @@ const FENCE_TRIES: u32 = 3;
 
 pub(super) struct Writer {
     sealed: Sealed,
-    store: Arc<dyn Store>,
     keyring: Arc<Keyring>,
     random: Arc<dyn Random>,
+    watch: Watch,
     logs: BTreeMap<Scope, OpenLog>,
 }
 
 type Waiting = Vec<(oneshot::Sender<Result<Receipt>>, Receipt)>;
 
+/// What is known of a batch whose commit gave no answer.
+enum Fate {
+    Stored,
+    NeverStored,
+    Undecided,
+}
+
 impl Writer {
-    pub fn new(sealed: Sealed, store: Arc<dyn Store>, keyring: Arc<Keyring>, random: Arc<dyn Random>) -> Self {
-        Self { sealed, store, keyring, random, logs: BTreeMap::new() }
+    pub fn new(sealed: Sealed, keyring: Arc<Keyring>, random: Arc<dyn Random>, watch: Watch) -> Self {
+        Self { sealed, keyring, random, watch, logs: BTreeMap::new() }
     }
 
     pub async fn run(mut self, mut queue: mpsc::Receiver<Submission>) {
-        let mut waiting = Vec::with_capacity(GROUP_MOST);
-        while queue.recv_many(&mut waiting, GROUP_MOST).await > 0 {
-            self.commit(waiting.drain(..).collect()).await;
+        loop {
+            let mut waiting = Vec::new();
+            if queue.recv_many(&mut waiting, GROUP_MOST).await == 0 {
+                return;
+            }
+            self.commit(waiting).await;
         }
     }
 
     async fn commit(&mut self, submissions: Vec<Submission>) {
-        let context =
-            Context { store: &self.store, sealed: &self.sealed, keyring: &self.keyring, random: self.random.as_ref() };
+        let context = Context { sealed: &self.sealed, keyring: &self.keyring, random: self.random.as_ref() };
         let mut group = Group::new(context);
         let mut waiting: Waiting = Vec::new();
         #[cfg(feature = "failpoints")]
@@ -58,73 +67,77 @@ impl Writer {
         if waiting.is_empty() {
             return;
         }
+        let written = group.written();
         let outcome = match group.finish() {
-            Ok((batch, logs)) => {
+            Ok(finished) => {
                 #[cfg(feature = "failpoints")]
                 kinds.hit(crate::failpoint::Side::Before);
-                self.store_batch(batch, logs).await
+                self.store_batch(finished).await
             }
             Err(failed) => Err(failed),
         };
         #[cfg(feature = "failpoints")]
         kinds.hit(crate::failpoint::Side::After);
+        for row in &written {
+            (self.watch)(row);
+        }
         answer(waiting, outcome);
     }
 
     /// Stores the batch. On success the logs move on; on any failure they are read anew before the next group.
-    async fn store_batch(&mut self, batch: Batch, logs: BTreeMap<Scope, OpenLog>) -> Result<()> {
-        match self.store.commit(batch).await {
-            Ok(()) => {
-                self.logs.extend(logs);
-                Ok(())
-            }
-            Err(CommitError::OutcomeUnknown(why)) => self.settle(&logs, why).await,
-            Err(refused) => {
-                self.forget(&logs);
-                Err(refused.into())
-            }
-        }
-    }
-
-    /// Finds out whether a batch was stored, by a commit that expects the log head from before it. If that succeeds,
-    /// the batch was not stored, and never will be; if it conflicts, the batch was.
-    async fn settle(&mut self, logs: &BTreeMap<Scope, OpenLog>, why: String) -> Result<()> {
-        let fence = logs.iter().next().map(|(scope, log)| (*scope, log.revision - 1));
-        self.forget(logs);
-        let Some((scope, before)) = fence else { return Ok(()) };
-        for _ in 0..FENCE_TRIES {
-            match self.fence(scope, before).await {
-                Ok(()) => return Err(CommitError::Refused(why).into()),
-                Err(CommitError::Conflict(_)) => return Ok(()),
-                Err(CommitError::Refused(_) | CommitError::OutcomeUnknown(_)) => {}
-            }
-        }
-        Err(CommitError::OutcomeUnknown(why).into())
-    }
-
-    /// Rewrites the head of before under its next revision, unless it has moved on.
-    async fn fence(&self, scope: Scope, before: u64) -> std::result::Result<(), CommitError> {
-        let id = RowId::log_head(scope);
-        let unknown = |error: &dyn std::fmt::Display| CommitError::OutcomeUnknown(error.to_string());
-        let log = OpenLog::load(&self.sealed, &self.keyring, scope)
-            .await
-            .map_err(|error| unknown(&format_args!("{:?}", error.operator)))?;
-        if log.revision != before {
-            return Err(CommitError::Conflict(id.to_key()));
-        }
-        let put = self
-            .sealed
-            .put(&self.keyring, &id, before + 1, &log.head, self.random.as_ref())
-            .map_err(|error| unknown(&error))?;
-        let expected = if before == 0 { Expected::Absent } else { Expected::Revision(before) };
-        let batch = Batch { expect: vec![(put.key.clone(), expected)], put: vec![(put.key, put.row)], delete: vec![] };
-        self.store.commit(batch).await
-    }
-
-    fn forget(&mut self, logs: &BTreeMap<Scope, OpenLog>) {
+    async fn store_batch(&mut self, finished: Finished) -> Result<()> {
+        let Finished { batch, logs, witness } = finished;
+        let Err(failed) = self.sealed.store().commit(batch).await else {
+            self.logs.extend(logs);
+            return Ok(());
+        };
         for scope in logs.keys() {
             self.logs.remove(scope);
         }
+        match failed {
+            CommitError::OutcomeUnknown(why) => match self.settle(&logs, &witness).await {
+                Fate::Stored => Ok(()),
+                Fate::NeverStored => Err(CommitError::Refused(why).into()),
+                Fate::Undecided => Err(CommitError::OutcomeUnknown(why).into()),
+            },
+            CommitError::Conflict(_) | CommitError::Refused(_) => Err(failed.into()),
+        }
+    }
+
+    /// Finds out whether a batch was stored. While the log's head is the one from before it, that is open: a commit that
+    /// expects that head (the fence) closes it, and then the batch never will be. Once the head has moved on, by the
+    /// batch, by a fence or by another node, the witness says which it was.
+    async fn settle(
+        &self,
+        logs: &BTreeMap<Scope, OpenLog>,
+        (key, row): &(claviger_store::StoreKey, claviger_store::Row),
+    ) -> Fate {
+        let Some((scope, log)) = logs.iter().next() else { return Fate::Undecided };
+        let before = log.revision - 1;
+        for _ in 0..FENCE_TRIES {
+            let Ok(head) = OpenLog::load(&self.sealed, &self.keyring, *scope).await else { continue };
+            if head.revision == before {
+                if self.fence(*scope, &head).await.is_ok() {
+                    return Fate::NeverStored;
+                }
+                continue;
+            }
+            match self.sealed.store().get(key).await {
+                Ok(found) if found.as_ref() == Some(row) => return Fate::Stored,
+                Ok(_) => return Fate::NeverStored,
+                Err(_) => {}
+            }
+        }
+        Fate::Undecided
+    }
+
+    /// Rewrites the head of before under its next revision, unless it has moved on.
+    async fn fence(&self, scope: Scope, head: &OpenLog) -> Result<()> {
+        let (id, before) = (RowId::log_head(scope), head.revision);
+        let put = self.sealed.put(&self.keyring, &id, before + 1, &head.head, self.random.as_ref())?;
+        let expected = if before == 0 { Expected::Absent } else { Expected::Revision(before) };
+        let batch = Batch { expect: vec![(put.key.clone(), expected)], put: vec![(put.key, put.row)], delete: vec![] };
+        Ok(self.sealed.store().commit(batch).await?)
     }
 }
 

@@ -4,20 +4,20 @@ use claviger_api::wire::{ProbeResult, SystemSpec};
 use claviger_api::{CustomerId, RotationId, Secret};
 use claviger_connectors::{Credential, SetOutcome};
 use claviger_core::password::{Rules, generate};
-use claviger_core::rotation::{Action, By, Sent, SystemTraits};
-use claviger_core::secrets::Version;
+use claviger_core::rotation::{Action, By, Rotation, Sent, SystemTraits, Transition};
+use claviger_core::secrets::{SecretSet, Version};
 use claviger_store::{RowId, Versioned};
 use jiff::SignedDuration;
 
 use crate::error::{Error, Result};
-use crate::open::Open;
+use crate::open::{Open, deciding};
 use crate::records::{AccountRecord, RotationRecord, StateRecord, SystemRecord};
 
 /// How long failed logins count, where the system does not say.
 const LOCKOUT_WINDOW: SignedDuration = SignedDuration::from_mins(30);
 
 /// What one step reads; the rows are expected to be unchanged when its outcome is stored.
-pub(super) struct Turn {
+pub(crate) struct Turn {
     pub customer: CustomerId,
     pub row: Versioned<RotationRecord>,
     pub state: Versioned<StateRecord>,
@@ -44,7 +44,7 @@ impl Open {
         }
     }
 
-    pub(super) async fn turn(&self, customer: CustomerId, id: RotationId) -> Result<Turn> {
+    pub(crate) async fn turn(&self, customer: CustomerId, id: RotationId) -> Result<Turn> {
         let row = self.load::<RotationRecord>(&RowId::rotation(customer, id)).await?;
         let account = self.load::<AccountRecord>(&RowId::account(customer, row.value.rotation.account)).await?.value;
         Ok(Turn {
@@ -79,10 +79,9 @@ impl Open {
         let secret = self.secret(turn.customer, turn.account.id, version).await?;
         let spec = &turn.system.spec;
         let probe = self.ground().connectors.connector(spec).probe(spec, &turn.account.login, &secret).await;
-        let rotation = turn.row.value.rotation.clone();
-        let traits = self.traits(turn);
-        let transition = rotation.probed(turn.state.value.0.secrets.clone(), probe.result, &traits, self.now());
-        self.store_transition(turn, transition, None, None, Some(&probe.detail)).await
+        let (traits, now) = (self.traits(turn), self.now());
+        let told = |rotation: Rotation, secrets| rotation.probed(secrets, probe.result, &traits, now);
+        self.store_outcome(turn, turn.row.revision, told, &probe.detail).await
     }
 
     /// Intent first: `sent_unknown` is durable before the system is told. Then the one send, and what came of it.
@@ -103,11 +102,30 @@ impl Open {
         let connector = self.ground().connectors.connector(spec);
         let outcome = connector.set(spec, &by, &turn.account.login, &secret).await;
 
-        let told = self.turn(turn.customer, turn.row.value.rotation.id).await?;
         let (sent, said) = in_words_of_core(outcome);
-        let rotation = told.row.value.rotation.clone();
-        let transition = rotation.sent(told.state.value.0.secrets.clone(), sent, &said, &traits, self.now());
-        self.store_transition(&told, transition, None, None, Some(&said)).await
+        let now = self.now();
+        let told = |rotation: Rotation, secrets| rotation.sent(secrets, sent, &said, &traits, now);
+        self.store_outcome(&turn, turn.row.revision + 1, told, &said).await
+    }
+
+    /// Stores what a system told. The account may have moved on meanwhile (somebody queued up), the rotation may not:
+    /// `revision` is the one under which the system was asked. What a latecomer was told is dropped.
+    async fn store_outcome(
+        &self,
+        asked: &Turn,
+        revision: u64,
+        told: impl Fn(Rotation, SecretSet) -> Transition,
+        said: &str,
+    ) -> Result<()> {
+        deciding(|| async {
+            let turn = self.turn(asked.customer, asked.row.value.rotation.id).await?;
+            if turn.row.revision != revision {
+                return Ok(());
+            }
+            let transition = told(turn.row.value.rotation.clone(), turn.state.value.0.secrets.clone());
+            self.store_transition(&turn, transition, None, None, Some(said)).await
+        })
+        .await
     }
 
     /// There is nobody who could tell the system: as if it could not be reached.
@@ -152,5 +170,15 @@ fn in_words_of_core(outcome: SetOutcome) -> (Sent, String) {
         SetOutcome::Refused { detail, by_policy } => (Sent::Refused { by_policy }, detail),
         SetOutcome::NotSent { result, detail } => (Sent::NotSent(result), detail),
         SetOutcome::Unknown(detail) => (Sent::Unknown, detail),
+    }
+}
+
+#[cfg(test)]
+impl Open {
+    /// What a sender does that was paused before it stored the answer: `asked` is what it had read.
+    pub(crate) async fn late_answer(&self, asked: &Turn) -> Result<()> {
+        let (traits, now) = (self.traits(asked), self.now());
+        let told = |rotation: Rotation, secrets| rotation.sent(secrets, Sent::Applied, "", &traits, now);
+        self.store_outcome(asked, asked.row.revision, told, "").await
     }
 }

@@ -5,16 +5,16 @@ use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::record::FieldName;
 use claviger_api::wire::{RevocationState, RotationCause};
 use claviger_api::{CheckoutId, Scope, Secret, Timestamp};
-use claviger_core::account::{AccountState, Running};
+use claviger_core::account::{AccountState, Proving, Running};
 use claviger_core::checkout::State;
-use claviger_core::rotation::{Action, Happened, Rotation, Transition};
+use claviger_core::rotation::{Action, Happened, Rotation, Step, Transition};
 use claviger_core::secrets::Version;
 use claviger_store::RowId;
 
 use super::drive::Turn;
 use crate::checkout::move_timer;
 use crate::error::Result;
-use crate::event::Event;
+use crate::event::{Event, snake_case};
 use crate::journal::Change;
 use crate::open::Open;
 use crate::records::{CheckoutRecord, RotationRecord, StateRecord};
@@ -47,12 +47,11 @@ impl Open {
         if let Some((version, secret)) = made {
             change = self.with_secret(change, customer, turn.account.id, version, secret)?;
         }
-        for version in erase {
-            change = change.erase(RowId::secret(customer, turn.account.id, version));
-        }
         let mut state = turn.state.value.0.clone();
         state.secrets = secrets;
-        note_progress(&mut state, &rotation);
+        for version in note_progress(&mut state, &rotation, erase) {
+            change = change.erase(RowId::secret(customer, turn.account.id, version));
+        }
         change = self.tell_checkouts(change, turn, &rotation, &happened, now).await?;
         let timer = due(&rotation, now);
         let row = |due| TimerKind::RotationDue.row(due, customer, id.uuid());
@@ -140,12 +139,29 @@ impl Open {
     }
 }
 
-/// What the account shows of its rotation. A newer rotation is not overwritten by one that only proves its old secret.
-fn note_progress(state: &mut AccountState, rotation: &Rotation) {
+/// What the account shows of its rotation, and which secrets nobody needs any more. A newer rotation is not overwritten
+/// by one that only proves its old secret; and what one has still to try on the system is kept until it has.
+fn note_progress(state: &mut AccountState, rotation: &Rotation, mut erase: Vec<Version>) -> Vec<Version> {
+    let (over, others) = state.proving.iter().partition::<Vec<_>, _>(|proof| proof.rotation == rotation.id);
+    state.proving = others;
+    match &rotation.step {
+        Step::ProvingOld { old, .. } => state.proving.push(Proving { rotation: rotation.id, old: *old }),
+        Step::Preparing
+        | Step::Ready { .. }
+        | Step::Sending { .. }
+        | Step::Verifying { .. }
+        | Step::Recovering { .. }
+        | Step::Done { .. }
+        | Step::Cancelled { .. } => erase.extend(over.iter().map(|proof| proof.old)),
+    }
+    erase.retain(|version| {
+        state.proving.iter().all(|proof| proof.old != *version) && state.secrets.versions().all(|kept| kept != *version)
+    });
     if state.rotation.is_some_and(|running| running.id == rotation.id) {
         let running = Running { id: rotation.id, settled: rotation.is_settled(), unresolved: rotation.unresolved };
         state.rotation = (!rotation.is_over()).then_some(running);
     }
+    erase
 }
 
 /// When the rotation must be carried on, if nobody does before.
@@ -155,8 +171,4 @@ fn due(rotation: &Rotation, now: Timestamp) -> Option<Timestamp> {
         Action::Wait(until) => Some(until),
         Action::Prepare | Action::Send { .. } | Action::Recover | Action::Probe { .. } => Some(now),
     }
-}
-
-fn snake_case(word: &impl serde::Serialize) -> String {
-    serde_json::to_value(word).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
 }

@@ -1,0 +1,331 @@
+//! What holds of every store that the vault has left behind, whatever failed on the way: every row is opened and all of
+//! them must agree.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use claviger_api::audit::kind::EventKind;
+use claviger_api::audit::merkle::root_of;
+use claviger_api::audit::record::FieldName;
+use claviger_api::wire::{AccountKind, RevocationState};
+use claviger_api::{AccountId, CheckoutId, CustomerId, RotationId, Scope};
+use claviger_core::checkout::{Checkout, State};
+use claviger_core::rotation::Step;
+use claviger_crypto::Digest;
+use claviger_store::{Record, Row, RowId, Table, Timer, open_record};
+use uuid::Uuid;
+
+use super::world::World;
+use crate::Open;
+use crate::event::StoredLeaf;
+use crate::inventory::account_name;
+use crate::journal::LogHead;
+use crate::journal::head::{LogTile, leaf_hash};
+use crate::records::{
+    AccountRecord, CheckoutRecord, CustomerRecord, GrantRecord, IdempotencyRecord, LoginCounter, NameRecord,
+    PrincipalRecord, RotationRecord, SessionRecord, StateRecord, SystemRecord, TimerRecord, TokenRecord,
+};
+use crate::workers::TimerKind;
+
+/// Every row of a store, opened.
+#[derive(Default)]
+struct Found {
+    rows: BTreeMap<Scope, Vec<(RowId, Row)>>,
+    customers: Vec<CustomerRecord>,
+    systems: Vec<(CustomerId, SystemRecord)>,
+    accounts: BTreeMap<AccountId, (CustomerId, AccountRecord)>,
+    states: BTreeMap<AccountId, StateRecord>,
+    checkouts: BTreeMap<CheckoutId, (CustomerId, Checkout)>,
+    rotations: BTreeMap<RotationId, (CustomerId, RotationRecord)>,
+    secrets: BTreeSet<(AccountId, u64)>,
+    principals: Vec<PrincipalRecord>,
+    sessions: Vec<SessionRecord>,
+    tokens: BTreeMap<RowId2, TokenRecord>,
+    names: BTreeMap<RowId2, Uuid>,
+    timers: BTreeMap<(u8, Uuid), Vec<Timer>>,
+    heads: BTreeMap<Scope, LogHead>,
+    leaves: BTreeMap<Scope, u64>,
+    tiles: BTreeMap<Scope, Vec<LogTile>>,
+}
+
+/// A row's identity, in an order.
+type RowId2 = String;
+
+pub async fn check(world: &World) {
+    let open = world.open();
+    let found = read(world, &open).await;
+    people(&found, &open);
+    inventory(&found, &open);
+    for id in found.states.keys() {
+        account(&found, *id);
+    }
+    for (id, (_, checkout)) in &found.checkouts {
+        self::checkout(&found, *id, checkout);
+    }
+    for (id, (_, record)) in &found.rotations {
+        rotation(&found, *id, record);
+    }
+    timers(&found);
+    logs(&found, &open).await;
+    reveals(&found, &open).await;
+    some_secret_opens(world, &found, &open).await;
+}
+
+async fn read(world: &World, open: &Arc<Open>) -> Found {
+    let mut found = Found::default();
+    for (key, row) in world.store.snapshot().rows() {
+        let id = RowId::from_key(key).unwrap();
+        sort(&mut found, open, &id, row);
+        if id.table() == Table::Secrets {
+            let opened = open.sealed().read_secret(open.keyring(), &id).await.unwrap();
+            assert!(opened.is_some());
+            found.secrets.insert((AccountId::from_uuid(id.uuid().unwrap()), id.number().unwrap()));
+        }
+        found.rows.entry(id.scope()).or_default().push((id, row.clone()));
+    }
+    found
+}
+
+fn sort(found: &mut Found, open: &Open, id: &RowId, row: &Row) {
+    fn opened<T: Record>(open: &Open, id: &RowId, row: &Row) -> T {
+        open_record::<T>(open.keyring(), id.clone(), row).unwrap().value
+    }
+    let uuid = id.uuid().unwrap_or_default();
+    let customer = || match id.scope() {
+        Scope::Customer(customer) => customer,
+        Scope::Operator => panic!("{id} is nobody's"),
+    };
+    match id.table() {
+        Table::Meta | Table::Keys | Table::Secrets => {}
+        Table::Exposures | Table::Fingerprints => panic!("nobody writes {id} yet"),
+        Table::Names => drop(found.names.insert(id.to_string(), opened::<NameRecord>(open, id, row).id)),
+        Table::Customers => found.customers.push(opened(open, id, row)),
+        Table::Systems => found.systems.push((customer(), opened(open, id, row))),
+        Table::Accounts => {
+            drop(found.accounts.insert(AccountId::from_uuid(uuid), (customer(), opened(open, id, row))));
+        }
+        Table::AccountStates => drop(found.states.insert(AccountId::from_uuid(uuid), opened(open, id, row))),
+        Table::Checkouts => {
+            let checkout = opened::<CheckoutRecord>(open, id, row).0;
+            found.checkouts.insert(CheckoutId::from_uuid(uuid), (customer(), checkout));
+        }
+        Table::Rotations => {
+            found.rotations.insert(RotationId::from_uuid(uuid), (customer(), opened(open, id, row)));
+        }
+        Table::Principals => found.principals.push(opened(open, id, row)),
+        Table::Grants => drop(opened::<GrantRecord>(open, id, row)),
+        Table::Sessions => found.sessions.push(opened(open, id, row)),
+        Table::Tokens => drop(found.tokens.insert(id.to_string(), opened(open, id, row))),
+        Table::LoginCounters => drop(opened::<LoginCounter>(open, id, row)),
+        Table::Timers => {
+            opened::<TimerRecord>(open, id, row);
+            let timer = id.as_timer().unwrap();
+            found.timers.entry((timer.kind, timer.id)).or_default().push(timer);
+        }
+        Table::Idempotency => drop(opened::<IdempotencyRecord>(open, id, row)),
+        Table::LogHeads => drop(found.heads.insert(id.scope(), opened(open, id, row))),
+        Table::LogLeaves => {
+            opened::<StoredLeaf>(open, id, row);
+            *found.leaves.entry(id.scope()).or_default() += 1;
+        }
+        Table::LogTiles => found.tiles.entry(id.scope()).or_default().push(opened(open, id, row)),
+    }
+}
+
+/// Names, principals, tokens and sessions stand for each other, one to one.
+fn people(found: &Found, open: &Open) {
+    for person in &found.principals {
+        let name = open.keyring().name(Table::Principals, Scope::Operator, person.name.as_str());
+        assert_eq!(found.names.get(&name.to_string()), Some(&person.id.uuid()), "the name of {:?}", person.name);
+        if let Some(hash) = person.token {
+            assert_eq!(found.tokens[&RowId::token(&hash).to_string()].principal, person.id);
+        }
+    }
+    for session in &found.sessions {
+        assert!(found.principals.iter().any(|person| person.id == session.principal), "a session of nobody");
+        if let Some(hash) = session.refresh {
+            assert_eq!(found.tokens[&RowId::token(&hash).to_string()].session, Some(session.id));
+        }
+    }
+    for token in found.tokens.values() {
+        let of_session = token.session.is_some_and(|id| found.sessions.iter().any(|session| session.id == id));
+        let of_person = found.principals.iter().any(|person| person.id == token.principal && person.token.is_some());
+        assert!(of_session || (token.session.is_none() && of_person), "a token that opens nothing");
+    }
+}
+
+fn inventory(found: &Found, open: &Open) {
+    let has = |name: RowId, id: Uuid| assert_eq!(found.names.get(&name.to_string()), Some(&id), "{name}");
+    for customer in &found.customers {
+        has(open.keyring().name(Table::Customers, Scope::Operator, customer.slug.as_str()), customer.id.uuid());
+    }
+    for (customer, system) in &found.systems {
+        assert!(found.customers.iter().any(|other| other.id == *customer), "a system without its customer");
+        has(open.keyring().name(Table::Systems, Scope::Customer(*customer), system.name.as_str()), system.id.uuid());
+    }
+    for (customer, account) in found.accounts.values() {
+        let name = account_name(account.system, &account.name);
+        has(open.keyring().name(Table::Accounts, Scope::Customer(*customer), &name), account.id.uuid());
+        let at = (*customer, account.system);
+        assert!(found.systems.iter().any(|(customer, system)| (*customer, system.id) == at), "without its system");
+    }
+    let named = found.customers.len() + found.systems.len() + found.accounts.len() + found.principals.len();
+    assert_eq!(found.names.len(), named, "a name of nothing");
+    assert!(found.states.keys().eq(found.accounts.keys()), "an account without its state, or a state without it");
+}
+
+/// Seats, queue, versions and rotation of one account.
+fn account(found: &Found, id: AccountId) {
+    let state = &found.states[&id].0;
+    let (_, record) = &found.accounts[&id];
+    for seat in &state.seats {
+        let (_, held) = &found.checkouts[&seat.checkout];
+        assert!(matches!(held.state, State::Approved { .. } | State::Active(_)), "a seat of {:?}", held.state);
+        assert_eq!((held.account, held.principal), (id, seat.principal));
+    }
+    assert!(state.seats.len() <= record.settings.max_holders as usize);
+    for waiting in &state.waiting {
+        assert!(matches!(found.checkouts[waiting].1.state, State::Requested { .. }), "waits without waiting");
+    }
+    for ended in &state.to_revoke {
+        assert!(matches!(found.checkouts[ended].1.state, State::Ended { .. }));
+    }
+    if let Some(running) = state.rotation {
+        let rotation = &found.rotations[&running.id].1.rotation;
+        assert!(!rotation.is_over(), "an account waits for a rotation that is over");
+        assert_eq!((running.settled, running.unresolved), (rotation.is_settled(), rotation.unresolved));
+    } else if state.seats.is_empty() {
+        assert!(state.to_revoke.is_empty(), "nobody revokes {:?}", state.to_revoke);
+    }
+    let versions: BTreeSet<u64> = state.secrets.versions().collect();
+    let proving = state.proving.iter().map(|proof| proof.old);
+    let made = found.checkouts.values().filter(|(_, checkout)| checkout.account == id);
+    let made = made.filter_map(|(_, c)| c.ephemeral.as_ref().filter(|login| !login.removed).map(|login| login.version));
+    let wanted: BTreeSet<u64> = versions.iter().copied().chain(proving).chain(made).collect();
+    let stored: BTreeSet<u64> =
+        found.secrets.iter().filter(|(account, _)| *account == id).map(|(_, version)| *version).collect();
+    assert_eq!(stored, wanted, "the secrets of {}", record.name);
+}
+
+/// A checkout that is not over has its place and its end; one that is over has neither, and its credential is dealt with.
+fn checkout(found: &Found, id: CheckoutId, checkout: &Checkout) {
+    let due = found.timers.get(&(TimerKind::CheckoutDue as u8, id.uuid())).map_or(0, Vec::len);
+    let removals = found.timers.get(&(TimerKind::LoginRemoval as u8, id.uuid())).map_or(0, Vec::len);
+    let Some(state) = found.states.get(&checkout.account).map(|state| &state.0) else {
+        assert!(matches!(checkout.state, State::Ended { .. }), "held, and its account is gone");
+        assert_eq!((due, removals), (0, 0));
+        return;
+    };
+    let (seated, waits) = (state.seats.iter().any(|seat| seat.checkout == id), state.waiting.contains(&id));
+    let wanted = match &checkout.state {
+        State::Requested { .. } => (false, true, 1),
+        State::Approved { .. } | State::Active(_) => (true, false, 1),
+        State::Ended { .. } => (false, false, 0),
+    };
+    assert_eq!((seated, waits, due), wanted, "{id} is {:?}", checkout.state);
+    if let (Some(end), Some(timers)) = (checkout.due(), found.timers.get(&(TimerKind::CheckoutDue as u8, id.uuid()))) {
+        assert_eq!(timers[0].due, RowId::timer(end, timers[0].scope, 1, id.uuid()).as_timer().unwrap().due);
+    }
+    let has_login = checkout.ephemeral.as_ref().is_some_and(|login| !login.removed);
+    assert_eq!(state.logins.contains(&id), has_login);
+    let State::Ended { revocation, .. } = &checkout.state else {
+        assert_eq!(removals, 0);
+        return;
+    };
+    assert_eq!(removals, usize::from(has_login), "a login is left, or removed for ever");
+    if revocation.state == RevocationState::Pending && checkout.ephemeral.is_none() {
+        let under_way = revocation.rotation.is_some_and(|rotation| {
+            let rotation = &found.rotations[&rotation].1.rotation;
+            rotation.checkouts.contains(&id) && !rotation.is_over()
+        });
+        assert!(under_way || state.to_revoke.contains(&id), "nobody revokes what {id} has seen");
+    }
+}
+
+fn rotation(found: &Found, id: RotationId, record: &RotationRecord) {
+    let timers = found.timers.get(&(TimerKind::RotationDue as u8, id.uuid())).map_or(0, Vec::len);
+    assert_eq!(
+        timers,
+        usize::from(!record.rotation.is_over()),
+        "the timers of a rotation at {:?}",
+        record.rotation.step
+    );
+    assert_eq!(record.timer.is_some(), !record.rotation.is_over());
+    if record.rotation.is_over() {
+        return;
+    }
+    let state = &found.states[&record.rotation.account].0;
+    if let Step::ProvingOld { old, .. } = record.rotation.step {
+        assert!(state.proving.iter().any(|proof| proof.rotation == id && proof.old == old));
+    } else {
+        assert_eq!(state.rotation.map(|running| running.id), Some(id), "a rotation that its account knows nothing of");
+    }
+}
+
+/// No timer is anybody's who is not there: it would be due for ever.
+fn timers(found: &Found) {
+    for (kind, id) in found.timers.keys() {
+        let known = found.checkouts.contains_key(&CheckoutId::from_uuid(*id))
+            || found.rotations.contains_key(&RotationId::from_uuid(*id));
+        assert!(known, "a timer of kind {kind} for nothing");
+    }
+}
+
+/// Each log proves its entries, and its freshness digest every other row.
+async fn logs(found: &Found, open: &Open) {
+    for (scope, head) in &found.heads {
+        let size = head.frontier.size();
+        assert_eq!(found.leaves.get(scope).copied().unwrap_or(0), size, "entries that the head does not count");
+        let mut hashes = Vec::new();
+        for index in 0..size {
+            hashes.push(leaf_hash(open.sealed(), open.keyring(), *scope, index).await.unwrap());
+        }
+        assert_eq!(head.frontier.root(), root_of(&hashes));
+        let tiles: Vec<_> = found.tiles.get(scope).into_iter().flatten().flat_map(|tile| tile.hashes.clone()).collect();
+        assert_eq!(tiles.len() as u64, size / 256 * 256);
+        assert_eq!(tiles[..], hashes[..tiles.len()]);
+        assert!(open.leaves(*scope, size).await.is_ok());
+        assert_eq!(head.digest, digest(open, &found.rows[scope]), "the freshness of {scope:?}");
+    }
+    assert!(found.rows.keys().all(|scope| found.heads.contains_key(scope)), "rows without a log");
+}
+
+pub fn digest(open: &Open, rows: &[(RowId, Row)]) -> Digest {
+    let terms = rows.iter().filter_map(|(id, row)| open.keyring().freshness_term(id, row));
+    terms.fold(Digest::ZERO, |sum, term| sum.add(term))
+}
+
+/// Each reveal is an event with its number.
+async fn reveals(found: &Found, open: &Open) {
+    let mut told: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (scope, size) in &found.leaves {
+        for index in 0..*size {
+            let leaf = open.load::<StoredLeaf>(&RowId::log_leaf(*scope, index)).await.unwrap().value;
+            if leaf.value(FieldName::Kind) == Some(EventKind::CheckoutRevealed.text()) {
+                let id = leaf.value(FieldName::Checkout).unwrap().to_owned();
+                told.entry(id).or_default().push(leaf.value(FieldName::RevealNumber).unwrap().to_owned());
+            }
+        }
+    }
+    for (id, (_, checkout)) in &found.checkouts {
+        let numbers: Vec<String> = (1..=checkout.reveals).map(|number| number.to_string()).collect();
+        assert_eq!(told.remove(&id.to_string()).unwrap_or_default(), numbers, "the reveals of {id}");
+    }
+    assert!(told.is_empty());
+}
+
+/// No password is ever lost: a stored version opens each standing account that is on the system.
+async fn some_secret_opens(world: &World, found: &Found, open: &Open) {
+    for (id, state) in &found.states {
+        let (customer, record) = &found.accounts[id];
+        let Some(password) = world.system.password(record.login.as_str()) else { continue };
+        if record.kind == AccountKind::Ephemeral || state.0.secrets.current.is_none() {
+            continue;
+        }
+        let mut opens = false;
+        for version in state.0.secrets.versions() {
+            opens |= open.secret(*customer, *id, version).await.unwrap().expose() == password;
+        }
+        assert!(opens, "no stored secret opens {}", record.name);
+    }
+}

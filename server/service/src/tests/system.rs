@@ -1,0 +1,254 @@
+//! A system of logins that does as it is told, on either side of its effect. Real systems judge the connectors; this
+//! one does what a real one cannot be made to do: apply and lose the reply, lag, honour the old secret for a while.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use claviger_api::wire::{ProbeResult, SystemSpec};
+use claviger_api::{Login, Secret, Timestamp};
+use claviger_connectors::{Connector, Credential, NewLogin, Probe, SetOutcome, Traits};
+use jiff::SignedDuration;
+use parking_lot::Mutex;
+
+use crate::clock::{Clock, ManualClock};
+
+/// What becomes of one call that changes something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Happens {
+    /// It is done, and said so.
+    Applied,
+    /// It is done, and the reply is lost.
+    AppliedReplyLost,
+    /// It is not done, and the reply is lost.
+    NotAppliedReplyLost,
+    /// The system's password policy says no.
+    RefusedByPolicy,
+    /// The system says no.
+    Refused,
+    /// Nobody answers.
+    Unreachable,
+    /// Another host answers.
+    OtherHost,
+}
+
+#[derive(Clone)]
+pub struct Entry {
+    pub password: String,
+    /// What opened it before, and until when it still does.
+    pub before: Option<(String, Timestamp)>,
+    /// From when on `password` does.
+    pub from: Timestamp,
+    pub failures: u32,
+    pub valid_until: Option<Timestamp>,
+}
+
+#[derive(Clone)]
+pub struct Machine {
+    pub logins: BTreeMap<String, Entry>,
+    /// What becomes of the next calls that change something; then `Applied`.
+    pub script: VecDeque<Happens>,
+    /// While this is so, for every call.
+    pub unreachable: bool,
+    pub traits: Traits,
+    /// Locks a login after so many failures in a row.
+    pub locks_after: Option<u32>,
+    /// How long a change takes until logins see it.
+    pub lag: SignedDuration,
+    /// How long the old secret is honoured.
+    pub grace: SignedDuration,
+    pub probes: u32,
+    pub sets: u32,
+}
+
+pub struct SimulatedSystem {
+    machine: Mutex<Machine>,
+    clock: Arc<ManualClock>,
+}
+
+impl SimulatedSystem {
+    pub fn new(clock: Arc<ManualClock>) -> Self {
+        let traits = Traits {
+            grace: Duration::ZERO,
+            propagation: Duration::from_secs(3),
+            lockout_threshold: None,
+            ends_sessions: true,
+            makes_logins: true,
+            deadline: Duration::from_secs(5),
+        };
+        let machine = Machine {
+            logins: BTreeMap::new(),
+            script: VecDeque::new(),
+            unreachable: false,
+            traits,
+            locks_after: None,
+            lag: SignedDuration::ZERO,
+            grace: SignedDuration::ZERO,
+            probes: 0,
+            sets: 0,
+        };
+        Self { machine: Mutex::new(machine), clock }
+    }
+
+    /// The same system as it was at another moment.
+    pub fn like(clock: Arc<ManualClock>, machine: Machine) -> Self {
+        Self { machine: Mutex::new(machine), clock }
+    }
+
+    pub fn machine(&self) -> parking_lot::MutexGuard<'_, Machine> {
+        self.machine.lock()
+    }
+
+    /// Adds a login, as somebody at the system would.
+    pub fn add(&self, login: &str, password: &str) {
+        let entry =
+            Entry { password: password.to_owned(), before: None, from: Timestamp::MIN, failures: 0, valid_until: None };
+        self.machine().logins.insert(login.to_owned(), entry);
+    }
+
+    /// Whether this opens the login just now. Costs nothing.
+    pub fn opens(&self, login: &str, password: &str) -> bool {
+        let now = self.clock.now();
+        self.machine().logins.get(login).is_some_and(|entry| entry.opens(password, now))
+    }
+
+    /// What will open the login when the system has caught up with itself.
+    pub fn password(&self, login: &str) -> Option<String> {
+        self.machine().logins.get(login).map(|entry| entry.password.clone())
+    }
+
+    pub fn next(&self, happens: impl IntoIterator<Item = Happens>) {
+        self.machine().script.extend(happens);
+    }
+
+    fn change(&self, by: &Credential<'_>, apply: impl FnOnce(&mut Machine, Timestamp)) -> SetOutcome {
+        let now = self.clock.now();
+        let mut machine = self.machine();
+        machine.sets += 1;
+        let happens = if machine.unreachable {
+            Happens::Unreachable
+        } else {
+            machine.script.pop_front().unwrap_or(Happens::Applied)
+        };
+        let not_sent = |result| SetOutcome::NotSent { result, detail: format!("{result:?}") };
+        match happens {
+            Happens::Unreachable => return not_sent(ProbeResult::Unreachable),
+            Happens::OtherHost => return not_sent(ProbeResult::HostMismatch),
+            Happens::Applied
+            | Happens::AppliedReplyLost
+            | Happens::NotAppliedReplyLost
+            | Happens::RefusedByPolicy
+            | Happens::Refused => {}
+        }
+        let asked = machine.log_in(by.login.as_str(), by.secret.expose(), now);
+        if asked != ProbeResult::Accepted {
+            return not_sent(asked);
+        }
+        match happens {
+            Happens::Applied => {
+                apply(&mut machine, now);
+                SetOutcome::Applied
+            }
+            Happens::AppliedReplyLost => {
+                apply(&mut machine, now);
+                SetOutcome::Unknown("the reply was lost".to_owned())
+            }
+            Happens::NotAppliedReplyLost => SetOutcome::Unknown("the reply was lost".to_owned()),
+            Happens::RefusedByPolicy => SetOutcome::Refused { detail: "not complex".to_owned(), by_policy: true },
+            Happens::Refused | Happens::Unreachable | Happens::OtherHost => {
+                SetOutcome::Refused { detail: "no".to_owned(), by_policy: false }
+            }
+        }
+    }
+}
+
+impl Entry {
+    fn opens(&self, password: &str, now: Timestamp) -> bool {
+        let old = self.before.as_ref().is_some_and(|(old, until)| old == password && now < *until);
+        let live = self.valid_until.is_none_or(|until| now < until);
+        live && (old || (self.password == password && self.from <= now))
+    }
+}
+
+impl Machine {
+    fn log_in(&mut self, login: &str, password: &str, now: Timestamp) -> ProbeResult {
+        if self.unreachable {
+            return ProbeResult::Unreachable;
+        }
+        let locks_after = self.locks_after;
+        let Some(entry) = self.logins.get_mut(login) else { return ProbeResult::Refused };
+        if locks_after.is_some_and(|most| entry.failures >= most) {
+            return ProbeResult::LockedOut;
+        }
+        if entry.opens(password, now) {
+            entry.failures = 0;
+            return ProbeResult::Accepted;
+        }
+        entry.failures += 1;
+        ProbeResult::Refused
+    }
+}
+
+#[async_trait]
+impl Connector for SimulatedSystem {
+    fn kind(&self) -> &'static str {
+        "simulated"
+    }
+
+    fn traits(&self, _: &SystemSpec) -> Traits {
+        self.machine().traits.clone()
+    }
+
+    async fn probe(&self, _: &SystemSpec, login: &Login, secret: &Secret) -> Probe {
+        let now = self.clock.now();
+        let mut machine = self.machine();
+        machine.probes += 1;
+        let result = machine.log_in(login.as_str(), secret.expose(), now);
+        Probe { result, detail: format!("{result:?}") }
+    }
+
+    async fn set(&self, _: &SystemSpec, by: &Credential<'_>, login: &Login, new: &Secret) -> SetOutcome {
+        self.change(by, |machine, now| {
+            let (lag, grace) = (machine.lag, machine.grace);
+            if let Some(entry) = machine.logins.get_mut(login.as_str()) {
+                let old = std::mem::replace(&mut entry.password, new.expose().to_owned());
+                entry.before = Some((old, now + lag.max(grace)));
+                entry.from = now + lag;
+            }
+        })
+    }
+
+    async fn create_login(&self, _: &SystemSpec, by: &Credential<'_>, new: &NewLogin<'_>) -> SetOutcome {
+        let entry = Entry {
+            password: new.secret.expose().to_owned(),
+            before: None,
+            from: Timestamp::MIN,
+            failures: 0,
+            valid_until: Some(new.valid_until),
+        };
+        self.change(by, |machine, _| drop(machine.logins.insert(new.login.to_string(), entry)))
+    }
+
+    async fn extend_login(
+        &self,
+        _: &SystemSpec,
+        by: &Credential<'_>,
+        login: &Login,
+        valid_until: Timestamp,
+    ) -> SetOutcome {
+        self.change(by, |machine, _| {
+            if let Some(entry) = machine.logins.get_mut(login.as_str()) {
+                entry.valid_until = Some(valid_until);
+            }
+        })
+    }
+
+    async fn remove_login(&self, _: &SystemSpec, by: &Credential<'_>, login: &Login) -> SetOutcome {
+        self.change(by, |machine, _| drop(machine.logins.remove(login.as_str())))
+    }
+
+    async fn end_sessions(&self, _: &SystemSpec, by: &Credential<'_>, _: &Login) -> SetOutcome {
+        self.change(by, |_, _| ())
+    }
+}

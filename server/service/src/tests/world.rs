@@ -1,0 +1,432 @@
+//! A vault with one customer, its people, and accounts on a simulated system.
+
+use std::sync::Arc;
+
+use claviger_api::problem::ProblemType;
+use claviger_api::wire::{
+    self, AccountKind, AccountSettings, Claim, GrantKind, GrantScope, InitRequest, NewAccount, NewCheckout,
+    NewCustomer, NewGrant, NewServiceAccount, NewSystem, NewUser, OnConflict, Role, RotateBy, SystemSpec, TlsMode,
+};
+use claviger_api::{
+    AccountPath, CheckoutId, CustomerId, Login, Part, RequestId, RotationId, Scope, Secret, SystemId, Timestamp,
+};
+use claviger_connectors::{Connector, Direct, Registry};
+use claviger_core::policy::{Act, Policies, Resource};
+use claviger_crypto::Seeded;
+use claviger_store::memory::{FaultPlan, Snapshot};
+use claviger_store::{MemoryStore, Table};
+use jiff::SignedDuration;
+use uuid::Uuid;
+
+use super::invariants;
+use super::system::{Machine, SimulatedSystem};
+use crate::checkout::FoundCheckout;
+use crate::error::{Error, Result};
+use crate::{Caller, Clock as _, Ground, ManualClock, Once, Open, Place, Settings, Vault};
+
+pub const START: &str = "2026-11-24T09:00:00Z";
+pub const PASSWORD: &str = "correct horse battery";
+pub const FIRST_SECRET: &str = "as it was found";
+
+/// Everything a test owns.
+pub struct World {
+    pub store: MemoryStore,
+    pub clock: Arc<ManualClock>,
+    pub system: Arc<SimulatedSystem>,
+    pub vault: Vault,
+    pub shares: Arc<Vec<Secret>>,
+}
+
+/// A world at one moment, from which others begin.
+pub struct Moment {
+    rows: Snapshot,
+    now: Timestamp,
+    machine: Machine,
+    shares: Arc<Vec<Secret>>,
+}
+
+pub fn part(text: &str) -> Part {
+    text.parse().unwrap()
+}
+
+pub fn path(text: &str) -> AccountPath {
+    text.parse().unwrap()
+}
+
+pub fn secret(text: &str) -> Secret {
+    Secret::new(text.to_owned()).unwrap()
+}
+
+pub fn key(text: &str) -> Once {
+    Once::new(text, &[text.as_bytes()]).unwrap()
+}
+
+pub fn seconds(seconds: i64) -> SignedDuration {
+    SignedDuration::from_secs(seconds)
+}
+
+pub fn spec() -> SystemSpec {
+    SystemSpec::Postgresql {
+        host: "db1.acme.example".to_owned(),
+        port: 5432,
+        database: "postgres".to_owned(),
+        tls: TlsMode::VerifyFull,
+        ca_certificate: None,
+    }
+}
+
+/// Who was refused, and as what.
+pub trait Refused {
+    fn problem(self) -> ProblemType;
+}
+
+impl<T> Refused for Result<T> {
+    fn problem(self) -> ProblemType {
+        self.err().expect("it was not refused").problem
+    }
+}
+
+fn ground(store: &MemoryStore, clock: &Arc<ManualClock>, system: &Arc<SimulatedSystem>, seed: u64) -> Ground {
+    let connector: Arc<dyn Connector> = system.clone();
+    let registry = Registry::standard(Arc::new(Direct::new(vec![]))).wrapped(move |_| connector.clone());
+    Ground {
+        store: Arc::new(store.clone()),
+        clock: clock.clone(),
+        random: Arc::new(Seeded::new(seed)),
+        connectors: Arc::new(registry),
+        policies: Arc::new(Policies::built_in().unwrap()),
+        wake: Arc::default(),
+        settings: Settings { name: "vault.msp.example".to_owned() },
+    }
+}
+
+impl World {
+    /// A sealed vault that was never initialised.
+    pub fn bare() -> Self {
+        let store = MemoryStore::new();
+        let clock = Arc::new(ManualClock::at(START.parse().unwrap()));
+        let system = Arc::new(SimulatedSystem::new(clock.clone()));
+        let vault = Vault::new(ground(&store, &clock, &system, 1));
+        Self { store, clock, system, vault, shares: Arc::default() }
+    }
+
+    /// An open vault: customer `acme`, system `acme/db1` with its management account `dba`, the standing account `app`,
+    /// the shared one `shared` (2 holders), the ephemeral one `temp`; technicians `tess` and `tom`, the program `bot`.
+    pub async fn new() -> Self {
+        let mut world = Self::bare();
+        world.initialise().await;
+        for (login, password) in [("dba", "of the dba"), ("app", FIRST_SECRET), ("shared", "of all")] {
+            world.system.add(login, password);
+        }
+        world.fill().await;
+        world
+    }
+
+    /// A world that begins at another's moment, with randomness of its own.
+    pub async fn at(moment: &Moment, seed: u64) -> Self {
+        let store = MemoryStore::new();
+        store.restore(moment.rows.clone());
+        let clock = Arc::new(ManualClock::at(moment.now));
+        let system = Arc::new(SimulatedSystem::like(clock.clone(), moment.machine.clone()));
+        let vault = Vault::new(ground(&store, &clock, &system, 1000 + seed));
+        let world = Self { store, clock, system, vault, shares: moment.shares.clone() };
+        world.unseal().await;
+        world
+    }
+
+    pub fn moment(&self) -> Moment {
+        Moment {
+            rows: self.store.snapshot(),
+            now: self.clock.now(),
+            machine: self.system.machine().clone(),
+            shares: self.shares.clone(),
+        }
+    }
+
+    async fn initialise(&mut self) {
+        let request = InitRequest::Shamir { shares: 1, threshold: 1, administrator: part("root") };
+        let made = self.vault.init(request).await.unwrap();
+        self.shares = Arc::new(made.shares.into_iter().map(wire_secret).collect());
+        self.unseal().await;
+        self.open().enrol(&part("root"), made.enrolment.secret(), secret(PASSWORD), None).await.unwrap();
+    }
+
+    async fn fill(&mut self) {
+        let open = self.open();
+        let root = self.root().await;
+        let acme = NewCustomer { slug: part("acme"), display_name: "Acme".to_owned() };
+        open.add_customer(&acme, &Once::none(), &root, may(&open, &root, Resource::Operator)).await.unwrap();
+        self.add_system("acme", "db1").await;
+        for account in [
+            standing("dba", "of the dba"),
+            standing("app", FIRST_SECRET),
+            NewAccount { settings: shared(), ..standing("shared", "of all") },
+            ephemeral("temp"),
+        ] {
+            self.add_account("acme", "db1", account).await.unwrap();
+        }
+        for (name, role) in [("tess", Role::Technician), ("tom", Role::Technician)] {
+            self.enrolled(name).await;
+            self.grant(name, role, GrantScope::Customer(part("acme"))).await.unwrap();
+        }
+        let bot = NewServiceAccount { name: part("bot"), token_ttl_seconds: 86_400 };
+        let permit = may(&open, &root, Resource::Operator);
+        open.add_service_account(&bot, &Once::none(), &root, permit).await.unwrap();
+        self.grant("bot", Role::Automation, GrantScope::Customer(part("acme"))).await.unwrap();
+    }
+
+    /// A user who has enrolled.
+    pub async fn enrolled(&self, name: &str) -> wire::Tokens {
+        let (open, root) = (self.open(), self.root().await);
+        let new = NewUser { name: part(name), customer: None };
+        let made = open.add_user(&new, &Once::none(), &root, may(&open, &root, Resource::Operator)).await.unwrap();
+        open.enrol(&part(name), made.enrolment.secret(), secret(PASSWORD), None).await.unwrap()
+    }
+
+    pub async fn grant(&self, to: &str, role: Role, scope: GrantScope) -> Result<wire::Grant> {
+        let root = self.root().await;
+        self.open().make_grant(&new_grant(to, role, scope), &Once::none(), &root).await
+    }
+
+    pub async fn add_system(&self, customer: &str, name: &str) -> SystemId {
+        let (open, root) = (self.open(), self.root().await);
+        let customer = open.customer_named(&part(customer)).await.unwrap();
+        let new = NewSystem { name: part(name), spec: spec(), management_account: Some(part("dba")) };
+        let permit = may(&open, &root, Resource::Customer(customer));
+        open.add_system(customer, &new, &Once::none(), &root, permit).await.unwrap().id
+    }
+
+    pub async fn add_account(&self, customer: &str, system: &str, new: NewAccount) -> Result<wire::Account> {
+        let (open, root) = (self.open(), self.root().await);
+        let customer = open.customer_named(&part(customer)).await?;
+        let system = open.system_named(customer, &part(system)).await?;
+        let permit = may(&open, &root, Resource::System(customer, system));
+        open.add_account(customer, system, new, &Once::none(), &root, permit).await
+    }
+
+    pub async fn unseal(&self) {
+        self.vault.unseal(self.shares.first().unwrap()).await.unwrap();
+    }
+
+    /// What a crash leaves: nothing in memory. Calls under way are gone.
+    pub async fn crash(&mut self, seed: u64) {
+        self.vault = Vault::new(ground(&self.store, &self.clock, &self.system, 2000 + seed));
+        self.store.set_faults(FaultPlan::none());
+        self.unseal().await;
+    }
+
+    pub fn open(&self) -> Arc<Open> {
+        self.vault.open().unwrap()
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Who sends this access token.
+    pub async fn caller(&self, tokens: &wire::Tokens) -> Result<Caller> {
+        let request = RequestId::from_uuid(Uuid::from_u128(1));
+        self.open().authenticate(tokens.access_token.secret().expose(), None, request).await
+    }
+
+    pub async fn root(&self) -> Caller {
+        self.open().acting("root").await
+    }
+
+    pub async fn tess(&self) -> Caller {
+        self.open().acting("tess").await
+    }
+
+    pub async fn tom(&self) -> Caller {
+        self.open().acting("tom").await
+    }
+
+    pub async fn bot(&self) -> Caller {
+        self.open().acting("bot").await
+    }
+
+    pub async fn acme(&self) -> CustomerId {
+        self.open().customer_named(&part("acme")).await.unwrap()
+    }
+
+    pub async fn place(&self, account: &str) -> Place {
+        self.open().place(&path(&format!("acme/db1/{account}"))).await.unwrap()
+    }
+
+    // What people do, as the HTTP layer does it: find, decide, act.
+
+    pub async fn check_out(&self, caller: &Caller, new: &NewCheckout, once: &Once) -> Result<wire::Checkout> {
+        let open = self.open();
+        let place = open.place(&new.account).await?;
+        let permit = open.permit(caller, &place.resource())?;
+        open.check_out(place, new, once, caller, permit).await
+    }
+
+    pub async fn found<A: Act>(
+        &self,
+        caller: &Caller,
+        id: CheckoutId,
+    ) -> Result<(FoundCheckout, claviger_core::policy::Permit<A>)> {
+        let open = self.open();
+        let found = open.find_checkout(id).await?;
+        let permit = open.permit(caller, &found.resource())?;
+        Ok((found, permit))
+    }
+
+    pub async fn reveal(&self, caller: &Caller, id: CheckoutId) -> Result<wire::Revealed> {
+        let (found, permit) = self.found(caller, id).await?;
+        self.open().reveal(&found, caller, permit).await
+    }
+
+    pub async fn check_in(&self, caller: &Caller, id: CheckoutId) -> Result<wire::Checkout> {
+        let (found, permit) = self.found(caller, id).await?;
+        self.open().check_in(&found, &Once::none(), caller, permit).await
+    }
+
+    pub async fn extend(&self, caller: &Caller, id: CheckoutId, ttl_seconds: u64) -> Result<wire::Checkout> {
+        let (found, permit) = self.found(caller, id).await?;
+        self.open().extend(&found, ttl_seconds, caller, permit).await
+    }
+
+    pub async fn revoke(&self, caller: &Caller, id: CheckoutId) -> Result<wire::Checkout> {
+        let (found, permit) = self.found(caller, id).await?;
+        self.open().revoke(&found, "an incident", &Once::none(), caller, permit).await
+    }
+
+    pub async fn take_over(&self, caller: &Caller, id: CheckoutId) -> Result<wire::Checkout> {
+        let (found, permit) = self.found(caller, id).await?;
+        self.open().take_over(&found, "it is urgent", &Once::none(), caller, permit).await
+    }
+
+    pub async fn rotate(&self, caller: &Caller, account: &str) -> Result<wire::Rotation> {
+        let open = self.open();
+        let place = self.place(account).await;
+        let permit = open.permit(caller, &place.resource())?;
+        open.rotate(place, None, &Once::none(), caller, permit).await
+    }
+
+    pub async fn view(&self, id: CheckoutId) -> wire::Checkout {
+        self.open().checkout_view(self.acme().await, id).await.unwrap()
+    }
+
+    pub async fn rotation(&self, id: RotationId) -> wire::Rotation {
+        self.open().rotation_view(self.acme().await, id).await.unwrap()
+    }
+
+    pub async fn account(&self, name: &str) -> wire::Account {
+        let place = self.place(name).await;
+        self.open().account_view(place.customer, place.account).await.unwrap()
+    }
+
+    // Time and work.
+
+    /// Does all that is due now, until nothing is. What fails is left due.
+    pub async fn step(&self) -> Vec<Error> {
+        let open = self.open();
+        let mut failed = Vec::new();
+        for _ in 0..100 {
+            let due = open.due().await.unwrap();
+            let before = failed.len();
+            let many = due.len();
+            for timer in due {
+                failed.extend(open.act(timer).await.err());
+            }
+            if failed.len() - before == many {
+                return failed;
+            }
+        }
+        panic!("the workers never come to rest");
+    }
+
+    /// Lets time pass from one timer to the next, doing what is due, for as long as this.
+    pub async fn pass(&self, time: SignedDuration) {
+        let end = self.now() + time;
+        loop {
+            self.step().await;
+            let next = self.next_timer().filter(|next| *next <= end).unwrap_or(end);
+            let by = next.duration_since(self.now());
+            self.clock.advance(by.max(SignedDuration::from_millis(1)));
+            if self.now() >= end {
+                self.step().await;
+                return;
+            }
+        }
+    }
+
+    fn next_timer(&self) -> Option<Timestamp> {
+        let rows = self.store.snapshot();
+        let timers = rows.rows().filter_map(|(key, _)| claviger_store::RowId::from_key(key).ok()?.as_timer());
+        timers.map(|timer| timer.due).filter(|due| *due > self.now()).min()
+    }
+
+    pub async fn check(&self) {
+        invariants::check(self).await;
+    }
+
+    /// How many rows each table holds, in every scope together. Logs, keys and what only remembers are left out.
+    pub fn census(&self) -> Vec<(Table, usize)> {
+        let rows = self.store.snapshot();
+        let tables: Vec<Table> =
+            rows.rows().map(|(key, _)| claviger_store::RowId::from_key(key).unwrap().table()).collect();
+        let beside = [Table::Keys, Table::LogHeads, Table::LogLeaves, Table::LogTiles, Table::Idempotency];
+        let counted = Table::ALL.into_iter().filter(|table| !beside.contains(table));
+        counted.map(|table| (table, tables.iter().filter(|other| **other == table).count())).collect()
+    }
+}
+
+/// A permit that must be given.
+pub fn may<A: Act>(open: &Open, caller: &Caller, resource: Resource) -> claviger_core::policy::Permit<A> {
+    open.permit(caller, &resource).unwrap()
+}
+
+pub fn wire_secret(disclosed: claviger_api::secret::Disclosed) -> Secret {
+    disclosed.into_secret()
+}
+
+pub fn standing(name: &str, password: &str) -> NewAccount {
+    NewAccount::standing(part(name), Some(secret(password)))
+}
+
+pub fn ephemeral(name: &str) -> NewAccount {
+    let member_of: Vec<Login> = vec!["readers".parse().unwrap()];
+    NewAccount { kind: AccountKind::Ephemeral, member_of, secret: None, ..standing(name, "x") }
+}
+
+pub fn shared() -> AccountSettings {
+    AccountSettings { max_holders: 2, ..AccountSettings::default() }
+}
+
+pub fn by_management() -> AccountSettings {
+    AccountSettings { rotate_by: RotateBy::Management, ..AccountSettings::default() }
+}
+
+pub fn new_grant(to: &str, role: Role, scope: GrantScope) -> NewGrant {
+    NewGrant {
+        principal: part(to),
+        kind: GrantKind::MayUse,
+        role,
+        scope,
+        ttl_seconds: 30 * 86_400,
+        max_checkout_seconds: Some(4 * 3600),
+    }
+}
+
+/// A check-out for an hour.
+pub fn of(account: &str) -> NewCheckout {
+    NewCheckout {
+        account: path(&format!("acme/db1/{account}")),
+        ttl_seconds: Some(3600),
+        reason: "a look at the disks".to_owned(),
+        ticket: Some("T-1".to_owned()),
+        claim: Claim::Now,
+        on_conflict: OnConflict::Fail,
+    }
+}
+
+pub fn waiting(account: &str) -> NewCheckout {
+    NewCheckout { on_conflict: OnConflict::Wait, ..of(account) }
+}
+
+pub const fn operator() -> Scope {
+    Scope::Operator
+}
