@@ -1,4 +1,11 @@
 //! The whole system: a real server, real systems, crashes.
 
+pub mod audit;
 pub mod faulty;
+pub mod in_process;
+pub mod inventory;
+pub mod people;
+pub mod poll;
 pub mod postgres;
+pub mod raw;
+pub mod vault;

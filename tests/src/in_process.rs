@@ -1,0 +1,85 @@
+//! A server in the test's own process, with a clock that the test sets, over real HTTP: for what only time brings.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test without its vault cannot go on")]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use claviger_api::Timestamp;
+use claviger_client::Client;
+use claviger_connectors::Registry;
+use claviger_server::{Config, Running, ground, start_on};
+use claviger_service::{Ground, ManualClock};
+use claviger_store::MemoryStore;
+use jiff::SignedDuration;
+
+use crate::people::People;
+use crate::vault::config_text;
+
+/// A server with a clock of the test's own and a store in memory.
+pub struct InProcess {
+    /// The clock.
+    pub clock: Arc<ManualClock>,
+    /// Who works with it.
+    pub people: People,
+    running: Running,
+}
+
+impl InProcess {
+    /// A new vault with its people and the connectors as shipped.
+    pub async fn start() -> Self {
+        Self::start_with(|connectors| connectors).await
+    }
+
+    /// A new vault with other connectors, or something around them.
+    pub async fn start_with(connectors: impl FnOnce(Registry) -> Registry) -> Self {
+        let config = Config::parse(&config_text(Path::new("/nonexistent"), "warn")).unwrap();
+        claviger_server::logging::begin(config.log.level);
+        let clock = Arc::new(ManualClock::at(start_of_time()));
+        let shipped = ground(&config, Arc::new(MemoryStore::new())).unwrap();
+        let connectors = Arc::new(connectors(Registry::clone(&shipped.connectors)));
+        let running = start_on(&config, Ground { clock: clock.clone(), connectors, ..shipped }).await;
+        let running = running.expect("a server");
+        let people = People::found(&address(&running)).await;
+        Self { clock, people, running }
+    }
+
+    /// Lets time pass.
+    pub fn advance_seconds(&self, seconds: i64) {
+        self.clock.advance(SignedDuration::from_secs(seconds));
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> String {
+        address(&self.running)
+    }
+
+    /// The administrator's client.
+    pub fn administrator(&self) -> Client {
+        self.people.administrator.client(&self.address())
+    }
+
+    /// The technician's client.
+    pub fn technician(&self) -> Client {
+        self.people.technician.client(&self.address())
+    }
+
+    /// Stops it.
+    pub async fn stop(self) {
+        self.running.stop().await;
+    }
+}
+
+fn address(running: &Running) -> String {
+    format!("http://{}", running.address)
+}
+
+/// The system's own end of a login is by the system's clock, so the test's starts there too: at a whole second, since
+/// timers go by whole milliseconds and this clock stands still between them.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test's clock starts at the real time, and goes its own way from there"
+)]
+fn start_of_time() -> Timestamp {
+    Timestamp::from_second(Timestamp::now().as_second()).unwrap()
+}

@@ -1,0 +1,39 @@
+//! The main job on a real PostgreSQL: an administrator's account checked out, used, checked in and rotated, and the
+//! proof that what was seen no longer works.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so")]
+
+#[path = "main_job/ephemeral.rs"]
+mod ephemeral;
+#[path = "main_job/expiry.rs"]
+mod expiry;
+#[path = "main_job/shared.rs"]
+mod shared;
+#[path = "main_job/standing.rs"]
+mod standing;
+
+use std::time::Duration;
+
+use claviger_tests::inventory::{add_customer, add_postgres};
+use claviger_tests::postgres::Postgres;
+use claviger_tests::vault::Vault;
+
+/// Longer than any rotation on a loaded machine.
+const SOON: Duration = Duration::from_mins(1);
+
+/// A vault, a system, and a customer whose system it is.
+struct House {
+    vault: Vault,
+    postgres: Postgres,
+}
+
+impl House {
+    async fn start() -> Self {
+        let postgres = Postgres::start().await;
+        let vault = Vault::start().await;
+        let administrator = vault.administrator();
+        add_customer(&administrator, "acme").await;
+        add_postgres(&administrator, "acme", "db01", &postgres).await;
+        Self { vault, postgres }
+    }
+}
