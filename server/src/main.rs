@@ -109,9 +109,9 @@ impl Run {
 fn announce(hints: &Hints) {
     eprintln!(
         "\n\
-         *** ONLY FOR TRYING OUT ****************************************************************\n\
+         *** ONLY FOR TRYING OUT ******************************************************************\n\
          *** The passphrase of this vault and its administrator's password lie beside its data. ***\n\
-         *** Put no secret into it that opens anything real.                                  ***\n\n\
+         *** Put no secret into it that opens anything real.                                    ***\n\n\
          Listening on {address}\n\
          In a shell:\n\n  {environment}\n  claviger login {name} --stdin < {password}\n",
         address = hints.address,

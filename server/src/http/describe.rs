@@ -157,14 +157,16 @@ impl Description {
         self.reads
     }
 
-    /// The statuses that it can answer with.
+    /// Whether it can answer with this problem.
     #[cfg(test)]
-    pub fn statuses(&self) -> Vec<u16> {
-        let mut statuses: Vec<u16> = self.problems.iter().map(|problem| problem.row().status).collect();
-        statuses.extend(self.answer.iter().map(|(status, _)| *status));
-        statuses.sort_unstable();
-        statuses.dedup();
-        statuses
+    pub fn can_fail_with(&self, problem: ProblemType) -> bool {
+        self.problems.contains(&problem)
+    }
+
+    /// Whether this is its status when it has done what was asked.
+    #[cfg(test)]
+    pub fn succeeds_with(&self, status: u16) -> bool {
+        self.answer.as_ref().is_some_and(|(own, _)| *own == status)
     }
 
     /// The operation, and the schemas that it refers to.

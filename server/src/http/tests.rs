@@ -162,10 +162,12 @@ impl Reply {
         let this = |row: &Endpoint| {
             self.route.as_deref() == Some(row.description.path) && self.method == row.description.method
         };
-        if let Some(row) = table().into_iter().find(this) {
-            let documented = row.description.statuses();
-            assert!(documented.contains(&self.status.as_u16()), "{} answers {}", row.description.name, self.status);
-        }
+        let Some(row) = table().into_iter().find(this) else { return };
+        let documented = match self.status.as_u16() {
+            400.. => row.description.can_fail_with(self.problem().1),
+            status => row.description.succeeds_with(status),
+        };
+        assert!(documented, "{}: {}", row.description.name, String::from_utf8_lossy(&self.body));
     }
 }
 
