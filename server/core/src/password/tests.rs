@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use rand::rngs::StdRng;
 use rand::SeedableRng as _;
+use rand::rngs::StdRng;
 
 use super::*;
 
@@ -64,6 +64,30 @@ proptest! {
         }
         let starts_plain = text.starts_with(|c: char| c.is_ascii_alphanumeric());
         prop_assert!(starts_plain || text.chars().all(|c| SYMBOLS.contains(c)));
+    }
+}
+
+/// The same source would make the same password again; with the first as the previous one it must go on.
+#[test]
+fn a_password_differs_from_the_one_before() {
+    for min_differences in [1, 8, 32] {
+        let rules = Rules::parse(&policy(|p| p.min_differences = min_differences)).unwrap();
+        let first = generate(&rules, None, &mut seeded(5)).unwrap();
+        let second = generate(&rules, Some(&first), &mut seeded(5)).unwrap();
+        assert!(differences(second.expose(), &first) >= usize::from(min_differences));
+    }
+    let indifferent = Rules::parse(&policy(|p| p.min_differences = 0)).unwrap();
+    let first = generate(&indifferent, None, &mut seeded(5)).unwrap();
+    let second = generate(&indifferent, Some(&first), &mut seeded(5)).unwrap();
+    assert_eq!(first.expose(), second.expose(), "the test above shows something");
+}
+
+#[test]
+fn differences_are_counted_by_position() {
+    for (ours, theirs, count) in
+        [("abcd", "abcd", 0), ("abcd", "bcda", 4), ("abcd", "ab", 2), ("ab", "abcd", 2), ("abcd", "abéd", 1)]
+    {
+        assert_eq!(differences(ours, &secret(theirs)), count, "{ours} {theirs}");
     }
 }
 

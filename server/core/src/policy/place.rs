@@ -178,3 +178,30 @@ fn entity_type(name: &str) -> Result<EntityTypeName, PolicyError> {
 fn named(kind: &EntityTypeName, id: impl AsRef<str>) -> EntityUid {
     EntityUid::from_type_name_and_id(kind.clone(), EntityId::new(id))
 }
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn a_things_id_under_another_customer_is_another_thing() {
+        let places = Places::new().unwrap();
+        let (system, account) = (SystemId::from_uuid(Uuid::nil()), AccountId::from_uuid(Uuid::nil()));
+        let below = |n| {
+            let customer = CustomerId::from_uuid(Uuid::from_u128(n));
+            let checkout = CheckoutId::from_uuid(Uuid::nil());
+            let holder = PrincipalId::from_uuid(Uuid::nil());
+            [
+                Resource::Customer(customer),
+                Resource::System(customer, system),
+                Resource::Account(customer, system, account),
+                Resource::Checkout { customer, system, account, checkout, holder },
+            ]
+        };
+        for (ours, theirs) in below(1).iter().zip(&below(2)) {
+            assert_ne!(places.uid(ours), places.uid(theirs));
+        }
+    }
+}
