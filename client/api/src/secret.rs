@@ -79,6 +79,7 @@ impl Secret {
     }
 
     /// A second owner of the value, where a task of its own must hold it.
+    #[must_use]
     pub fn duplicate(&self) -> Self {
         Self(SecretString::from(Box::<str>::from(self.expose())))
     }
@@ -95,6 +96,11 @@ impl<'de> Deserialize<'de> for Secret {
 pub struct Disclosed(Secret);
 
 impl Disclosed {
+    /// The secret, where it is read in place on the receiving side.
+    pub fn secret(&self) -> &Secret {
+        &self.0
+    }
+
     /// Takes the secret back, on the receiving side.
     pub fn into_secret(self) -> Secret {
         self.0

@@ -40,6 +40,7 @@ pub enum RotateBy {
 #[serde(deny_unknown_fields, default)]
 pub struct PasswordPolicy {
     /// Characters, 8 to 128.
+    #[cfg_attr(feature = "openapi", schema(minimum = 8, maximum = 128))]
     pub length: u16,
     /// At least so many of a-z.
     pub min_lower: u16,
@@ -87,6 +88,7 @@ pub struct NewAccount {
     pub secret: Option<Disclosed>,
     /// The roles or groups an ephemeral login becomes a member of.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(max_items = 50))]
     pub member_of: Vec<Login>,
     /// Everything else.
     #[serde(default)]
@@ -103,6 +105,7 @@ pub struct AccountSettings {
     /// Rotate at the end of each checkout.
     pub rotate_on_end: bool,
     /// How many may hold the account at once: 1 (exclusive) to 100.
+    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 100))]
     pub max_holders: u32,
     /// What generated passwords look like.
     pub password_policy: PasswordPolicy,
@@ -132,6 +135,7 @@ pub struct AccountChange {
     pub rotate_on_end: Option<bool>,
     /// How many may hold the account at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 100))]
     pub max_holders: Option<u32>,
     /// What generated passwords look like.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -232,6 +236,7 @@ pub enum ProbeResult {
 #[serde(deny_unknown_fields)]
 pub struct ImportRequest {
     /// 1 to 5,000 rows.
+    #[cfg_attr(feature = "openapi", schema(min_items = 1, max_items = 5000))]
     pub rows: Vec<ImportRow>,
 }
 

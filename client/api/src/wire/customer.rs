@@ -12,6 +12,7 @@ pub struct NewCustomer {
     /// The first part of every path of this customer.
     pub slug: Part,
     /// The customer's name for people; 1 to 500 characters.
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 500))]
     pub display_name: String,
 }
 
@@ -22,6 +23,7 @@ pub struct NewCustomer {
 pub struct CustomerChange {
     /// The customer's name for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 500))]
     pub display_name: Option<String>,
 }
 

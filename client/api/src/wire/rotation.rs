@@ -74,6 +74,7 @@ pub struct NewRotation {
     pub customer: Option<Part>,
     /// Why; 1 to 500 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 500))]
     pub reason: Option<String>,
 }
 

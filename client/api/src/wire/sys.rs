@@ -51,8 +51,10 @@ pub enum InitRequest {
     /// `shares` Shamir shares, any `threshold` of which open the vault.
     Shamir {
         /// How many shares to make, 1 to 16.
+        #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 16))]
         shares: u8,
         /// How many of them open the vault, 1 to `shares`; 1 only where `shares` is 1.
+        #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 16))]
         threshold: u8,
         /// The name of the first administrator.
         administrator: crate::UserName,

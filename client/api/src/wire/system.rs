@@ -30,12 +30,15 @@ pub enum SystemSpec {
     /// A PostgreSQL server.
     Postgresql {
         /// Host name or address.
+        #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 253))]
         host: String,
         /// TCP port.
         #[serde(default = "postgresql_port")]
+        #[cfg_attr(feature = "openapi", schema(minimum = 1))]
         port: u16,
         /// The database to log in to.
         #[serde(default = "postgresql_database")]
+        #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 63))]
         database: String,
         /// How to check whom the vault talks to.
         #[serde(default)]
