@@ -47,6 +47,15 @@ impl Once {
     }
 }
 
+impl Once {
+    /// The same request's key for one of the many things it does, so that each is done once.
+    #[must_use]
+    pub(crate) fn for_one(&self, thing: Uuid) -> Self {
+        let of = |key: &Key| Key { key: format!("{}/{thing}", key.key), request: key.request };
+        Self(self.0.as_ref().map(of))
+    }
+}
+
 impl Open {
     /// What a repeated request made when it came first.
     pub(crate) async fn done(&self, scope: Scope, once: &Once, caller: &Caller) -> Result<Option<Uuid>> {

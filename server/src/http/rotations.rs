@@ -44,7 +44,7 @@ async fn start(session: Session, Body(new): Body<NewRotation>, once: Once) -> Re
             let id = session.open.customer_named(slug).await?;
             let _seen = session.permit::<CustomerView>(&Resource::Customer(id))?;
             let permit = |place: Place| session.permit::<AccountRotate>(&place.resource()).ok();
-            session.open.rotate_customer(id, reason, &session.caller, permit).await?
+            session.open.rotate_customer(id, reason, &once, &session.caller, permit).await?
         }
         (Some(_), Some(_)) | (None, None) => {
             return Err(Error::value("account", "exactly one of account and customer"));

@@ -65,6 +65,7 @@ impl Open {
         &self,
         customer: CustomerId,
         reason: Option<&str>,
+        once: &Once,
         caller: &Caller,
         permit: impl Fn(Place) -> Option<Permit<AccountRotate>>,
     ) -> Result<RotationsStarted> {
@@ -75,7 +76,7 @@ impl Open {
             if row.value.kind == AccountKind::Ephemeral {
                 continue;
             }
-            match self.rotate(place, reason, &Once::none(), caller, permit).await {
+            match self.rotate(place, reason, &once.for_one(row.value.id.uuid()), caller, permit).await {
                 Ok(rotation) => started.rotations.push(rotation),
                 Err(error) => started.skipped.push(Skipped {
                     account: self.path_of(customer, &row.value).await?,

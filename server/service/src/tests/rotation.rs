@@ -405,7 +405,7 @@ async fn a_customers_accounts_are_rotated_and_what_cannot_be_is_told() {
     world.check_out(&tess, &of("app"), &Once::none()).await.unwrap();
     let open = world.open();
     let permit = |place: crate::Place| open.permit(&root, &place.resource()).ok();
-    let started = open.rotate_customer(acme, Some("a scare"), &root, permit).await.unwrap();
+    let started = open.rotate_customer(acme, Some("a scare"), &Once::none(), &root, permit).await.unwrap();
     let names: Vec<String> = started.skipped.iter().map(|skipped| skipped.account.to_string()).collect();
     assert_eq!((started.rotations.len(), names), (2, vec!["acme/db1/app".to_owned()]));
     world.pass(SignedDuration::from_mins(5)).await;
