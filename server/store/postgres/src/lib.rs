@@ -1,0 +1,105 @@
+//! The engine on a server of its own: PostgreSQL, in plain SQL that CockroachDB and YugabyteDB also take.
+//!
+//! ```text
+//! commit ─→ Writer (write.rs) ─→ the one session that holds the store (hold.rs)
+//! get, scan ─→ Readers (read.rs) ─→ a few sessions of their own
+//!                                    └ Session (session.rs), TLS (tls.rs), what an answer means (failure.rs)
+//! ```
+//!
+//! - **A batch is one transaction**, SERIALIZABLE: an expectation that a row is absent holds even where nothing is
+//!   written to it. Where PostgreSQL cannot order two transactions it undoes one and says so (40001, 40P01); that one
+//!   is tried again from its expectations, so that a conflict is only reported by a row that was seen to differ, and
+//!   names it.
+//! - **Outcome.** Until COMMIT is sent, every failure is a refusal: what was not committed never happened. An error that
+//!   answers COMMIT is one too. A lost or late answer to COMMIT is unknown.
+//! - **Durable** on `Ok`: `synchronous_commit` is on, and a server with `fsync = off` is not taken.
+//! - **One node at a time.** The session that commits holds an advisory lock, so that a second node is refused at its
+//!   start; and each commit proves, in its own transaction, that no other node has taken the store since (see `hold`).
+//!   A connection pooler that shares sessions between clients breaks the first, and never the second.
+//! - **Fail closed.** When the session is lost, commits are refused until another one holds the store again. It is tried
+//!   with each commit, no sooner than [`limits::PAUSE_MAX`] after the last failure.
+//! - **Rows** lie in the table `claviger_rows (key, revision, value)`; `bytea` sorts by its bytes. A revision is a u64
+//!   in a `bigint`, as two's complement: from 2⁶³ on SQL shows it negative, and nothing here compares it but for
+//!   equality.
+
+mod failure;
+mod hold;
+pub mod limits;
+mod pause;
+mod read;
+mod rows;
+mod session;
+mod settings;
+mod tls;
+mod write;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use claviger_store::{Batch, CommitError, Range, ReadError, Row, Store, StoreKey};
+use tokio::sync::Mutex;
+
+pub use limits::Deadlines;
+pub use settings::{Settings, Tls};
+
+use crate::read::Readers;
+use crate::session::Target;
+use crate::write::Writer;
+
+/// A store in a database. One node opens it at a time.
+pub struct PostgresStore {
+    writer: Mutex<Writer>,
+    readers: Readers,
+}
+
+/// Why a store cannot be opened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// The settings cannot be used.
+    #[error("the settings of the store are not right: {0}")]
+    Settings(String),
+    /// The server cannot be reached, lets nobody in, or refuses what the store needs.
+    #[error("the store on {place} cannot be opened: {why}")]
+    Closed {
+        /// Which server.
+        place: String,
+        /// What it says, or what is said of it.
+        why: String,
+    },
+    /// Another node works on it.
+    #[error("the store on {0} is in use: another server holds it; stop that one first")]
+    InUse(String),
+    /// What it acknowledges can be lost.
+    #[error("{0} runs with fsync = off, so that a crash loses what it has acknowledged: set fsync = on")]
+    NotDurable(String),
+}
+
+impl PostgresStore {
+    /// Opens the store in this database, and makes its tables where they are missing.
+    pub async fn open(settings: Settings) -> Result<Self, OpenError> {
+        Self::open_with(settings, Deadlines::STANDARD).await
+    }
+
+    /// [`PostgresStore::open`], with deadlines of one's own.
+    pub async fn open_with(settings: Settings, deadlines: Deadlines) -> Result<Self, OpenError> {
+        let target = Arc::new(Target::new(settings, deadlines)?);
+        let writer = Writer::open(Arc::clone(&target)).await?;
+        Ok(Self { writer: Mutex::new(writer), readers: Readers::new(target) })
+    }
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn get(&self, key: &StoreKey) -> Result<Option<Row>, ReadError> {
+        self.readers.get(key).await
+    }
+
+    async fn scan(&self, range: &Range) -> Result<Vec<(StoreKey, Row)>, ReadError> {
+        self.readers.scan(range).await
+    }
+
+    async fn commit(&self, batch: Batch) -> Result<(), CommitError> {
+        batch.well_formed()?;
+        self.writer.lock().await.commit(&batch).await
+    }
+}
