@@ -61,9 +61,24 @@ impl Journal {
         random: Arc<dyn Random>,
         watch: Watch,
     ) -> std::io::Result<Self> {
+        Self::write(writer::Writer::new(Sealed::new(store), keyring, random, watch))
+    }
+
+    /// The journal of a vault that is being initialised. A fence of an earlier initialisation that came to nothing may
+    /// have left a head under a key that nobody has: `left` is its revision, and the operator's log begins over it.
+    pub(crate) fn first(
+        store: Arc<dyn Store>,
+        keyring: Arc<Keyring>,
+        random: Arc<dyn Random>,
+        left: Option<u64>,
+    ) -> std::io::Result<Self> {
+        let writer = writer::Writer::new(Sealed::new(store), keyring, random, Arc::new(|_| ()));
+        Self::write(writer.beginning(Scope::Operator, left.unwrap_or(0)))
+    }
+
+    fn write(writer: writer::Writer) -> std::io::Result<Self> {
         let (queue, waiting) = mpsc::channel(QUEUE_MOST);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
-        let writer = writer::Writer::new(Sealed::new(store), keyring, random, watch);
         std::thread::Builder::new().name("journal".to_owned()).spawn(move || runtime.block_on(writer.run(waiting)))?;
         Ok(Self { queue })
     }

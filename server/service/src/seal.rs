@@ -105,9 +105,11 @@ impl Vault {
         }
         let prepared = change.prepare(|event| event.prepare(|_| None::<Box<claviger_crypto::SubjectKey>>, random))?;
         let keyring = std::sync::Arc::new(keyring);
-        let journal =
-            crate::journal::Journal::start(self.ground().store.clone(), keyring, self.ground().random.clone())
-                .map_err(|error| Error::unavailable("The vault could not start its journal.", error))?;
+        let head = self.ground().store.get(&RowId::log_head(Scope::Operator).to_key()).await?;
+        let left = head.map(|row| row.revision);
+        let (store, random) = (self.ground().store.clone(), self.ground().random.clone());
+        let journal = crate::journal::Journal::first(store, keyring, random, left)
+            .map_err(|error| Error::unavailable("The vault could not start its journal.", error))?;
         journal.commit(prepared).await?;
         drop(journal);
         Ok(InitResponse {

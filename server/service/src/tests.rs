@@ -1,9 +1,17 @@
 //! The use cases in a world of their own: a memory store that fails on demand, a clock that a test sets, seeded
 //! randomness, a simulated system of logins. Work in the background is stepped, never slept for.
 
+mod audit;
 mod checkout;
+mod ephemeral;
+mod faults;
+mod idempotency;
+mod identity;
 mod invariants;
+mod inventory;
 mod journal;
 mod rotation;
+mod seal;
 mod system;
+mod tamper;
 mod world;

@@ -9,7 +9,7 @@ use claviger_store::{Batch, CommitError, Expected, Keyring, RowId, Sealed};
 use tokio::sync::{mpsc, oneshot};
 
 use super::group::{Context, Finished, Group, OpenLog};
-use super::{Receipt, Submission, Watch};
+use super::{LogHead, Receipt, Submission, Watch};
 use crate::error::{Error, Result};
 
 /// The most changes in one batch: bounds its size and the wait of the first.
@@ -37,6 +37,12 @@ enum Fate {
 impl Writer {
     pub fn new(sealed: Sealed, keyring: Arc<Keyring>, random: Arc<dyn Random>, watch: Watch) -> Self {
         Self { sealed, keyring, random, watch, logs: BTreeMap::new() }
+    }
+
+    /// Begins this log, which has no entry yet, over a head of this revision.
+    pub fn beginning(mut self, scope: Scope, revision: u64) -> Self {
+        self.logs.insert(scope, OpenLog { head: LogHead::empty(), revision, tail: Vec::new() });
+        self
     }
 
     pub async fn run(mut self, mut queue: mpsc::Receiver<Submission>) {
@@ -91,11 +97,12 @@ impl Writer {
             self.logs.extend(logs);
             return Ok(());
         };
+        let mut before: BTreeMap<Scope, OpenLog> = BTreeMap::new();
         for scope in logs.keys() {
-            self.logs.remove(scope);
+            before.extend(self.logs.remove_entry(scope));
         }
         match failed {
-            CommitError::OutcomeUnknown(why) => match self.settle(&logs, &witness).await {
+            CommitError::OutcomeUnknown(why) => match self.settle(&logs, &before, &witness).await {
                 Fate::Stored => Ok(()),
                 Fate::NeverStored => Err(CommitError::Refused(why).into()),
                 Fate::Undecided => Err(CommitError::OutcomeUnknown(why).into()),
@@ -110,14 +117,15 @@ impl Writer {
     async fn settle(
         &self,
         logs: &BTreeMap<Scope, OpenLog>,
+        known: &BTreeMap<Scope, OpenLog>,
         (key, row): &(claviger_store::StoreKey, claviger_store::Row),
     ) -> Fate {
         let Some((scope, log)) = logs.iter().next() else { return Fate::Undecided };
         let before = log.revision - 1;
         for _ in 0..FENCE_TRIES {
-            let Ok(head) = OpenLog::load(&self.sealed, &self.keyring, *scope).await else { continue };
-            if head.revision == before {
-                if self.fence(*scope, &head).await.is_ok() {
+            let Ok(revision) = self.head_revision(*scope).await else { continue };
+            if revision == before {
+                if self.fence(*scope, before, known.get(scope)).await.is_ok() {
                     return Fate::NeverStored;
                 }
                 continue;
@@ -131,10 +139,19 @@ impl Writer {
         Fate::Undecided
     }
 
+    async fn head_revision(&self, scope: Scope) -> Result<u64> {
+        let head = self.sealed.store().get(&RowId::log_head(scope).to_key()).await?;
+        Ok(head.map_or(0, |row| row.revision))
+    }
+
     /// Rewrites the head of before under its next revision, unless it has moved on.
-    async fn fence(&self, scope: Scope, head: &OpenLog) -> Result<()> {
-        let (id, before) = (RowId::log_head(scope), head.revision);
-        let put = self.sealed.put(&self.keyring, &id, before + 1, &head.head, self.random.as_ref())?;
+    async fn fence(&self, scope: Scope, before: u64, known: Option<&OpenLog>) -> Result<()> {
+        let id = RowId::log_head(scope);
+        let log = match known.filter(|log| log.revision == before) {
+            Some(log) => log.clone(),
+            None => OpenLog::load(&self.sealed, &self.keyring, scope).await?,
+        };
+        let put = self.sealed.put(&self.keyring, &id, before + 1, &log.head, self.random.as_ref())?;
         let expected = if before == 0 { Expected::Absent } else { Expected::Revision(before) };
         let batch = Batch { expect: vec![(put.key.clone(), expected)], put: vec![(put.key, put.row)], delete: vec![] };
         Ok(self.sealed.store().commit(batch).await?)

@@ -146,6 +146,7 @@ async fn a_claim_may_come_later_or_never() {
     let held = world.check_out(&tess, &later, &Once::none()).await.unwrap();
     world.clock.advance(CLAIM_WINDOW);
     assert_eq!(world.reveal(&tess, held.id).await.problem(), ProblemType::CheckoutEnded);
+    world.clock.advance(seconds(1));
     world.step().await;
     let ended = world.view(held.id).await;
     assert_eq!(

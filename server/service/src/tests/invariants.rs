@@ -292,7 +292,7 @@ async fn logs(found: &Found, open: &Open) {
 
 pub fn digest(open: &Open, rows: &[(RowId, Row)]) -> Digest {
     let terms = rows.iter().filter_map(|(id, row)| open.keyring().freshness_term(id, row));
-    terms.fold(Digest::ZERO, |sum, term| sum.add(term))
+    terms.fold(Digest::ZERO, Digest::add)
 }
 
 /// Each reveal is an event with its number.

@@ -164,7 +164,7 @@ async fn an_old_secret_that_is_honoured_for_a_while_is_tried_until_it_is_refused
     {
         let mut machine = world.system.machine();
         machine.grace = SignedDuration::from_mins(60);
-        machine.traits.grace = std::time::Duration::from_mins(60);
+        machine.traits.grace = std::time::Duration::from_hours(1);
     }
     world.pass(seconds(10)).await;
     assert_eq!(world.account("app").await.state, AccountState::Available, "the new one is verified");
@@ -184,7 +184,7 @@ async fn what_is_still_to_be_proven_is_kept_however_often_the_account_is_used() 
     let (world, first) = given_back().await;
     {
         let mut machine = world.system.machine();
-        machine.traits.grace = std::time::Duration::from_mins(60);
+        machine.traits.grace = std::time::Duration::from_hours(1);
     }
     // A system that honours every old secret for an hour; the simulated one only knows the last, so it says so itself.
     world.system.machine().grace = SignedDuration::from_mins(60);

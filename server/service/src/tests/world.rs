@@ -1,6 +1,6 @@
 //! A vault with one customer, its people, and accounts on a simulated system.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use claviger_api::problem::ProblemType;
 use claviger_api::wire::{
@@ -8,7 +8,7 @@ use claviger_api::wire::{
     NewCustomer, NewGrant, NewServiceAccount, NewSystem, NewUser, OnConflict, Role, RotateBy, SystemSpec, TlsMode,
 };
 use claviger_api::{
-    AccountPath, CheckoutId, CustomerId, Login, Part, RequestId, RotationId, Scope, Secret, SystemId, Timestamp,
+    AccountPath, CheckoutId, CustomerId, Login, Part, RequestId, RotationId, Secret, SystemId, Timestamp,
 };
 use claviger_connectors::{Connector, Direct, Registry};
 use claviger_core::policy::{Act, Policies, Resource};
@@ -86,6 +86,9 @@ impl<T> Refused for Result<T> {
     }
 }
 
+/// Read once: it takes longer than anything else here.
+static POLICIES: LazyLock<Arc<Policies>> = LazyLock::new(|| Arc::new(Policies::built_in().unwrap()));
+
 fn ground(store: &MemoryStore, clock: &Arc<ManualClock>, system: &Arc<SimulatedSystem>, seed: u64) -> Ground {
     let connector: Arc<dyn Connector> = system.clone();
     let registry = Registry::standard(Arc::new(Direct::new(vec![]))).wrapped(move |_| connector.clone());
@@ -94,7 +97,7 @@ fn ground(store: &MemoryStore, clock: &Arc<ManualClock>, system: &Arc<SimulatedS
         clock: clock.clone(),
         random: Arc::new(Seeded::new(seed)),
         connectors: Arc::new(registry),
-        policies: Arc::new(Policies::built_in().unwrap()),
+        policies: POLICIES.clone(),
         wake: Arc::default(),
         settings: Settings { name: "vault.msp.example".to_owned() },
     }
@@ -425,8 +428,4 @@ pub fn of(account: &str) -> NewCheckout {
 
 pub fn waiting(account: &str) -> NewCheckout {
     NewCheckout { on_conflict: OnConflict::Wait, ..of(account) }
-}
-
-pub const fn operator() -> Scope {
-    Scope::Operator
 }

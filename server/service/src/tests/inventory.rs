@@ -1,0 +1,106 @@
+//! Customers, systems and accounts: names, removal, import.
+
+use claviger_api::problem::ProblemType;
+use claviger_api::wire::{GrantScope, ImportRequest, ImportRow, NewAccount, NewCustomer, Role};
+use claviger_core::policy::Resource;
+
+use super::world::{Refused as _, World, may, new_grant, part, path, secret, standing};
+use crate::{Once, Paging};
+
+fn row(line: u32, system: &str, account: &str) -> ImportRow {
+    ImportRow { line, system: part(system), account: part(account), login: None, secret: secret("imported").disclose() }
+}
+
+#[tokio::test]
+async fn an_import_is_all_or_nothing_and_says_what_is_wrong_by_line() {
+    let world = World::new().await;
+    let (open, root, acme) = (world.open(), world.root().await, world.acme().await);
+    let import = async |rows: Vec<ImportRow>| {
+        let permit = may(&open, &root, Resource::Customer(acme));
+        open.import(acme, &ImportRequest { rows }, &Once::none(), &root, permit).await
+    };
+    let before = world.census();
+    let rows = vec![row(2, "db1", "fresh"), row(3, "nowhere", "a"), row(4, "db1", "app"), row(5, "db1", "fresh")];
+    let wrong = import(rows).await.err().unwrap();
+    let lines: Vec<_> = wrong.errors.iter().map(|error| error.at.as_str()).collect();
+    assert_eq!((wrong.problem, lines), (ProblemType::InvalidValue, vec!["line 3", "line 4", "line 5"]));
+    assert_eq!(world.census(), before);
+    assert_eq!(import(vec![]).await.problem(), ProblemType::InvalidValue);
+    let many = (0..300).map(|n| row(n, "db1", &format!("host{n}"))).collect();
+    assert_eq!(import(many).await.unwrap().accounts, 300);
+    world.check().await;
+    assert_eq!(world.account("host7").await.current_version, Some(1));
+}
+
+#[tokio::test]
+async fn a_name_is_one_things_and_another_things_after_it_was_removed() {
+    let world = World::new().await;
+    let (open, root) = (world.open(), world.root().await);
+    assert_eq!(world.add_account("acme", "db1", standing("app", "x y")).await.problem(), ProblemType::NameTaken);
+    let first = world.place("app").await;
+    open.remove_account(first, &root, may(&open, &root, first.resource())).await.unwrap();
+    assert_eq!(open.place(&path("acme/db1/app")).await.problem(), ProblemType::NotFound, "no cache remembers it");
+    world.system.add("app", "x y");
+    world.add_account("acme", "db1", standing("app", "x y")).await.unwrap();
+    assert_ne!(world.place("app").await, first);
+    world.check().await;
+}
+
+#[tokio::test]
+async fn what_has_something_below_it_or_changes_others_stays() {
+    let world = World::new().await;
+    let (open, root, acme) = (world.open(), world.root().await, world.acme().await);
+    let dba = world.place("dba").await;
+    let remove = open.remove_account(dba, &root, may(&open, &root, dba.resource())).await;
+    assert_eq!(remove.problem(), ProblemType::InUse, "it changes the others");
+    let system =
+        open.remove_system(acme, dba.system, &root, may(&open, &root, Resource::System(acme, dba.system))).await;
+    assert_eq!(system.problem(), ProblemType::InUse);
+    let customer = open.remove_customer(acme, &root, may(&open, &root, Resource::Customer(acme))).await;
+    assert_eq!(customer.problem(), ProblemType::InUse);
+    world.check().await;
+}
+
+/// A grant at what was removed, and a person of it, are still listed.
+#[tokio::test]
+async fn what_stood_at_a_removed_customer_is_still_told() {
+    let world = World::new().await;
+    let (open, root) = (world.open(), world.root().await);
+    let new = NewCustomer { slug: part("brief"), display_name: "Brief".to_owned() };
+    let brief = open.add_customer(&new, &Once::none(), &root, may(&open, &root, Resource::Operator)).await.unwrap();
+    let scope = GrantScope::Customer(part("brief"));
+    open.make_grant(&new_grant("tess", Role::Technician, scope), &Once::none(), &root).await.unwrap();
+    let theirs = claviger_api::wire::NewUser { name: part("bea"), customer: Some(part("brief")) };
+    open.add_user(&theirs, &Once::none(), &root, may(&open, &root, Resource::Operator)).await.unwrap();
+    open.remove_customer(brief.id, &root, may(&open, &root, Resource::Customer(brief.id))).await.unwrap();
+    let paging = Paging::new(None, None).unwrap();
+    let grants = open.grants(Some(&part("tess")), &paging, may(&open, &root, Resource::Operator)).await.unwrap();
+    assert_eq!(grants.items.len(), 2);
+    assert_eq!(open.me(&world.tess().await).await.unwrap().grants.len(), 2);
+    let kind = claviger_api::wire::PrincipalKind::User;
+    let users = open.principals(kind, &paging, may(&open, &root, Resource::Operator)).await.unwrap();
+    assert!(users.items.iter().any(|user| user.customer == Some(part("removed"))));
+    assert_eq!(open.customer_named(&part("brief")).await.problem(), ProblemType::NotFound);
+    let mut open_names = open.customers(&paging, &root).await.unwrap().items;
+    assert_eq!(open_names.remove(0).slug, part("acme"));
+    world.check().await;
+}
+
+#[tokio::test]
+async fn values_that_cannot_be_are_refused() {
+    let world = World::new().await;
+    let wrong: [fn(&mut NewAccount); 5] = [
+        |new| new.settings.max_holders = 0,
+        |new| new.settings.max_holders = 101,
+        |new| new.settings.password_policy.length = 1,
+        |new| new.member_of = vec!["readers".parse().unwrap()],
+        |new| new.kind = claviger_api::wire::AccountKind::Ephemeral,
+    ];
+    for spoil in wrong {
+        let mut new = standing("new", "with a secret");
+        spoil(&mut new);
+        assert_eq!(world.add_account("acme", "db1", new).await.problem(), ProblemType::InvalidValue);
+    }
+    assert_eq!(world.add_account("acme", "nowhere", standing("a", "b")).await.problem(), ProblemType::NotFound);
+    world.check().await;
+}
