@@ -14,7 +14,7 @@ use claviger_store::MemoryStore;
 use jiff::SignedDuration;
 
 use crate::people::People;
-use crate::vault::config_text;
+use crate::server::config_text;
 
 /// A server with a clock of the test's own and a store in memory.
 pub struct InProcess {

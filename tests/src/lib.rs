@@ -1,6 +1,7 @@
 //! The whole system: a real server, real systems, crashes.
 
 pub mod audit;
+pub mod cli;
 pub mod faulty;
 pub mod in_process;
 pub mod inventory;
@@ -8,4 +9,5 @@ pub mod people;
 pub mod poll;
 pub mod postgres;
 pub mod raw;
+pub mod server;
 pub mod vault;

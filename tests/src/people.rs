@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test without its people cannot go on")]
 
-use claviger_api::wire::{EnrolRequest, GrantKind, InitRequest, NewGrant, NewUser, Role, Tokens, UnsealRequest};
+use claviger_api::wire::{
+    EnrolRequest, GrantKind, InitRequest, NewGrant, NewServiceAccount, NewUser, Role, Tokens, UnsealRequest,
+};
 use claviger_api::{Secret, UserName};
 use claviger_client::{Client, Credentials, Retries};
 
@@ -102,6 +104,14 @@ impl Person {
             max_checkout_seconds: None,
         };
         self.client(address).grants().add(&grant).await.expect("a grant");
+    }
+
+    /// As an administrator: adds a service account with one role at one place, and gives its token.
+    pub async fn adds_program(&self, address: &str, name: &str, role: Role, scope: &str) -> Secret {
+        let new = NewServiceAccount { name: name.parse().unwrap(), token_ttl_seconds: GRANT_SECONDS };
+        let added = self.client(address).service_accounts().add(&new).await.expect("a new service account");
+        self.grants(address, &new.name, role, scope).await;
+        added.token.into_secret()
     }
 
     /// This person's client. It tries nothing twice: what fails is the test's to see.

@@ -1,37 +1,15 @@
-//! A real server in a process of its own: its own directory and port, ended with the test, also with one that panics.
+//! A vault to test: a real server in a process of its own, and its people.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test without its vault cannot go on")]
-
-use std::fs::{self, File};
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::time::Duration;
+use std::ops::{Deref, DerefMut};
 
 use claviger_client::Client;
-use rustix::process::{Pid, Signal, kill_process};
-use tempfile::TempDir;
 
 use crate::people::{People, unseal};
-use crate::poll::until;
+use crate::server::{Launch, Server};
 
-/// How long a start or an end may take on a busy machine.
-const SOON: Duration = Duration::from_mins(1);
-
-/// How a server is started.
-#[derive(Debug, Clone, Default)]
-pub struct Launch {
-    /// The level of its log; `info` when absent.
-    pub level: Option<&'static str>,
-    /// Where it aborts, e.g. `before:rotation.sent`: see `server/service/src/failpoint.rs`.
-    pub crash: Option<String>,
-}
-
-/// A running server, unsealed.
+/// A running server, initialised and unsealed.
 pub struct Vault {
-    folder: TempDir,
-    server: Option<Child>,
-    address: String,
+    server: Server,
     /// Who works with it.
     pub people: People,
 }
@@ -44,219 +22,45 @@ impl Vault {
 
     /// A new vault with its people, started like this.
     pub async fn start_with(launch: &Launch) -> Self {
-        let folder = TempDir::with_prefix("claviger-vault-").unwrap();
-        let (server, address) = serve(folder.path(), launch).await;
-        // From here on a panic ends the process too.
-        let mut guard = Guard(Some(server));
-        let people = People::found(&address).await;
-        Self { folder, server: guard.0.take(), address, people }
+        let server = Server::start(launch).await;
+        let people = People::found(server.address()).await;
+        Self { server, people }
     }
 
     /// A vault that goes on from a copy of this one's directory, while this one is stopped.
     pub async fn copy(&self, launch: &Launch) -> Self {
-        assert!(self.server.is_none(), "only a stopped vault can be copied");
-        let folder = TempDir::with_prefix("claviger-vault-").unwrap();
-        copy_directory(&self.data_directory(), &data_directory(folder.path()));
-        let mut copy = Self { folder, server: None, address: String::new(), people: self.people.duplicate() };
-        copy.restart_with(launch).await;
+        let copy = Self { server: self.server.copy(launch).await, people: self.people.duplicate() };
+        unseal(copy.address(), &copy.people.share).await;
         copy
     }
 
     /// Starts it again on the same directory, and unseals it. Its address is another one.
     pub async fn restart(&mut self) {
-        self.restart_with(&Launch::default()).await;
-    }
-
-    /// The same, started like this.
-    pub async fn restart_with(&mut self, launch: &Launch) {
-        self.start_sealed(launch).await;
-        unseal(&self.address, &self.people.share).await;
-    }
-
-    /// Starts it again, and leaves it sealed.
-    pub async fn start_sealed(&mut self, launch: &Launch) {
-        assert!(self.server.is_none(), "it runs already");
-        let (server, address) = serve(self.folder.path(), launch).await;
-        (self.server, self.address) = (Some(server), address);
-    }
-
-    /// Asks it to stop, and waits.
-    pub async fn stop(&mut self) {
-        let Some(server) = &self.server else { return };
-        signal(server, Signal::TERM);
-        let status = self.ended().await;
-        assert!(status.success(), "the server stops as it should: {status}\n{}", self.log());
-    }
-
-    /// `kill -9`, and waits.
-    pub async fn kill(&mut self) {
-        if let Some(server) = &self.server {
-            signal(server, Signal::KILL);
-            self.ended().await;
-        }
-    }
-
-    /// Waits until it has ended by itself.
-    pub async fn ended(&mut self) -> ExitStatus {
-        let server = self.server.as_mut().expect("it runs");
-        let status = until("the server's end", SOON, async || server.try_wait().unwrap()).await;
-        self.server = None;
-        status
-    }
-
-    /// Whether it has ended by itself, e.g. by a crash that was asked for.
-    pub fn has_ended(&mut self) -> bool {
-        let ended = self.server.as_mut().is_none_or(|server| server.try_wait().unwrap().is_some());
-        if ended {
-            self.server = None;
-        }
-        ended
-    }
-
-    /// Where it listens now.
-    pub fn address(&self) -> &str {
-        &self.address
-    }
-
-    /// The process.
-    pub fn pid(&self) -> u32 {
-        self.server.as_ref().expect("it runs").id()
+        self.server.start_again(&Launch::default()).await;
+        unseal(self.address(), &self.people.share).await;
     }
 
     /// The administrator's client.
     pub fn administrator(&self) -> Client {
-        self.people.administrator.client(&self.address)
+        self.people.administrator.client(self.address())
     }
 
     /// The technician's client.
     pub fn technician(&self) -> Client {
-        self.people.technician.client(&self.address)
-    }
-
-    /// Where it keeps its data.
-    pub fn data_directory(&self) -> PathBuf {
-        data_directory(self.folder.path())
-    }
-
-    /// All that it has written to standard output and standard error, over all its starts.
-    pub fn log(&self) -> String {
-        String::from_utf8_lossy(&fs::read(self.log_file()).unwrap_or_default()).into_owned()
-    }
-
-    fn log_file(&self) -> PathBuf {
-        log_file(self.folder.path())
+        self.people.technician.client(self.address())
     }
 }
 
-impl Drop for Vault {
-    fn drop(&mut self) {
-        drop(Guard(self.server.take()));
+impl Deref for Vault {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        &self.server
     }
 }
 
-/// Ends the process when dropped.
-struct Guard(Option<Child>);
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        if let Some(server) = &mut self.0 {
-            // It may have ended by itself.
-            let _ = server.kill();
-            let _ = server.wait();
-        }
+impl DerefMut for Vault {
+    fn deref_mut(&mut self) -> &mut Server {
+        &mut self.server
     }
-}
-
-/// Starts a process and waits until it says where it listens.
-async fn serve(folder: &Path, launch: &Launch) -> (Child, String) {
-    let config = folder.join("claviger.toml");
-    let level = launch.level.unwrap_or("info");
-    fs::write(&config, config_text(&data_directory(folder), level)).unwrap();
-    let log = File::options().create(true).append(true).open(log_file(folder)).unwrap();
-    let known = log.metadata().unwrap().len();
-    // The server ends with the thread's process, however that ends.
-    let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", "--"]).arg(server_program()).arg("run").arg("--config").arg(&config);
-    command.env_remove("CLAVIGER_CRASH").envs(launch.crash.iter().map(|crash| ("CLAVIGER_CRASH", crash)));
-    let output = log.try_clone().unwrap();
-    let server = command.stdin(Stdio::null()).stdout(output).stderr(log).spawn().unwrap();
-    let mut guard = Guard(Some(server));
-    let address = until("the server listens", SOON, async || {
-        let log = fs::read(log_file(folder)).unwrap();
-        let new = String::from_utf8_lossy(log.get(usize::try_from(known).unwrap()..)?).into_owned();
-        let ended = guard.0.as_mut().and_then(|server| server.try_wait().unwrap());
-        assert!(ended.is_none(), "the server does not start: {new}");
-        address_in(&new)
-    })
-    .await;
-    (guard.0.take().expect("it runs"), address)
-}
-
-/// The address in the line that says so.
-fn address_in(log: &str) -> Option<String> {
-    let line = log.lines().find(|line| line.contains("the server listens"))?;
-    let line: serde_json::Value = serde_json::from_str(line).ok()?;
-    let address = line.get("address").or_else(|| line.get("fields")?.get("address"))?;
-    Some(format!("http://{}", address.as_str()?))
-}
-
-/// A configuration for tests: this machine's systems are reached, nobody is throttled, any port will do.
-pub fn config_text(data_directory: &Path, level: &str) -> String {
-    let rates = "each_source = { per_second = 100000, burst = 100000 }\nall = { per_second = 100000, burst = 100000 }";
-    format!(
-        "name = 'vault.test'\nlisten = '127.0.0.1:0'\ndata_directory = '{}'\n\
-         [http]\nworkers = 2\nshutdown_seconds = 2\n\
-         [systems]\nallowed_addresses = ['127.0.0.0/8']\n\
-         [budgets.probe]\n{rates}\n[budgets.login]\n{rates}\n[budgets.unseal]\n{rates}\n\
-         [log]\nlevel = '{level}'\n",
-        data_directory.display()
-    )
-}
-
-/// The server's program with its failpoints, which cargo builds with this package's tests.
-pub fn server_program() -> PathBuf {
-    program("vault-under-test")
-}
-
-/// The command line's program.
-pub fn cli_program() -> PathBuf {
-    program("claviger-under-test")
-}
-
-/// Cargo puts a package's programs one folder above its test programs.
-fn program(name: &str) -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let folder = test.parent().and_then(Path::parent).expect("a test program lies in target/PROFILE/deps");
-    let program = folder.join(name);
-    assert!(program.exists(), "{} is not built: run the tests of the package claviger-tests", program.display());
-    program
-}
-
-fn data_directory(folder: &Path) -> PathBuf {
-    folder.join("data")
-}
-
-fn log_file(folder: &Path) -> PathBuf {
-    folder.join("server.log")
-}
-
-fn copy_directory(from: &Path, to: &Path) {
-    fs::create_dir(to).unwrap();
-    fs::set_permissions(to, fs::metadata(from).unwrap().permissions()).unwrap();
-    for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
-        let (source, target) = (entry.path(), to.join(entry.file_name()));
-        if entry.file_type().unwrap().is_dir() {
-            copy_directory(&source, &target);
-        } else {
-            fs::copy(&source, &target).unwrap();
-            let mode = fs::metadata(&source).unwrap().permissions().mode();
-            fs::set_permissions(&target, fs::Permissions::from_mode(mode)).unwrap();
-        }
-    }
-}
-
-fn signal(server: &Child, signal: Signal) {
-    let pid = i32::try_from(server.id()).ok().and_then(Pid::from_raw).unwrap();
-    // It may have ended by itself.
-    let _ = kill_process(pid, signal);
 }

@@ -8,7 +8,8 @@ use claviger_tests::inventory::part;
 use claviger_tests::poll::until;
 use claviger_tests::postgres::Postgres;
 use claviger_tests::raw::{Raw, Reply};
-use claviger_tests::vault::{Launch, Vault};
+use claviger_tests::server::Launch;
+use claviger_tests::vault::Vault;
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
