@@ -110,6 +110,7 @@ impl Open {
         let until = until.and_then(|row: claviger_store::Versioned<CheckoutRecord>| Checkout::due(&row.value.0));
         let until =
             until.map(|due| format!(" until {}", due.round(jiff::Unit::Second).unwrap_or(due))).unwrap_or_default();
-        Ok(Error::new(ProblemType::AccountHeld, format!("{holder} holds it{until}.")))
+        let advice = ProblemType::AccountHeld.row().advice;
+        Ok(Error::new(ProblemType::AccountHeld, format!("{holder} holds it{until}. {advice}")))
     }
 }
