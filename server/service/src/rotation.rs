@@ -80,7 +80,8 @@ impl Open {
                     NotCancelled::Over => Error::new(ProblemType::Conflict, format!("{refused}.")),
                 })?;
             let event = self.event(scope, claviger_api::audit::kind::EventKind::RotationCancelled, caller);
-            self.store_transition(&turn, cancelled, None, Some(event), None).await
+            let beside = store::Beside { by_hand: Some(event), ..store::Beside::default() };
+            self.store_transition(&turn, cancelled, beside).await
         })
         .await?;
         self.rotation_view(found.customer, found.id).await

@@ -37,6 +37,7 @@ async fn use_and_give_back(house: &House, account: &AccountPath) -> String {
     assert_eq!(revealed.login.as_str(), login);
     let old = revealed.secret.secret().expose().to_owned();
     assert!(postgres.can_login(login, &old).await, "what was revealed opens {account}");
+    let session = postgres.client(login, &old, "postgres").await.expect("a session that stays open");
 
     let ended = technician.checkouts().checkin(held.id).await.unwrap();
     assert_eq!((ended.state, ended.end_cause), (CheckoutState::Ended, Some(EndCause::CheckedIn)));
@@ -49,6 +50,8 @@ async fn use_and_give_back(house: &House, account: &AccountPath) -> String {
     let by_hand = refused_at.duration_since(ended.ended_at.unwrap()).as_millis();
     assert_eq!(i128::from(lag), by_hand, "the lag counts from the end");
     assert!(!postgres.can_login(login, &old).await, "the old secret of {account} is refused");
+    assert!(!proof.sessions_may_remain, "{proof:?}");
+    assert!(session.simple_query("SELECT 1").await.is_err(), "the session that was opened with it has been ended");
 
     available(&technician, account, SOON).await;
     current(&technician, account).await

@@ -4,14 +4,15 @@ use claviger_api::wire::{ProbeResult, SystemSpec};
 use claviger_api::{CustomerId, RotationId, Secret};
 use claviger_connectors::{Credential, SetOutcome};
 use claviger_core::password::{Rules, generate};
-use claviger_core::rotation::{Action, By, Rotation, Sent, SystemTraits, Transition};
+use claviger_core::rotation::{Action, By, Rotation, Sent, Step, SystemTraits, Transition};
 use claviger_core::secrets::{SecretSet, Version};
 use claviger_store::{RowId, Versioned};
 use jiff::SignedDuration;
 
+use super::store::Beside;
 use crate::error::{Error, Result};
 use crate::open::{Open, deciding};
-use crate::records::{AccountRecord, RotationRecord, StateRecord, SystemRecord};
+use crate::records::{AccountRecord, CheckoutRecord, RotationRecord, StateRecord, SystemRecord};
 
 /// How long failed logins count, where the system does not say.
 const LOCKOUT_WINDOW: SignedDuration = SignedDuration::from_mins(30);
@@ -67,21 +68,50 @@ impl Open {
         let secret = generate(&rules, previous.as_ref(), &mut |bytes| random.fill(bytes)).map_err(Error::internal)?;
         let rotation = turn.row.value.rotation.clone();
         let (transition, version) = rotation.prepared(turn.state.value.0.secrets.clone());
-        self.store_transition(turn, transition, Some((version, &secret)), None, None).await
+        let beside = Beside { made: Some((version, &secret)), ..Beside::default() };
+        self.store_transition(turn, transition, beside).await
     }
 
     async fn take_up(&self, turn: &Turn) -> Result<()> {
         let transition = turn.row.value.rotation.clone().interrupted(turn.state.value.0.secrets.clone());
-        self.store_transition(turn, transition, None, None, None).await
+        self.store_transition(turn, transition, Beside::default()).await
     }
 
     async fn probe_version(&self, turn: &Turn, version: Version) -> Result<()> {
         let secret = self.secret(turn.customer, turn.account.id, version).await?;
         let spec = &turn.system.spec;
         let probe = self.ground().connectors.connector(spec).probe(spec, &turn.account.login, &secret).await;
+        let proving = matches!(turn.row.value.rotation.step, Step::ProvingOld { .. });
+        let ended = proving && probe.result == ProbeResult::Refused && self.end_old_sessions(turn).await?;
         let (traits, now) = (self.traits(turn), self.now());
         let told = |rotation: Rotation, secrets| rotation.probed(secrets, probe.result, &traits, now);
-        self.store_outcome(turn, turn.row.revision, told, &probe.detail).await
+        self.store_outcome(turn, turn.row.revision, told, &probe.detail, ended).await
+    }
+
+    /// Ends what was opened with the old secret, where the connector can: by the account's own right, with its new one.
+    /// Another holder's sessions cannot be told from those of whoever has left, and are let be.
+    async fn end_old_sessions(&self, turn: &Turn) -> Result<bool> {
+        let spec = &turn.system.spec;
+        let connector = self.ground().connectors.connector(spec);
+        let revokes = !turn.row.value.rotation.checkouts.is_empty();
+        if !revokes || !connector.traits(spec).ends_sessions || self.somebody_is_in(turn).await? {
+            return Ok(false);
+        }
+        let Some((login, secret)) = self.asking(turn, By::Itself).await? else { return Ok(false) };
+        let by = Credential { login: &login, secret: &secret };
+        Ok(connector.end_sessions(spec, &by, &turn.account.login).await == SetOutcome::Applied)
+    }
+
+    /// Whether a holder has seen a secret of the account, and so may be logged in.
+    async fn somebody_is_in(&self, turn: &Turn) -> Result<bool> {
+        for seat in &turn.state.value.0.seats {
+            let row = RowId::checkout(turn.customer, seat.checkout);
+            let holder = self.load::<CheckoutRecord>(&row).await?.value.0;
+            if !holder.seen.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Intent first: `sent_unknown` is durable before the system is told. Then the one send, and what came of it.
@@ -93,7 +123,7 @@ impl Open {
         let traits = self.traits(&turn);
         let rotation = turn.row.value.rotation.clone();
         let sending = rotation.sending(turn.state.value.0.secrets.clone(), &traits, self.now());
-        self.store_transition(&turn, sending, None, None, None).await?;
+        self.store_transition(&turn, sending, Beside::default()).await?;
 
         let secret = self.secret(turn.customer, turn.account.id, candidate).await?;
         let (login, by_secret) = &asking;
@@ -105,7 +135,7 @@ impl Open {
         let (sent, said) = in_words_of_core(outcome);
         let now = self.now();
         let told = |rotation: Rotation, secrets| rotation.sent(secrets, sent, &said, &traits, now);
-        self.store_outcome(&turn, turn.row.revision + 1, told, &said).await
+        self.store_outcome(&turn, turn.row.revision + 1, told, &said, false).await
     }
 
     /// Stores what a system told. The account may have moved on meanwhile (somebody queued up), the rotation may not:
@@ -116,6 +146,7 @@ impl Open {
         revision: u64,
         told: impl Fn(Rotation, SecretSet) -> Transition,
         said: &str,
+        sessions_ended: bool,
     ) -> Result<()> {
         deciding(|| async {
             let turn = self.turn(asked.customer, asked.row.value.rotation.id).await?;
@@ -123,7 +154,7 @@ impl Open {
                 return Ok(());
             }
             let transition = told(turn.row.value.rotation.clone(), turn.state.value.0.secrets.clone());
-            self.store_transition(&turn, transition, None, None, Some(said)).await
+            self.store_transition(&turn, transition, Beside { said, sessions_ended, ..Beside::default() }).await
         })
         .await
     }
@@ -134,7 +165,7 @@ impl Open {
         let sending = turn.row.value.rotation.clone().sending(turn.state.value.0.secrets.clone(), &traits, self.now());
         let sent = Sent::NotSent(ProbeResult::Unknown);
         let transition = sending.rotation.sent(sending.secrets, sent, said, &traits, self.now());
-        self.store_transition(&turn, transition, None, None, Some(said)).await
+        self.store_transition(&turn, transition, Beside { said, ..Beside::default() }).await
     }
 
     async fn asking(&self, turn: &Turn, by: By) -> Result<Option<(claviger_api::Login, Secret)>> {
@@ -179,6 +210,6 @@ impl Open {
     pub(crate) async fn late_answer(&self, asked: &Turn) -> Result<()> {
         let (traits, now) = (self.traits(asked), self.now());
         let told = |rotation: Rotation, secrets| rotation.sent(secrets, Sent::Applied, "", &traits, now);
-        self.store_outcome(asked, asked.row.revision, told, "").await
+        self.store_outcome(asked, asked.row.revision, told, "", false).await
     }
 }

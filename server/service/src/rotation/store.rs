@@ -23,17 +23,23 @@ use crate::workers::TimerKind;
 /// Who rotates.
 const ACTOR: &str = "system/rotation";
 
+/// What comes with a step.
+#[derive(Default)]
+pub(super) struct Beside<'a> {
+    /// The candidate whose secret it brings.
+    pub made: Option<(Version, &'a Secret)>,
+    /// The event of a person's act, in place of the vault's own.
+    pub by_hand: Option<Event>,
+    /// What the system said.
+    pub said: &'a str,
+    /// The sessions that were opened with the old secret have been ended.
+    pub sessions_ended: bool,
+}
+
 impl Open {
-    /// Stores a step. `made` is the candidate whose secret it brings, `by_hand` the event of a person's act, `said`
-    /// what the system said.
-    pub(super) async fn store_transition(
-        &self,
-        turn: &Turn,
-        transition: Transition,
-        made: Option<(Version, &Secret)>,
-        by_hand: Option<Event>,
-        said: Option<&str>,
-    ) -> Result<()> {
+    /// Stores a step.
+    pub(super) async fn store_transition(&self, turn: &Turn, transition: Transition, beside: Beside<'_>) -> Result<()> {
+        let Beside { made, by_hand, said, sessions_ended } = beside;
         let Transition { rotation, secrets, happened, erase } = transition;
         let (customer, id) = (turn.customer, rotation.id);
         let now = self.now();
@@ -41,8 +47,7 @@ impl Open {
             Some(event) => event,
             None => self.happened(turn, &rotation, &happened),
         };
-        let event =
-            self.of_rotation(event.with(FieldName::Detail, said.unwrap_or_default()), customer, &turn.account, id);
+        let event = self.of_rotation(event.with(FieldName::Detail, said), customer, &turn.account, id);
         let mut change = self.change(event.await?);
         if let Some((version, secret)) = made {
             change = self.with_secret(change, customer, turn.account.id, version, secret)?;
@@ -52,7 +57,7 @@ impl Open {
         for version in note_progress(&mut state, &rotation, erase) {
             change = change.erase(RowId::secret(customer, turn.account.id, version));
         }
-        change = self.tell_checkouts(change, turn, &rotation, &happened, now).await?;
+        change = self.tell_checkouts(change, turn, &rotation, &happened, sessions_ended).await?;
         let timer = due(&rotation, now);
         let row = |due| TimerKind::RotationDue.row(due, customer, id.uuid());
         change = move_timer(change, turn.row.value.timer.map(row), timer.map(row))?;
@@ -96,7 +101,7 @@ impl Open {
         turn: &Turn,
         rotation: &Rotation,
         happened: &Happened,
-        now: Timestamp,
+        sessions_ended: bool,
     ) -> Result<Change<'a>> {
         let (state, kind) = match happened {
             Happened::OldRefused(_) => (RevocationState::Proven, EventKind::CheckoutRevocationProven),
@@ -110,7 +115,7 @@ impl Open {
             | Happened::Cancelled => return Ok(change),
         };
         for id in &rotation.checkouts {
-            change = self.tell_checkout(change, turn, *id, state, kind, now).await?;
+            change = self.tell_checkout(change, turn, *id, state, kind, sessions_ended).await?;
         }
         Ok(change)
     }
@@ -122,13 +127,15 @@ impl Open {
         id: CheckoutId,
         state: RevocationState,
         kind: EventKind,
-        now: Timestamp,
+        sessions_ended: bool,
     ) -> Result<Change<'a>> {
+        let now = self.now();
         let row = self.load::<CheckoutRecord>(&RowId::checkout(turn.customer, id)).await?;
         let mut checkout = row.value.0.clone();
         let State::Ended { at, revocation, .. } = &mut checkout.state else { return Ok(change) };
         revocation.state = state;
         revocation.refused_at = (state == RevocationState::Proven).then_some(now);
+        revocation.sessions_may_remain &= !sessions_ended;
         let lag = now.duration_since(*at).as_millis();
         let event = self
             .automatic(Scope::Customer(turn.customer), kind, ACTOR)
