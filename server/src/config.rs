@@ -10,6 +10,7 @@ use claviger_connectors::IpNet;
 use serde::{Deserialize, Deserializer, de};
 
 pub use crate::http::budget::{AllRates, Rate, Rates};
+pub use crate::store::{Database, DatabaseTls, Engine};
 
 /// The longest name of a vault: that of a host name (RFC 1035).
 const NAME_MAX: usize = 253;
@@ -23,8 +24,11 @@ pub struct Config {
     pub name: String,
     /// Where it listens. Port 0 takes a free one.
     pub listen: SocketAddr,
-    /// Where it keeps its store; mode 0700.
+    /// Where it keeps its store, unless that is a database; mode 0700.
     pub data_directory: PathBuf,
+    /// What it keeps its store in.
+    #[serde(default)]
+    pub store: Engine,
     /// The certificate it shows. Without one it speaks plain HTTP, which only loopback addresses may.
     pub tls: Option<TlsFiles>,
     /// How much it takes at once.
@@ -126,6 +130,12 @@ pub enum ConfigError {
          name a certificate and its key under [tls], or listen on 127.0.0.1"
     )]
     PlainHttp(SocketAddr),
+    /// A bare connection where others can listen.
+    #[error(
+        "the database's host {0} is not a loopback address, and beyond this machine the connection is encrypted: \
+         leave tls at \"verify-full\""
+    )]
+    PlainDatabase(String),
     /// The vault's name.
     #[error("the name {0:?} is not one: write a host name in lower case, e.g. vault.msp.example")]
     Name(String),
@@ -171,6 +181,11 @@ impl Config {
         if self.tls.is_none() && !self.listen.ip().to_canonical().is_loopback() {
             return Err(ConfigError::PlainHttp(self.listen));
         }
+        if let Engine::Postgresql(Database { host, tls: DatabaseTls::Disable, .. }) = &self.store
+            && !claviger_postgres::is_this_machine(host)
+        {
+            return Err(ConfigError::PlainDatabase(host.clone()));
+        }
         let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-');
         if self.name.is_empty() || self.name.len() > NAME_MAX || !self.name.bytes().all(plain) {
             return Err(ConfigError::Name(self.name.clone()));
@@ -203,6 +218,7 @@ mod tests {
         assert_eq!(example.http, least.http);
         assert_eq!(example.budgets, least.budgets);
         assert_eq!((example.log, example.systems), (least.log, least.systems));
+        assert_eq!(example.store, least.store);
         assert!(example.tls.is_some());
     }
 
@@ -214,6 +230,14 @@ mod tests {
             "name",
             "listen",
             "data_directory",
+            "engine",
+            "host",
+            "port",
+            "database",
+            "user",
+            "password_file",
+            "tls",
+            "ca_certificate",
             "certificate",
             "key",
             "workers",
@@ -256,12 +280,43 @@ mod tests {
             "[tls]\ncertificate = 'c.pem'",
             "[budgets.login]\neach_source = { per_second = 1, burst = 0 }\nall = { per_second = 1, burst = 1 }",
             "[log]\nlevel = 'loud'",
+            "[store]",
+            "[store]\nengine = 'sqlite'",
+            "[store]\nengine = 'rocksdb'\nhost = 'db'",
+            "[store]\nengine = 'postgresql'\nhost = 'db'\ndatabase = 'd'\nuser = 'u'",
+            "[store]\nengine = 'postgresql'\nhost = 'db'\ndatabase = 'd'\nuser = 'u'\npassword_file = 'p'\ntls = 'prefer'",
+            "[store]\nengine = 'postgresql'\nhost = 'db'\ndatabase = 'd'\nuser = 'u'\npassword_file = 'p'\npassword = 'x'",
         ] {
             assert!(matches!(Config::parse(&format!("{LEAST}{surplus}")), Err(ConfigError::Malformed(_))), "{surplus}");
         }
         for name in ["", "Vault", "vault msp", "vault+msp", "v/1"] {
             let text = LEAST.replace("vault.msp.example", name);
             assert!(matches!(Config::parse(&text), Err(ConfigError::Name(_))), "{name}");
+        }
+    }
+
+    /// What the example shows of a database, taken out of its comment, is a configuration.
+    #[test]
+    fn the_example_of_a_database_is_accepted() {
+        let text = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/claviger.example.toml")).unwrap();
+        let (_, store) = text.split_once("\n[store]\n").unwrap();
+        let (store, _) = store.split_once("\n[").unwrap();
+        let keys = |line: &&str| line.contains(" = ") && *line != "engine = \"rocksdb\"";
+        let keys: Vec<&str> = store.lines().filter(keys).map(|line| line.trim_start_matches("# ")).collect();
+        let config = Config::parse(&format!("{LEAST}[store]\nengine = 'postgresql'\n{}", keys.join("\n"))).unwrap();
+        let Engine::Postgresql(shown) = config.store else { panic!("{:?}", config.store) };
+        assert_eq!((shown.port, shown.tls), (5432, DatabaseTls::VerifyFull));
+    }
+
+    #[test]
+    fn a_bare_connection_to_a_database_is_for_loopback_alone() {
+        let store = |host| {
+            let rest = "database = 'd'\nuser = 'u'\npassword_file = 'p'\ntls = 'disable'";
+            Config::parse(&format!("{LEAST}[store]\nengine = 'postgresql'\nhost = '{host}'\n{rest}"))
+        };
+        assert!(store("127.0.0.1").is_ok() && store("localhost").is_ok());
+        for host in ["192.0.2.1", "db.msp.example"] {
+            assert!(matches!(store(host), Err(ConfigError::PlainDatabase(_))), "{host}");
         }
     }
 

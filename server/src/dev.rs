@@ -14,7 +14,7 @@ use claviger_service::Vault;
 use claviger_service::crypto::{OsRandom, Random as _};
 use serde::Serialize;
 
-use crate::config::{AllRates, Config, Http, Log, Systems, TlsFiles};
+use crate::config::{AllRates, Config, Engine, Http, Log, Systems, TlsFiles};
 use crate::private::{self, PrivateError};
 
 mod certificate;
@@ -84,6 +84,7 @@ pub fn config(directory: &Path, listen: SocketAddr) -> Result<Config, DevError> 
         listen,
         tls: Some(TlsFiles { certificate: directory.join("certificate.pem"), key: directory.join("key.pem") }),
         data_directory: directory,
+        store: Engine::default(),
         http: Http::default(),
         systems: Systems { allowed_addresses: loopback() },
         budgets: AllRates::generous(),

@@ -8,10 +8,12 @@ mod http;
 pub mod logging;
 mod private;
 mod running;
+mod store;
 mod tls;
 
 pub use config::Config;
 pub use running::{Running, StartError, ground, start, start_on};
+pub use store::StoreError;
 
 /// The API's description (OpenAPI 3.1), as `/openapi.json` gives it.
 pub fn openapi() -> Result<String, serde_json::Error> {
@@ -31,5 +33,6 @@ pub fn check_files(config: &Config) -> Result<Vec<String>, StartError> {
     } else {
         notes.push(format!("{} does not exist yet; it will be made", config.data_directory.display()));
     }
+    config.store.check_files(&mut notes)?;
     Ok(notes)
 }

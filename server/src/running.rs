@@ -10,7 +10,6 @@ use actix_web::{HttpServer, web};
 use bytes::Bytes;
 use claviger_connectors::{Direct, Registry};
 use claviger_core::policy::Policies;
-use claviger_rocksdb::RocksStore;
 use claviger_service::crypto::OsRandom;
 use claviger_service::{Ground, Settings, SystemClock, Vault, workers};
 use claviger_store::Store;
@@ -24,6 +23,7 @@ use crate::http::budget::Budgets;
 use crate::http::call::Site;
 use crate::http::openapi;
 use crate::private::{self, PrivateError};
+use crate::store::StoreError;
 use crate::tls::{self, TlsError};
 
 /// How often sources that have their full budget again are forgotten.
@@ -40,7 +40,7 @@ pub enum StartError {
     Directory(#[from] PrivateError),
     /// The store.
     #[error(transparent)]
-    Store(#[from] claviger_rocksdb::OpenError),
+    Store(#[from] StoreError),
     /// The store's format.
     #[error(transparent)]
     Format(#[from] claviger_store::format::FormatError),
@@ -75,12 +75,12 @@ pub struct Running {
     tasks: Vec<JoinHandle<()>>,
 }
 
-/// Starts a server on its data directory. It is sealed, as after every start.
+/// Starts a server on its store. It is sealed, as after every start.
 pub async fn start(config: Config) -> Result<Running, StartError> {
     config.check()?;
     private::directory(&config.data_directory)?;
-    let store = RocksStore::open(config.data_directory.join("store"))?;
-    start_on(&config, ground(&config, Arc::new(store))?).await
+    let store = config.store.open(&config.data_directory).await?;
+    start_on(&config, ground(&config, store)?).await
 }
 
 /// What a vault stands on outside of tests: this store, the machine's clock and randomness, direct connections.

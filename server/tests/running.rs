@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use claviger_server::config::{AllRates, Config, Http, Log, Systems, TlsFiles};
+use claviger_server::config::{AllRates, Config, Engine, Http, Log, Systems, TlsFiles};
 use claviger_server::{Running, StartError, dev, start};
 use serde_json::{Value, json};
 
@@ -17,6 +17,7 @@ fn config(directory: &Path) -> Config {
         name: "vault.test".to_owned(),
         listen: "127.0.0.1:0".parse().unwrap(),
         data_directory: directory.to_owned(),
+        store: Engine::default(),
         tls: None,
         http: Http::default(),
         systems: Systems::default(),

@@ -10,6 +10,8 @@ mod holding;
 mod laws;
 #[path = "engines/transactions.rs"]
 mod transactions;
+#[path = "engines/vault.rs"]
+mod vault;
 
 use std::time::Duration;
 

@@ -104,6 +104,24 @@ async fn what_is_lost_before_commit_is_refused_and_was_not_applied() {
     store.commit(next("a", 1)).await.unwrap();
 }
 
+/// The journal's thread has a runtime of its own, without a network.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_without_a_network_of_its_own_is_served() {
+    let mut postgres = server().await;
+    let store = open(&postgres).await.unwrap();
+    postgres.stop().await;
+    postgres.start_again().await;
+    let journal = std::thread::spawn(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async move {
+            until("the store is taken again", SOON, async || store.commit(next("a", 1)).await.ok()).await;
+            revision(&store, "a").await
+        })
+    });
+    let read = tokio::task::spawn_blocking(|| journal.join().unwrap()).await.unwrap();
+    assert_eq!(read, Some(1));
+}
+
 /// A session that lay idle has died: a read is asked again on another.
 #[tokio::test]
 async fn a_read_survives_the_end_of_an_idle_session() {

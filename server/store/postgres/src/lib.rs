@@ -40,7 +40,7 @@ use claviger_store::{Batch, CommitError, Range, ReadError, Row, Store, StoreKey}
 use tokio::sync::Mutex;
 
 pub use limits::Deadlines;
-pub use settings::{Settings, Tls};
+pub use settings::{Settings, Tls, is_this_machine};
 
 use crate::read::Readers;
 use crate::session::Target;
@@ -75,7 +75,8 @@ pub enum OpenError {
 }
 
 impl PostgresStore {
-    /// Opens the store in this database, and makes its tables where they are missing.
+    /// Opens the store in this database, and makes its tables where they are missing. Its connections live on the
+    /// runtime that this is called on; it can be used from any.
     pub async fn open(settings: Settings) -> Result<Self, OpenError> {
         Self::open_with(settings, Deadlines::STANDARD).await
     }

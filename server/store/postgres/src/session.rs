@@ -1,5 +1,8 @@
 //! One session with the server. It is cut when it is dropped.
 
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_postgres::config::{Config, SslMode, TargetSessionAttrs};
 use tokio_postgres::types::{ToSql, Type};
@@ -19,16 +22,19 @@ pub(crate) struct Target {
     /// `None`: no TLS.
     tls: Option<MakeRustlsConnect>,
     pub(crate) deadlines: Deadlines,
+    /// Where connections live. A caller's own runtime may have no network: the journal's has not.
+    home: Handle,
 }
 
 impl Target {
+    /// Its connections live on the runtime that this is called on.
     pub(crate) fn new(settings: Settings, deadlines: Deadlines) -> Result<Self, OpenError> {
-        settings.check().map_err(OpenError::Settings)?;
+        settings.check()?;
         let tls = match &settings.tls {
             Tls::VerifyFull { ca_certificate } => Some(tls::verify_full(ca_certificate.as_deref())?),
             Tls::Disable => None,
         };
-        Ok(Self { settings, tls, deadlines })
+        Ok(Self { settings, tls, deadlines, home: Handle::current() })
     }
 
     /// The server, for people.
@@ -83,9 +89,10 @@ impl Drop for Session {
 }
 
 impl Session {
-    pub(crate) async fn open(target: &Target, purpose: Purpose) -> Result<Self, Failure> {
-        // Boxed: a login is a large future, and every read may hold one.
-        Box::pin(within(target.deadlines.connect, Self::open_in_its_time(target, purpose))).await
+    pub(crate) async fn open(target: &Arc<Target>, purpose: Purpose) -> Result<Self, Failure> {
+        let at_home = Arc::clone(target);
+        let opening = async move { within(at_home.deadlines.connect, Self::open_in_its_time(&at_home, purpose)).await };
+        target.home.spawn(opening).await.map_err(|gone| Failure::Lost(gone.to_string()))?
     }
 
     async fn open_in_its_time(target: &Target, purpose: Purpose) -> Result<Self, Failure> {

@@ -5,6 +5,8 @@ use std::net::IpAddr;
 
 use claviger_api::Secret;
 
+use crate::{OpenError, tls};
+
 /// Where the database is, and how it is entered. There is no default: each is said.
 pub struct Settings {
     /// The server's host name or address. One, which takes writes: not a list, not a socket's directory.
@@ -35,8 +37,16 @@ pub enum Tls {
 }
 
 impl Settings {
-    /// Says what is wrong with them, if anything is.
-    pub fn check(&self) -> Result<(), String> {
+    /// Says what is wrong with them, as far as that can be told from here.
+    pub fn check(&self) -> Result<(), OpenError> {
+        self.check_place().map_err(OpenError::Settings)?;
+        match &self.tls {
+            Tls::VerifyFull { ca_certificate } => tls::verify_full(ca_certificate.as_deref()).map(drop),
+            Tls::Disable => Ok(()),
+        }
+    }
+
+    fn check_place(&self) -> Result<(), String> {
         for (name, value) in [("host", &self.host), ("database", &self.database), ("user", &self.user)] {
             if value.trim().is_empty() || value.contains('\0') {
                 return Err(format!("the {name} is empty"));
@@ -45,7 +55,7 @@ impl Settings {
         if self.host.contains([',', '/']) {
             return Err(format!("{} is not one host name or address", self.host));
         }
-        if self.tls == Tls::Disable && !self.is_this_machine() {
+        if self.tls == Tls::Disable && !is_this_machine(&self.host) {
             return Err(format!(
                 "{} is not a loopback address, and beyond this machine the connection must be encrypted: use verify-full",
                 self.host
@@ -53,11 +63,12 @@ impl Settings {
         }
         Ok(())
     }
+}
 
-    fn is_this_machine(&self) -> bool {
-        let address = self.host.parse::<IpAddr>().map(|address| address.to_canonical().is_loopback());
-        address.unwrap_or(self.host == "localhost")
-    }
+/// Whether a host is this machine itself, so that nobody reads along on the way to it.
+pub fn is_this_machine(host: &str) -> bool {
+    let address = host.parse::<IpAddr>().map(|address| address.to_canonical().is_loopback());
+    address.unwrap_or(host == "localhost")
 }
 
 /// The server, for people.
@@ -83,7 +94,7 @@ mod tests {
             assert_eq!(settings(host, Tls::Disable).check(), Ok(()), "{host}");
         }
         for host in ["192.0.2.1", "db.msp.example", "localhost.example", "0.0.0.0"] {
-            assert!(settings(host, Tls::Disable).check().unwrap_err().contains("verify-full"), "{host}");
+            assert!(settings(host, Tls::Disable).check().unwrap_err().to_string().contains("verify-full"), "{host}");
             assert_eq!(settings(host, Tls::VerifyFull { ca_certificate: None }).check(), Ok(()), "{host}");
         }
     }
@@ -94,7 +105,7 @@ mod tests {
             assert!(settings(host, Tls::VerifyFull { ca_certificate: None }).check().is_err(), "{host:?}");
         }
         let nameless = Settings { database: String::new(), ..settings("localhost", Tls::Disable) };
-        assert_eq!(nameless.check(), Err("the database is empty".to_owned()));
+        assert_eq!(nameless.check(), Err(OpenError::Settings("the database is empty".to_owned())));
     }
 
     #[test]

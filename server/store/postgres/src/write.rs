@@ -116,7 +116,7 @@ impl Writer {
 }
 
 /// A session that has the lock on the store, at a server that keeps what it acknowledges.
-async fn locked(target: &Target) -> Result<Session, OpenError> {
+async fn locked(target: &Arc<Target>) -> Result<Session, OpenError> {
     let closed = |failure: Failure| target.closed(&failure);
     let session = Session::open(target, Purpose::Writing).await.map_err(closed)?;
     if !keeps_what_it_acknowledges(&session).await.map_err(closed)? {
