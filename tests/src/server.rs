@@ -3,12 +3,12 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test without its server cannot go on")]
 
 use std::fs::{self, File};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, geteuid, kill_process};
 use tempfile::TempDir;
 
 use crate::poll::until;
@@ -23,7 +23,12 @@ pub struct Launch {
     pub level: Option<&'static str>,
     /// Where it aborts, e.g. `before:rotation.sent`: see `server/service/src/failpoint.rs`.
     pub crash: Option<String>,
+    /// As a user without rights, also where the tests run as root.
+    pub unprivileged: bool,
 }
+
+/// Who a server without rights runs as.
+const NOBODY: u32 = 65_534;
 
 /// A server, sealed until somebody unseals it.
 pub struct Server {
@@ -104,6 +109,11 @@ impl Server {
         data_directory(self.folder.path())
     }
 
+    /// Its configuration.
+    pub fn config_file(&self) -> PathBuf {
+        config_file(self.folder.path())
+    }
+
     /// All that it has written to standard output and standard error, over all its starts.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(log_file(self.folder.path())).unwrap_or_default()).into_owned()
@@ -131,14 +141,23 @@ impl Drop for Guard {
 
 /// Starts a process and waits until it says where it listens.
 async fn serve(folder: &Path, launch: &Launch) -> (Child, String) {
-    let config = folder.join("claviger.toml");
+    let config = config_file(folder);
     let level = launch.level.unwrap_or("info");
     fs::write(&config, config_text(&data_directory(folder), level)).unwrap();
     let log = File::options().create(true).append(true).open(log_file(folder)).unwrap();
     let known = log.metadata().unwrap().len();
     // The server ends with the thread's process, however that ends.
     let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", "--"]).arg(server_program()).arg("run").arg("--config").arg(&config);
+    command.args(["--pdeathsig", "KILL"]);
+    if launch.unprivileged && geteuid().is_root() {
+        fs::create_dir_all(data_directory(folder)).unwrap();
+        fs::set_permissions(data_directory(folder), fs::Permissions::from_mode(0o700)).unwrap();
+        for path in [folder.to_owned(), data_directory(folder)] {
+            chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+        command.args([format!("--reuid={NOBODY}"), format!("--regid={NOBODY}"), "--clear-groups".to_owned()]);
+    }
+    command.arg("--").arg(server_program()).arg("run").arg("--config").arg(&config);
     command.env_remove("CLAVIGER_CRASH").envs(launch.crash.iter().map(|crash| ("CLAVIGER_CRASH", crash)));
     let output = log.try_clone().unwrap();
     let server = command.stdin(Stdio::null()).stdout(output).stderr(log).spawn().unwrap();
@@ -200,6 +219,10 @@ fn folder() -> TempDir {
 
 fn data_directory(folder: &Path) -> PathBuf {
     folder.join("data")
+}
+
+fn config_file(folder: &Path) -> PathBuf {
+    folder.join("claviger.toml")
 }
 
 fn log_file(folder: &Path) -> PathBuf {
