@@ -32,6 +32,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             NothingStored,
             Forbidden,
             NotFound,
+            SystemFailed,
         ]),
         Endpoint::post("/v1/checkouts/{checkout}/checkin", "checkIn", "End the use, or withdraw before it.", check_in)
             .fails(&[CheckoutEnded]),
@@ -39,7 +40,7 @@ pub fn endpoints() -> Vec<Endpoint> {
         Endpoint::get("/v1/checkouts", "listCheckouts", "A customer's checkouts, the newest first.", list)
             .fails(&[Forbidden, NotFound]),
         Endpoint::post("/v1/checkouts/{checkout}/extend", "extendCheckout", "Make the use longer.", extend)
-            .fails(&[CheckoutEnded, CheckoutNotReady]),
+            .fails(&[CheckoutEnded, CheckoutNotReady, SystemFailed]),
         Endpoint::post("/v1/checkouts/{checkout}/revoke", "revokeCheckout", "End another's checkout.", revoke)
             .fails(&[CheckoutEnded]),
         Endpoint::post(
