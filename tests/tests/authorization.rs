@@ -1,0 +1,255 @@
+//! Every operation of the running server's own description × {nobody, each role, another customer's people}. An
+//! operation that is added and not entered here fails.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so")]
+
+#[path = "authorization/operations.rs"]
+mod operations;
+
+use std::collections::BTreeSet;
+
+use claviger_api::ProblemType;
+use claviger_api::wire::{NewAccount, NewCheckout, NewRotation, NewServiceAccount, OnConflict, Role};
+use claviger_client::Client;
+use claviger_tests::inventory::{add_customer, add_postgres, part, secret, wanted};
+use claviger_tests::openapi::{Description, Operation};
+use claviger_tests::people::TECHNICIAN;
+use claviger_tests::postgres::Postgres;
+use claviger_tests::raw::{Raw, Reply};
+use claviger_tests::vault::Vault;
+use serde_json::Value;
+
+use crate::operations::{About, OPEN, TABLE, Wanted};
+
+const ROLES: [Role; 5] =
+    [Role::Administrator, Role::Technician, Role::Automation, Role::Auditor, Role::CustomerAuditor];
+
+/// A vault with two customers, and the ids of what the first has.
+struct House {
+    vault: Vault,
+    _postgres: Postgres,
+    operations: Vec<Operation>,
+    ids: Ids,
+}
+
+/// What a path or a body can name.
+#[derive(Debug, Clone)]
+struct Ids {
+    customer: String,
+    system: String,
+    account: String,
+    name: String,
+    program: String,
+    checkout: String,
+    rotation: String,
+    grant: String,
+}
+
+#[tokio::test]
+async fn nobody_gets_nowhere() {
+    let house = House::start().await;
+    let nobody = Raw::nobody(house.vault.address());
+    let open: BTreeSet<&str> = house.operations.iter().filter(|o| !o.secured).map(|o| o.id.as_str()).collect();
+    assert_eq!(open, BTreeSet::from(OPEN), "what is open to everybody is a list, and a short one");
+    for operation in house.operations.iter().filter(|operation| operation.secured) {
+        let reply = house.ask(&nobody, operation, &house.ids).await;
+        assert_eq!(reply.problem_type(), ProblemType::NotAuthenticated, "{}: {}", operation.id, reply.text());
+    }
+    assert_eq!(house.checkout_state().await, "active", "nothing came of it");
+}
+
+/// Each role may do what its line says, and is refused the rest with `forbidden`, where it knows of the thing.
+#[tokio::test]
+async fn a_role_may_do_what_it_may_and_nothing_else() {
+    let house = House::start().await;
+    let mut wrong = Vec::new();
+    for role in ROLES {
+        let name = format!("{role:?}").to_lowercase();
+        let person = house.vault.people.administrator.adds_user(house.vault.address(), &name, Some((role, "*"))).await;
+        let raw = Raw::with_token(house.vault.address(), person.token());
+        for operation in house.operations.iter().filter(|operation| operation.secured) {
+            let Wanted { may, .. } = wanted_of(operation);
+            // What the role may do is shown by the other tests; doing it here would take it away from the next.
+            if may.contains(&role) || may.len() == ROLES.len() {
+                continue;
+            }
+            let reply = house.ask(&raw, operation, &house.ids).await;
+            if !reply.status.is_client_error() || reply.problem_type() != ProblemType::Forbidden {
+                wrong.push(format!("{role:?} {}: {} {}", operation.id, reply.status, reply.text()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!(house.checkout_state().await, "active", "nothing came of it");
+}
+
+/// What only reads, each role that may reads.
+#[tokio::test]
+async fn a_role_may_read_what_it_may() {
+    let house = House::start().await;
+    for role in ROLES {
+        let name = format!("{role:?}").to_lowercase();
+        let person = house.vault.people.administrator.adds_user(house.vault.address(), &name, Some((role, "*"))).await;
+        let raw = Raw::with_token(house.vault.address(), person.token());
+        for operation in house.operations.iter().filter(|o| o.secured && o.method == reqwest::Method::GET) {
+            if wanted_of(operation).may.contains(&role) {
+                let reply = house.ask(&raw, operation, &house.ids).await;
+                assert!(reply.status.is_success(), "{role:?} {}: {}", operation.id, reply.text());
+            }
+        }
+    }
+}
+
+/// An id is never an authority: another customer's is answered, byte for byte, like one that does not exist.
+#[tokio::test]
+async fn anvil_cross_customer_ids_are_like_random_ids() {
+    let house = House::start().await;
+    let administrator = &house.vault.people.administrator;
+    let mut strangers = Vec::new();
+    for role in ROLES {
+        let name = format!("umbra-{}", format!("{role:?}").to_lowercase());
+        strangers.push(administrator.adds_user(house.vault.address(), &name, Some((role, "umbra"))).await);
+    }
+    let (mut compared, mut wrong) = (0, Vec::new());
+    for stranger in &strangers {
+        let raw = Raw::with_token(house.vault.address(), stranger.token());
+        for operation in house.operations.iter().filter(|o| o.secured && wanted_of(o).about == About::Customer) {
+            let theirs = plain(&house.ask(&raw, operation, &house.ids).await);
+            let random = plain(&house.ask(&raw, operation, &Ids::of_nothing()).await);
+            if theirs != random || theirs.0 != 404 {
+                wrong.push(format!("{} as {}: {theirs:?}, but {random:?}", operation.id, stranger.name));
+            }
+            compared += 1;
+        }
+    }
+    assert!(compared >= 20 * strangers.len(), "only {compared} were compared");
+    assert!(wrong.is_empty(), "{} of {compared}:\n{}", wrong.len(), wrong.join("\n"));
+    assert_eq!(house.checkout_state().await, "active", "nothing came of it");
+}
+
+/// Lists, counts and exports show a stranger nothing of the other customer.
+#[tokio::test]
+async fn anvil_canary_matrix_lists_show_only_ones_own() {
+    let house = House::start().await;
+    for role in [Role::Technician, Role::Auditor, Role::CustomerAuditor, Role::Administrator] {
+        let name = format!("umbra-{}", format!("{role:?}").to_lowercase());
+        let administrator = &house.vault.people.administrator;
+        let stranger = administrator.adds_user(house.vault.address(), &name, Some((role, "umbra"))).await;
+        let raw = Raw::with_token(house.vault.address(), stranger.token());
+        for operation in house.operations.iter().filter(|o| o.secured && o.method == reqwest::Method::GET) {
+            for ids in [&house.ids, &Ids { customer: "umbra".to_owned(), ..house.ids.clone() }] {
+                let reply = house.ask(&raw, operation, ids).await;
+                for canary in ["acme", "only-acme-has-this", &house.ids.checkout, &house.ids.rotation] {
+                    let found = reply.text().contains(canary);
+                    assert!(!found, "{role:?} {} shows {canary}: {}", operation.id, reply.text());
+                }
+            }
+        }
+    }
+}
+
+impl House {
+    async fn start() -> Self {
+        let postgres = Postgres::start().await;
+        let vault = Vault::start().await;
+        let (administrator, technician) = (vault.administrator(), vault.technician());
+        for customer in ["acme", "umbra"] {
+            add_customer(&administrator, customer).await;
+        }
+        add_postgres(&administrator, "acme", "db01", &postgres).await;
+        let operations = Description::of(vault.address()).await.operations();
+        let ids = Ids::made(&administrator, &technician).await;
+        Self { vault, _postgres: postgres, operations, ids }
+    }
+
+    /// Sends an operation about these things.
+    async fn ask(&self, raw: &Raw, operation: &Operation, ids: &Ids) -> Reply {
+        let Wanted { body, query, .. } = wanted_of(operation);
+        let program = operation.path.starts_with("/v1/service-accounts/");
+        let of = |part: &str| if program { &ids.program } else { ids.of(part) };
+        let path = operation.path_with(|part| of(part).to_owned());
+        let path = if query.is_empty() { path } else { format!("{path}?{}", ids.fill(query)) };
+        let body: Option<Value> = (!body.is_empty()).then(|| serde_json::from_str(&ids.fill(body)).unwrap());
+        raw.ask(operation.method.clone(), &path, body.as_ref()).await
+    }
+
+    async fn checkout_state(&self) -> String {
+        let raw = Raw::with_token(self.vault.address(), self.vault.people.technician.token());
+        let shown = raw.get(&format!("/v1/checkouts/{}", self.ids.checkout)).await.success();
+        shown.get("state").and_then(Value::as_str).unwrap().to_owned()
+    }
+}
+
+impl Ids {
+    /// What acme has: an account that the technician holds, another that was rotated, and a grant.
+    async fn made(administrator: &Client, technician: &Client) -> Self {
+        let (acme, system) = (part("acme"), part("db01"));
+        for name in ["only-acme-has-this", "other"] {
+            let account = NewAccount::standing(part(name), Some(secret("something")));
+            administrator.accounts().add(&acme, &system, &account).await.unwrap();
+        }
+        let account = "acme/db01/only-acme-has-this".parse().unwrap();
+        let new = NewCheckout { on_conflict: OnConflict::Fail, ..wanted(&account, 3600) };
+        let checkout = technician.checkouts().create(&new).await.unwrap().id;
+        let other = NewRotation { account: Some("acme/db01/other".parse().unwrap()), customer: None, reason: None };
+        let rotation = technician.rotations().start(&other).await.unwrap().rotations.remove(0).id;
+        let robot = NewServiceAccount { name: part("robot"), token_ttl_seconds: 3600 };
+        administrator.service_accounts().add(&robot).await.unwrap();
+        let grant = administrator.grants().list(Some(&part(TECHNICIAN))).all().await.unwrap().remove(0).id;
+        Self {
+            customer: "acme".to_owned(),
+            system: "db01".to_owned(),
+            account: "only-acme-has-this".to_owned(),
+            name: TECHNICIAN.to_owned(),
+            program: robot.name.to_string(),
+            checkout: checkout.to_string(),
+            rotation: rotation.to_string(),
+            grant: grant.to_string(),
+        }
+    }
+
+    /// Well-formed, and of nothing.
+    fn of_nothing() -> Self {
+        Self {
+            customer: "nowhere".to_owned(),
+            system: "nothing".to_owned(),
+            account: "nobody".to_owned(),
+            name: "no-one".to_owned(),
+            program: "nothing".to_owned(),
+            checkout: "co_0197a3c2e1f07b1a8c3d4e5f60718293".to_owned(),
+            rotation: "ro_0197a3c2e1f07b1a8c3d4e5f60718293".to_owned(),
+            grant: "gr_0197a3c2e1f07b1a8c3d4e5f60718293".to_owned(),
+        }
+    }
+
+    fn of(&self, name: &str) -> &str {
+        match name {
+            "customer" => &self.customer,
+            "system" => &self.system,
+            "account" => &self.account,
+            "name" => &self.name,
+            "checkout" => &self.checkout,
+            "rotation" => &self.rotation,
+            "grant" => &self.grant,
+            other => panic!("a part of a path that this test does not know: {other}"),
+        }
+    }
+
+    /// A text with `<customer>` and so on filled in.
+    fn fill(&self, text: &str) -> String {
+        let names = ["customer", "system", "account", "name", "checkout", "rotation", "grant"];
+        names.iter().fold(text.to_owned(), |text, name| text.replace(&format!("<{name}>"), self.of(name)))
+    }
+}
+
+fn wanted_of(operation: &Operation) -> &'static Wanted {
+    let found = TABLE.iter().find(|wanted| wanted.id == operation.id);
+    found.unwrap_or_else(|| panic!("{} is not in the table: say who may do it", operation.id))
+}
+
+/// Status and body, without the request's id.
+fn plain(reply: &Reply) -> (u16, String) {
+    let mut problem = reply.problem();
+    problem.instance = None;
+    (reply.status.as_u16(), serde_json::to_string(&problem).unwrap())
+}

@@ -1,0 +1,124 @@
+//! What each operation is sent with, and who may do it. `<customer>` and the like are filled in.
+
+use claviger_api::wire::Role::{self, Administrator, Auditor, Automation, CustomerAuditor, Technician};
+
+/// One operation.
+pub struct Wanted {
+    /// Its name in the description.
+    pub id: &'static str,
+    /// The roles that may, everywhere.
+    pub may: &'static [Role],
+    /// Whose things it names.
+    pub about: About,
+    /// A right query.
+    pub query: &'static str,
+    /// A right body.
+    pub body: &'static str,
+}
+
+/// Whose things an operation names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum About {
+    /// The caller's own, or the vault's.
+    Vault,
+    /// A customer's: by a name or id in its path, query or body.
+    Customer,
+}
+
+/// Open to everybody: each has a budget.
+pub const OPEN: [&str; 8] = ["describe", "enrol", "health", "init", "logIn", "refresh", "sealStatus", "unseal"];
+
+const ALL: &[Role] = &[Administrator, Technician, Automation, Auditor, CustomerAuditor];
+const ADMINISTRATOR: &[Role] = &[Administrator];
+const USERS: &[Role] = &[Technician, Automation];
+const ROTATORS: &[Role] = &[Administrator, Technician, Automation];
+const READERS: &[Role] = &[Administrator, Auditor];
+const AUDITORS: &[Role] = &[Administrator, Auditor, CustomerAuditor];
+const NONE: &[Role] = &[];
+
+const fn vault(id: &'static str, may: &'static [Role], body: &'static str) -> Wanted {
+    Wanted { id, may, about: About::Vault, query: "", body }
+}
+
+const fn customer(id: &'static str, may: &'static [Role], body: &'static str) -> Wanted {
+    Wanted { id, may, about: About::Customer, query: "", body }
+}
+
+const fn query(id: &'static str, may: &'static [Role], query: &'static str) -> Wanted {
+    Wanted { id, may, about: About::Customer, query, body: "" }
+}
+
+const REASON: &str = r#"{"reason":"x"}"#;
+
+pub const TABLE: &[Wanted] = &[
+    vault("describe", ALL, ""),
+    vault("health", ALL, ""),
+    vault("sealStatus", ALL, ""),
+    vault("me", ALL, ""),
+    vault("logOut", ALL, ""),
+    vault("status", READERS, ""),
+    vault("seal", ADMINISTRATOR, ""),
+    vault("addCustomer", ADMINISTRATOR, r#"{"slug":"new","display_name":"x"}"#),
+    vault("listCustomers", ALL, ""),
+    customer("showCustomer", ALL, ""),
+    customer("changeCustomer", ADMINISTRATOR, r#"{"display_name":"x"}"#),
+    customer("removeCustomer", ADMINISTRATOR, ""),
+    customer(
+        "importAccounts",
+        ADMINISTRATOR,
+        r#"{"rows":[{"line":1,"system":"<system>","account":"new","secret":"x"}]}"#,
+    ),
+    customer("addSystem", ADMINISTRATOR, r#"{"name":"new","spec":{"kind":"postgresql","host":"db.example.com"}}"#),
+    customer("listSystems", ALL, ""),
+    customer("showSystem", ALL, ""),
+    customer("changeSystem", ADMINISTRATOR, r#"{"management_account":"x"}"#),
+    customer("removeSystem", ADMINISTRATOR, ""),
+    customer("addAccount", ADMINISTRATOR, r#"{"name":"new"}"#),
+    customer("listAccounts", ALL, ""),
+    customer("listAccountsOfCustomer", ALL, ""),
+    customer("showAccount", ALL, ""),
+    customer("changeAccount", ADMINISTRATOR, r#"{"rotate_on_end":false}"#),
+    customer("removeAccount", ADMINISTRATOR, ""),
+    customer("setSecret", &[Administrator, Automation], r#"{"secret":"x"}"#),
+    customer("verifyAccount", ROTATORS, ""),
+    customer("checkOut", USERS, r#"{"account":"<customer>/<system>/<account>","reason":"x"}"#),
+    query("listCheckouts", ALL, "customer=<customer>"),
+    customer("showCheckout", ALL, ""),
+    // The holder's alone, whatever the role.
+    customer("revealCheckout", NONE, ""),
+    customer("extendCheckout", NONE, r#"{"ttl_seconds":60}"#),
+    customer("checkIn", NONE, ""),
+    customer("revokeCheckout", ADMINISTRATOR, REASON),
+    customer("takeOverCheckout", &[Technician], REASON),
+    customer("startRotations", ROTATORS, r#"{"account":"<customer>/<system>/<account>"}"#),
+    query("listRotations", ALL, "customer=<customer>"),
+    customer("showRotation", ALL, ""),
+    customer("cancelRotation", ADMINISTRATOR, ""),
+    query("listEvents", AUDITORS, "customer=<customer>"),
+    query("showCheckpoint", AUDITORS, "customer=<customer>"),
+    query("proveLog", AUDITORS, "customer=<customer>&index=0"),
+    query("exportLog", AUDITORS, "customer=<customer>"),
+    vault("addUser", ADMINISTRATOR, r#"{"name":"new"}"#),
+    vault("listUsers", READERS, ""),
+    vault("showUser", READERS, ""),
+    vault("removeUser", ADMINISTRATOR, ""),
+    vault("suspendUser", ADMINISTRATOR, ""),
+    vault("resumeUser", ADMINISTRATOR, ""),
+    vault("reEnrolUser", ADMINISTRATOR, ""),
+    vault("addServiceAccount", ADMINISTRATOR, r#"{"name":"new","token_ttl_seconds":60}"#),
+    vault("listServiceAccounts", READERS, ""),
+    vault("showServiceAccount", READERS, ""),
+    vault("removeServiceAccount", ADMINISTRATOR, ""),
+    vault("suspendServiceAccount", ADMINISTRATOR, ""),
+    vault("resumeServiceAccount", ADMINISTRATOR, ""),
+    vault("replaceToken", ADMINISTRATOR, r#"{"token_ttl_seconds":60}"#),
+    // Nobody here has a `may_grant`.
+    vault(
+        "makeGrant",
+        NONE,
+        r#"{"principal":"<name>","kind":"may_use","role":"auditor","scope":"acme","ttl_seconds":60}"#,
+    ),
+    vault("listGrants", READERS, ""),
+    vault("showGrant", READERS, ""),
+    vault("revokeGrant", ADMINISTRATOR, ""),
+];
