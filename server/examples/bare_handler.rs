@@ -1,0 +1,44 @@
+//! What actix-web alone can do: one handler over TLS that answers the same 468 bytes of JSON to everybody. `make bench`
+//! holds the vault beside it.
+//!
+//! `bare_handler CERTIFICATE KEY` writes its port to standard output and serves until it is killed.
+
+use std::io;
+use std::sync::Arc;
+
+use actix_web::http::header::ContentType;
+use actix_web::{App, HttpResponse, HttpServer, web};
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+const ANSWER_BYTES: usize = 468;
+
+fn main() -> io::Result<()> {
+    let files: Vec<String> = std::env::args().skip(1).collect();
+    let [certificate, key] = files.as_slice() else { return Err(io::Error::other("bare_handler CERTIFICATE KEY")) };
+    let tls = tls(certificate, key)?;
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(tls))
+}
+
+async fn serve(tls: ServerConfig) -> io::Result<()> {
+    let server = HttpServer::new(|| App::new().route("/", web::get().to(answer)));
+    let server = server.bind_rustls_0_23(("127.0.0.1", 0), tls)?;
+    println!("{}", server.addrs().first().map_or(0, std::net::SocketAddr::port));
+    server.run().await
+}
+
+async fn answer() -> HttpResponse {
+    let frame = r#"{"text":""}"#;
+    let text = "x".repeat(ANSWER_BYTES - frame.len());
+    HttpResponse::Ok().content_type(ContentType::json()).body(format!(r#"{{"text":"{text}"}}"#))
+}
+
+fn tls(certificate: &str, key: &str) -> io::Result<ServerConfig> {
+    let chain = CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect).map_err(io::Error::other)?;
+    let key = PrivateKeyDer::from_pem_file(key).map_err(io::Error::other)?;
+    ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+        .and_then(|config| config.with_no_client_auth().with_single_cert(chain, key))
+        .map_err(io::Error::other)
+}

@@ -1,0 +1,192 @@
+//! The vault under load: the real program in a directory of its own, and what it is asked for.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use claviger_client::api::wire::{
+    AccountSettings, GrantKind, LoginRequest, NewAccount, NewCustomer, NewGrant, NewServiceAccount, NewSystem, Role,
+    SystemSpec, TlsMode,
+};
+use claviger_client::api::{AccountPath, Part, Secret};
+use claviger_client::{Client, Credentials, NewCheckout};
+use serde::Deserialize;
+
+use crate::http::Target;
+use crate::process::{Process, terminate};
+use crate::work::{Lend, Login, Reveal, Sender};
+
+/// Accounts are spread over so many customers.
+const CUSTOMERS: usize = 8;
+const START_MAX: Duration = Duration::from_mins(1);
+const PROGRAM: &str = "bench";
+
+/// A running server.
+pub struct Vault {
+    pub hints: Hints,
+    process: Process,
+}
+
+/// What `run --dev` says of itself.
+#[derive(Deserialize)]
+pub struct Hints {
+    address: String,
+    pub ca_certificate: PathBuf,
+    administrator: String,
+    password_file: PathBuf,
+    pub pid: u32,
+}
+
+impl Vault {
+    /// Starts the server in this directory. `before` is put before its command, e.g. a tracer.
+    pub async fn start(server: &Path, directory: &Path, before: &[&str]) -> Result<Self> {
+        let hints = directory.join("dev.json");
+        let _ = fs::remove_file(&hints); // there is none at the first start
+        let log = fs::File::options().create(true).append(true).open(directory.with_extension("log"))?;
+        let mut words = before.iter().map(AsRef::as_ref).chain([server.as_os_str()]);
+        let mut command = Command::new(words.next().context("a program")?);
+        command.args(words).args(["run", "--dev", "--listen", "127.0.0.1:0", "--dir"]).arg(directory);
+        let mut process = Process::start(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log))?;
+        let start = Instant::now();
+        loop {
+            let text = fs::read(&hints).unwrap_or_default(); // not written yet
+            if let Ok(hints) = serde_json::from_slice(&text) {
+                return Ok(Self { hints, process });
+            }
+            ensure!(process.0.try_wait()?.is_none() && start.elapsed() < START_MAX, "the server does not start");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Stops it and waits.
+    pub fn stop(mut self) -> Result<()> {
+        terminate(self.hints.pid)?;
+        ensure!(self.process.0.wait()?.success(), "the server does not stop as it should");
+        Ok(())
+    }
+
+    pub fn target(&self) -> Result<Target> {
+        let address = self.hints.address.trim_start_matches("https://").parse::<SocketAddr>()?;
+        Target::new(address, &self.hints.ca_certificate)
+    }
+
+    fn client(&self, credentials: Credentials) -> Result<Client> {
+        let builder = Client::builder().address(&self.hints.address).credentials(credentials);
+        Ok(builder.ca_certificate_pem(fs::read(&self.hints.ca_certificate)?).build()?)
+    }
+}
+
+/// What a vault is asked for: everything there is once a connection.
+pub struct Inventory {
+    token: Secret,
+    bearers: Vec<String>,
+    held: Vec<String>,
+    lent: Vec<AccountPath>,
+}
+
+impl Inventory {
+    /// Adds customers, systems, accounts and a program that may use them, for so many connections. No system is ever
+    /// connected to: nothing rotates.
+    pub async fn make(vault: &Vault, connections: usize) -> Result<Self> {
+        let password = Secret::new(fs::read_to_string(&vault.hints.password_file)?.trim_end().to_owned())?;
+        let name = vault.hints.administrator.parse()?;
+        let administrator = vault.client(Credentials::Password { name, password })?;
+        for customer in 0..CUSTOMERS {
+            add_customer(&administrator, &customer_of(customer)?).await?;
+        }
+        let token = add_program(&administrator).await?;
+        let program = vault.client(Credentials::Token(token.duplicate()))?;
+        let mut inventory = Self { token, bearers: Vec::new(), held: Vec::new(), lent: Vec::new() };
+        for number in 0..connections {
+            let held = add_account(&administrator, number, "held").await?;
+            inventory.held.push(program.checkouts().create(&wanted(&held)).await?.id.to_string());
+            inventory.lent.push(add_account(&administrator, number, "lent").await?);
+        }
+        inventory.log_in(vault).await?;
+        Ok(inventory)
+    }
+
+    /// A session for each connection.
+    pub async fn log_in(&mut self, vault: &Vault) -> Result<()> {
+        let nobody = vault.client(Credentials::Nobody)?;
+        self.bearers.clear();
+        for _ in &self.held {
+            let request = LoginRequest::Token { token: self.token.duplicate().disclose() };
+            let tokens = nobody.auth().login(&request).await?;
+            self.bearers.push(tokens.access_token.into_secret().expose().to_owned());
+        }
+        Ok(())
+    }
+
+    pub fn reveals(&self, connections: usize) -> Vec<Reveal> {
+        self.senders().zip(&self.held).take(connections).map(|(sender, id)| Reveal::new(sender, id)).collect()
+    }
+
+    pub fn lends(&self, connections: usize) -> Vec<Lend> {
+        self.senders().zip(&self.lent).take(connections).map(|(sender, path)| Lend::new(sender, path)).collect()
+    }
+
+    pub fn logins(&self, connections: usize) -> Vec<Login> {
+        (0..connections).map(|_| Login::new(&self.token)).collect()
+    }
+
+    fn senders(&self) -> impl Iterator<Item = Sender> {
+        self.bearers.iter().map(|bearer| Sender::new(bearer))
+    }
+}
+
+fn customer_of(number: usize) -> Result<Part> {
+    Ok(format!("customer-{}", number % CUSTOMERS).parse()?)
+}
+
+async fn add_customer(administrator: &Client, customer: &Part) -> Result<()> {
+    let new = NewCustomer { slug: customer.clone(), display_name: customer.to_string() };
+    administrator.customers().add(&new).await?;
+    let spec = SystemSpec::Postgresql {
+        host: "127.0.0.1".to_owned(),
+        port: 1, // nobody listens there
+        database: "postgres".to_owned(),
+        tls: TlsMode::Disable,
+        ca_certificate: None,
+    };
+    let new = NewSystem { name: "db".parse()?, spec, management_account: None };
+    administrator.systems(customer).add(&new).await?;
+    Ok(())
+}
+
+async fn add_program(administrator: &Client) -> Result<Secret> {
+    let new = NewServiceAccount { name: PROGRAM.parse()?, token_ttl_seconds: 24 * 3600 };
+    let token = administrator.service_accounts().add(&new).await?.token.into_secret();
+    let grant = NewGrant {
+        principal: PROGRAM.parse()?,
+        kind: GrantKind::MayUse,
+        role: Role::Automation,
+        scope: "*".parse()?,
+        ttl_seconds: 24 * 3600,
+        max_checkout_seconds: None,
+    };
+    administrator.grants().add(&grant).await?;
+    Ok(token)
+}
+
+async fn add_account(administrator: &Client, number: usize, what: &str) -> Result<AccountPath> {
+    let (customer, system) = (customer_of(number)?, "db".parse()?);
+    let secret = Secret::new(format!("the secret of {what} {number}"))?;
+    let mut new = NewAccount::standing(format!("{what}-{number}").parse()?, Some(secret));
+    new.settings = AccountSettings { rotate_on_end: false, ..AccountSettings::default() };
+    Ok(administrator.accounts().add(&customer, &system, &new).await?.path)
+}
+
+fn wanted(account: &AccountPath) -> NewCheckout {
+    NewCheckout {
+        account: account.clone(),
+        ttl_seconds: Some(4 * 3600),
+        reason: "bench".to_owned(),
+        ticket: None,
+        claim: claviger_client::api::wire::Claim::Now,
+        on_conflict: claviger_client::api::wire::OnConflict::Fail,
+    }
+}
