@@ -31,7 +31,6 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "claviger-postgres",
         ],
     ),
-    ("claviger-bench", &["claviger-client"]),
 ];
 
 /// Imports everybody: it is the whole system.
