@@ -36,6 +36,8 @@ pub struct FoundCheckout {
     /// Its id.
     pub id: CheckoutId,
     resource: Resource,
+    /// Whether a login is made for it alone.
+    ephemeral: bool,
 }
 
 impl FoundCheckout {
@@ -58,7 +60,8 @@ impl Open {
     pub async fn find_checkout(&self, id: CheckoutId) -> Result<FoundCheckout> {
         let customer = self.customer_of_checkout(id).await?;
         let row = self.load::<CheckoutRecord>(&RowId::checkout(customer, id)).await?;
-        Ok(FoundCheckout { customer, id, resource: resource(customer, &row.value.0) })
+        let (resource, ephemeral) = (resource(customer, &row.value.0), row.value.0.ephemeral.is_some());
+        Ok(FoundCheckout { customer, id, resource, ephemeral })
     }
 
     /// One checkout, as its readers see it.

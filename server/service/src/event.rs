@@ -31,7 +31,7 @@ pub struct Event {
 
 /// A leaf as it is stored: what is personal is sealed under its subject's key, so that erasing the key leaves the
 /// commitments, and with them every proof.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct StoredLeaf {
     /// Each salt of the open fields is derived from this.
     #[serde(with = "base64_bytes")]
@@ -43,7 +43,7 @@ pub struct StoredLeaf {
     personal: Vec<PersonalGroup>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 struct PersonalGroup {
     subject: PrincipalId,
     commitments: Vec<(FieldName, Hash)>,

@@ -15,6 +15,7 @@ pub mod idempotency;
 pub mod identity;
 pub mod inventory;
 pub mod journal;
+mod kept;
 pub mod open;
 pub mod page;
 mod records;

@@ -10,7 +10,9 @@ use claviger_api::wire::PrincipalKind;
 use claviger_api::{CustomerId, PrincipalId, RequestId, Scope, SessionId, Timestamp, UserName};
 use claviger_core::policy::{Act, Compiled, Permit, Resource, Subject, authorize};
 use claviger_crypto::{Random, SubjectKey};
-use claviger_store::{FIRST_REVISION, Keyring, Range, Record, Row, RowId, Sealed, SealedPut, Versioned, WrappedKey};
+use claviger_store::{
+    FIRST_REVISION, Keyring, Range, Record, Row, RowId, Sealed, SealedPut, Versioned, WrappedKey, open_record,
+};
 use moka::sync::Cache;
 use uuid::Uuid;
 
@@ -20,6 +22,7 @@ use crate::event::Event;
 use crate::identity::Identities;
 use crate::inventory::Places;
 use crate::journal::{Change, Journal, Receipt};
+use crate::kept::Kept;
 use crate::seal::{LOG_KEY, TOKEN_KEY};
 use crate::vault::Ground;
 
@@ -28,6 +31,11 @@ const SUBJECT_KEYS_KEPT: u64 = 4096;
 /// How often a decision that lost against another is made again.
 const DECISIONS_MOST: u32 = 16;
 
+/// A kind of record that one read gives out.
+pub(crate) trait Kind: Record + Clone + Send + Sync + 'static {}
+
+impl<T: Record + Clone + Send + Sync + 'static> Kind for T {}
+
 /// An unsealed vault.
 pub struct Open {
     ground: Ground,
@@ -35,6 +43,7 @@ pub struct Open {
     keyring: Arc<Keyring>,
     journal: Journal,
     subjects: Cache<(Scope, PrincipalId), Arc<SubjectKey>>,
+    kept: Kept,
     /// Sessions, principals and token keys.
     pub(crate) identities: Arc<Identities>,
     /// Where things are, by id.
@@ -105,6 +114,7 @@ impl Open {
             keyring,
             journal,
             subjects: Cache::new(SUBJECT_KEYS_KEPT),
+            kept: Kept::new(),
             identities,
             places,
             in_hand: crate::workers::InHand::default(),
@@ -147,12 +157,19 @@ impl Open {
     }
 
     /// A record, if it is there.
-    pub(crate) async fn read<T: Record>(&self, id: &RowId) -> Result<Option<Versioned<T>>> {
-        Ok(self.sealed.read(&self.keyring, id).await?)
+    pub(crate) async fn read<T: Kind>(&self, id: &RowId) -> Result<Option<Versioned<T>>> {
+        let key = id.to_key();
+        let Some(row) = self.ground.store.get(&key).await? else { return Ok(None) };
+        if let Some(value) = self.kept.find::<T>(&key, &row) {
+            return Ok(Some(Versioned { id: id.clone(), revision: row.revision, value }));
+        }
+        let opened: Versioned<T> = open_record(&self.keyring, id.clone(), &row)?;
+        self.kept.keep(id, key, row, &opened.value);
+        Ok(Some(opened))
     }
 
     /// A record that must be there for whoever may know of it.
-    pub(crate) async fn load<T: Record>(&self, id: &RowId) -> Result<Versioned<T>> {
+    pub(crate) async fn load<T: Kind>(&self, id: &RowId) -> Result<Versioned<T>> {
         self.read(id).await?.ok_or_else(Error::not_found)
     }
 

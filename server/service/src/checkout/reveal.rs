@@ -24,7 +24,9 @@ impl Open {
         caller: &Caller,
         _permit: Permit<CheckoutReveal>,
     ) -> Result<Revealed> {
-        self.make_login(found.customer, found.id).await?;
+        if found.ephemeral {
+            self.make_login(found.customer, found.id).await?;
+        }
         deciding(|| self.reveal_once(found, caller)).await
     }
 

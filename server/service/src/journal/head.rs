@@ -21,7 +21,7 @@ pub struct LogHead {
 }
 
 /// A full tile of leaf hashes: 256 of them, in order.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub struct LogTile {
     /// The hashes.
     pub hashes: Vec<Hash>,

@@ -1,0 +1,69 @@
+//! Opened records kept at hand.
+//!
+//! Opening a row costs a key derivation and a decryption, and the same few rows are read again and again: the account
+//! that is checked out, its system. What is kept is given out only for the very bytes it was opened from, so a row that
+//! was changed, moved or put back in the store is opened, and refused, as ever. No secret, hash or token is kept.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use claviger_store::{Row, RowId, StoreKey, Table};
+use moka::sync::Cache;
+
+/// The most records kept.
+const KEPT_MOST: u64 = 20_000;
+
+/// Opened records, by their row.
+pub struct Kept(Cache<StoreKey, One>);
+
+#[derive(Clone)]
+struct One {
+    row: Arc<Row>,
+    record: Arc<dyn Any + Send + Sync>,
+}
+
+impl Kept {
+    pub fn new() -> Self {
+        Self(Cache::new(KEPT_MOST))
+    }
+
+    /// The record that was opened from exactly these bytes.
+    pub fn find<T: Clone + 'static>(&self, key: &StoreKey, row: &Row) -> Option<T> {
+        let one = self.0.get(key).filter(|one| *one.row == *row)?;
+        one.record.downcast_ref::<T>().cloned()
+    }
+
+    /// Keeps what was opened, if it is of a table that may be kept.
+    pub fn keep<T: Clone + Send + Sync + 'static>(&self, id: &RowId, key: StoreKey, row: Row, record: &T) {
+        if may_be_kept(id.table()) {
+            self.0.insert(key, One { row: Arc::new(row), record: Arc::new(record.clone()) });
+        }
+    }
+}
+
+fn may_be_kept(table: Table) -> bool {
+    match table {
+        Table::Names
+        | Table::Customers
+        | Table::Systems
+        | Table::Accounts
+        | Table::AccountStates
+        | Table::Checkouts
+        | Table::Rotations => true,
+        Table::Meta
+        | Table::Keys
+        | Table::Secrets
+        | Table::Exposures
+        | Table::Fingerprints
+        | Table::Principals
+        | Table::Grants
+        | Table::Sessions
+        | Table::Tokens
+        | Table::LoginCounters
+        | Table::Timers
+        | Table::Idempotency
+        | Table::LogHeads
+        | Table::LogLeaves
+        | Table::LogTiles => false,
+    }
+}
