@@ -19,8 +19,8 @@ check: ## format, lints, dependencies
 	@scripts/setup check
 	@scripts/check
 
-docs: ## the generated pages
-	@. scripts/env; UPDATE_DOCS=1 cargo test -q --locked -p claviger-api the_errors_page_is_up_to_date
+docs: ## the generated pages: docs/errors.md and docs/anvil.md
+	@. scripts/env; UPDATE_DOCS=1 cargo nextest run --workspace --locked -E 'test(_page_is_up_to_date)'
 
 bench: ## reveal, check-out and login beside a bare handler and a bare synced store, in one run
 	@scripts/setup
