@@ -39,8 +39,11 @@ pub fn endpoints() -> Vec<Endpoint> {
         Endpoint::get("/v1/checkouts/{checkout}", "showCheckout", "One checkout, without its secret.", show),
         Endpoint::get("/v1/checkouts", "listCheckouts", "A customer's checkouts, the newest first.", list)
             .fails(&[Forbidden, NotFound]),
-        Endpoint::post("/v1/checkouts/{checkout}/extend", "extendCheckout", "Make the use longer.", extend)
-            .fails(&[CheckoutEnded, CheckoutNotReady, SystemFailed]),
+        Endpoint::post("/v1/checkouts/{checkout}/extend", "extendCheckout", "Make the use longer.", extend).fails(&[
+            CheckoutEnded,
+            CheckoutNotReady,
+            SystemFailed,
+        ]),
         Endpoint::post("/v1/checkouts/{checkout}/revoke", "revokeCheckout", "End another's checkout.", revoke)
             .fails(&[CheckoutEnded]),
         Endpoint::post(

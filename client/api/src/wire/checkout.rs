@@ -50,7 +50,7 @@ pub struct NewCheckout {
     pub account: AccountPath,
     /// 60 to what the grant allows; an hour when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(minimum = 60, maximum = 2592000))]
+    #[cfg_attr(feature = "openapi", schema(minimum = 60, maximum = 2_592_000))]
     pub ttl_seconds: Option<u64>,
     /// Why; 1 to 500 characters.
     #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 500))]
@@ -213,7 +213,7 @@ pub struct Revealed {
 #[serde(deny_unknown_fields)]
 pub struct Extend {
     /// The new length, counted from the start of use; never past what the grant allows.
-    #[cfg_attr(feature = "openapi", schema(minimum = 60, maximum = 2592000))]
+    #[cfg_attr(feature = "openapi", schema(minimum = 60, maximum = 2_592_000))]
     pub ttl_seconds: u64,
 }
 

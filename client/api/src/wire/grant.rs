@@ -62,11 +62,11 @@ pub struct NewGrant {
     /// Where.
     pub scope: GrantScope,
     /// From now; 60 to 34,560,000 (400 days). There is no grant without an end.
-    #[cfg_attr(feature = "openapi", schema(minimum = 60, maximum = 34560000))]
+    #[cfg_attr(feature = "openapi", schema(minimum = 60, maximum = 34_560_000))]
     pub ttl_seconds: u64,
     /// The longest checkout under this grant; 8 hours when absent, 30 days at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(minimum = 60, maximum = 2592000))]
+    #[cfg_attr(feature = "openapi", schema(minimum = 60, maximum = 2_592_000))]
     pub max_checkout_seconds: Option<u64>,
 }
 

@@ -61,7 +61,7 @@ pub struct NewServiceAccount {
     /// Its name, unique among all principals.
     pub name: UserName,
     /// The life of its token: a minute to 400 days.
-    #[cfg_attr(feature = "openapi", schema(minimum = 60, maximum = 34560000))]
+    #[cfg_attr(feature = "openapi", schema(minimum = 60, maximum = 34_560_000))]
     pub token_ttl_seconds: u64,
 }
 
@@ -83,7 +83,7 @@ pub struct ServiceToken {
 #[serde(deny_unknown_fields)]
 pub struct ReplaceToken {
     /// The life of the new token; the old one stops at once.
-    #[cfg_attr(feature = "openapi", schema(minimum = 60, maximum = 34560000))]
+    #[cfg_attr(feature = "openapi", schema(minimum = 60, maximum = 34_560_000))]
     pub token_ttl_seconds: u64,
 }
 
