@@ -83,6 +83,12 @@ impl Journal {
         Ok(Self { queue })
     }
 
+    /// How many changes wait for the writer.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        QUEUE_MOST - self.queue.capacity()
+    }
+
     /// Commits one change, durably, or says why not. Dropping the future does not take the change back.
     pub async fn commit(&self, change: Prepared) -> Result<Receipt> {
         let (answer, outcome) = oneshot::channel();

@@ -14,4 +14,5 @@ mod rotation;
 mod seal;
 mod system;
 mod tamper;
+mod workers;
 mod world;

@@ -40,6 +40,14 @@ pub enum TimerKind {
 #[derive(Default)]
 pub(crate) struct InHand(Mutex<HashSet<(u8, Uuid)>>);
 
+impl InHand {
+    /// Whether nothing is.
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.lock().is_empty()
+    }
+}
+
 impl TimerKind {
     /// The timer's row.
     pub(crate) fn row(self, due: Timestamp, customer: CustomerId, id: Uuid) -> RowId {

@@ -103,11 +103,11 @@ impl<'a> Change<'a> {
 
     /// Commits to the events. `leaf` makes an event's leaf.
     pub fn prepare(self, leaf: impl Fn(Event) -> Result<PreparedLeaf>) -> Result<Prepared> {
-        let leaves: Vec<PreparedLeaf> = self.events.iter().cloned().map(leaf).collect::<Result<_>>()?;
+        let Self { events, expect, put, delete, touched, .. } = self;
+        let leaves: Vec<PreparedLeaf> = events.into_iter().map(leaf).collect::<Result<_>>()?;
         if leaves.is_empty() {
             return Err(Error::internal("a change without an event"));
         }
-        let Self { expect, put, delete, touched, .. } = self;
         Ok(Prepared { leaves, expect, put, delete, touched })
     }
 }

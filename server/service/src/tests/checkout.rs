@@ -246,7 +246,8 @@ async fn a_take_over_ends_the_others_rotates_and_tells_the_holder() {
     assert_eq!(taken.state, CheckoutState::Requested);
     assert_eq!(world.view(held.id).await.end_cause, Some(EndCause::TakenOver));
     world.check().await;
-    world.step().await;
+    let failed = world.step().await;
+    assert!(failed.is_empty(), "{failed:?}");
     assert_eq!(world.view(taken.id).await.state, CheckoutState::Approved, "before those who wait");
     assert_eq!(world.view(queued.id).await.state, CheckoutState::Requested);
     assert_ne!(world.reveal(&tom, taken.id).await.unwrap().secret.secret().expose(), FIRST_SECRET);

@@ -435,7 +435,7 @@ async fn repeated(setup: &Setup, case: Case, repeat: Repeat, world: &World, afte
 /// A long random life: people, workers, a system that misbehaves, a store that fails, crashes.
 #[tokio::test]
 async fn a_long_random_life_leaves_everything_whole() {
-    for seed in 0..4 {
+    for seed in 0..3 {
         let mut world = World::new().await;
         let dice = Seeded::new(seed);
         let roll = |sides: u8| {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::merkle::root_of;
 use claviger_api::audit::record::FieldName;
-use claviger_api::wire::{AccountKind, RevocationState};
+use claviger_api::wire::{AccountKind, CandidateState, RevocationState};
 use claviger_api::{AccountId, CheckoutId, CustomerId, RotationId, Scope};
 use claviger_core::checkout::{Checkout, State};
 use claviger_core::rotation::Step;
@@ -322,10 +322,17 @@ async fn some_secret_opens(world: &World, found: &Found, open: &Open) {
         if record.kind == AccountKind::Ephemeral || state.0.secrets.current.is_none() {
             continue;
         }
-        let mut opens = false;
+        let mut opening = Vec::new();
         for version in state.0.secrets.versions() {
-            opens |= open.secret(*customer, *id, version).await.unwrap().expose() == password;
+            if open.secret(*customer, *id, version).await.unwrap().expose() == password {
+                opening.push(version);
+            }
         }
-        assert!(opens, "no stored secret opens {}", record.name);
+        assert!(!opening.is_empty(), "no stored secret opens {}", record.name);
+        let untold = |version: &u64| {
+            let mut candidates = state.0.secrets.candidates.iter();
+            candidates.any(|c| c.version == *version && c.state == CandidateState::NeverSent)
+        };
+        assert!(!opening.iter().all(untold), "the system was told of what is stored as never sent");
     }
 }

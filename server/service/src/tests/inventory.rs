@@ -1,10 +1,14 @@
 //! Customers, systems and accounts: names, removal, import.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use claviger_api::problem::ProblemType;
 use claviger_api::wire::{GrantScope, ImportRequest, ImportRow, NewAccount, NewCustomer, Role};
 use claviger_core::policy::Resource;
+use claviger_store::memory::{CommitFault, FaultPlan};
 
-use super::world::{Refused as _, World, may, new_grant, part, path, secret, standing};
+use super::world::{Refused as _, World, key, may, new_grant, part, path, secret, standing};
 use crate::{Once, Paging};
 
 fn row(line: u32, system: &str, account: &str) -> ImportRow {
@@ -102,5 +106,30 @@ async fn values_that_cannot_be_are_refused() {
         assert_eq!(world.add_account("acme", "db1", new).await.problem(), ProblemType::InvalidValue);
     }
     assert_eq!(world.add_account("acme", "nowhere", standing("a", "b")).await.problem(), ProblemType::NotFound);
+    world.check().await;
+}
+
+/// A customer whose first commit nobody can tell of is there if it is there, and can be used at once.
+#[tokio::test]
+async fn a_customer_of_unknown_outcome_has_its_key() {
+    let world = World::new().await;
+    let (open, root) = (world.open(), world.root().await);
+    let broken = Arc::new(AtomicBool::new(false));
+    let (commits, reads) = (broken.clone(), broken);
+    world.store.set_faults(
+        FaultPlan::commits_where(move |n, _| {
+            commits.store(true, Ordering::SeqCst);
+            Some(if n == 1 { CommitFault::UnknownApplied } else { CommitFault::Refused })
+        })
+        .reads_where(move |_| reads.load(Ordering::SeqCst)),
+    );
+    let new = NewCustomer { slug: part("brief"), display_name: "Brief".to_owned() };
+    let permit = || may(&open, &root, Resource::Operator);
+    let answer = open.add_customer(&new, &key("k"), &root, permit()).await;
+    assert_eq!(answer.problem(), ProblemType::OutcomeUnknown);
+    world.store.set_faults(FaultPlan::none());
+    let made = open.add_customer(&new, &key("k"), &root, permit()).await.unwrap();
+    world.add_system("brief", "db").await;
+    assert_eq!(open.customer_named(&part("brief")).await.unwrap(), made.id);
     world.check().await;
 }

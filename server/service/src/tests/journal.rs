@@ -188,19 +188,48 @@ async fn a_store_that_fails_for_ever_leaves_the_outcome_unknown_and_recovers_wit
     assert_eq!(desk.create(3).await.unwrap().events, [(Scope::Operator, 2)]);
 }
 
-#[tokio::test]
+/// Two changes wait while the store works on a third; the second of them breaks when one of its two rows is in the group.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_change_that_breaks_half_way_takes_its_group_with_it_and_nothing_is_stored() {
-    let desk = Desk::new();
+    let desk = Arc::new(Desk::new());
     desk.create(1).await.unwrap();
-    let reads = desk.store.clone();
-    let rows = || reads.snapshot();
-    let before = rows();
-    // A create reads its row twice: for its expectation, and for the digest. The second read of any change fails.
-    desk.store.set_faults(FaultPlan::none().reads_where(|n| n == 2));
-    assert_eq!(desk.create(2).await.problem(), ProblemType::Unavailable);
-    assert_eq!(rows(), before);
+    let (reached, at_commit) = std::sync::mpsc::channel();
+    let (go, gate) = std::sync::mpsc::channel::<()>();
+    let gate = std::sync::Mutex::new(gate);
+    let plan = FaultPlan::commits_where(move |_, _| {
+        reached.send(()).unwrap();
+        gate.lock().unwrap().recv().ok();
+        None
+    });
+    // A create reads its row for its expectation, and again for the digest: 2 reads of the first change, 2 of the second,
+    // 4 of the third, whose last fails.
+    desk.store.set_faults(plan.reads_where(|n| n == 8));
+    let submit = |rows: &'static [u8]| {
+        let desk = desk.clone();
+        tokio::spawn(async move {
+            let mut change = desk.because();
+            for n in rows {
+                change = change.create(row(*n), &counter(0)).unwrap();
+            }
+            desk.commit(change).await
+        })
+    };
+    let first = submit(&[2]);
+    tokio::task::spawn_blocking(move || at_commit.recv().unwrap()).await.unwrap();
+    let (second, third) = (submit(&[3]), submit(&[4, 5]));
+    while desk.journal.waiting() < 2 {
+        tokio::task::yield_now().await;
+    }
+    drop(go);
+    assert!(first.await.unwrap().is_ok());
+    assert_eq!(second.await.unwrap().problem(), ProblemType::Unavailable);
+    assert_eq!(third.await.unwrap().problem(), ProblemType::Unavailable);
+    for n in 3..6 {
+        assert!(desk.read(n).await.is_none());
+    }
+    desk.store.set_faults(FaultPlan::none());
     desk.create(3).await.unwrap();
-    assert_eq!(desk.leaves().await, 2);
+    assert_eq!(desk.leaves().await, 3);
 }
 
 #[tokio::test]
