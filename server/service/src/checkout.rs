@@ -7,7 +7,7 @@ use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::record::FieldName;
 use claviger_api::problem::ProblemType;
 use claviger_api::wire::{self, AccountKind, CheckoutState};
-use claviger_api::{CheckoutId, CustomerId, Scope};
+use claviger_api::{AccountPath, CheckoutId, CustomerId, Scope};
 use claviger_core::checkout::{Checkout, State};
 use claviger_core::policy::{CheckoutView, Permit, Resource};
 use claviger_store::{Range, RowId, Table, Versioned};
@@ -102,6 +102,12 @@ impl Open {
     }
 
     async fn view(&self, customer: CustomerId, checkout: Checkout) -> Result<wire::Checkout> {
+        let path = self.path_or_removed(customer, checkout.system, checkout.account).await?;
+        self.view_at(path, customer, checkout).await
+    }
+
+    /// The same, for whoever knows the account's path.
+    async fn view_at(&self, path: AccountPath, customer: CustomerId, checkout: Checkout) -> Result<wire::Checkout> {
         let waiting_behind = self.waiting_behind(customer, &checkout).await?;
         let (used, ended, claim_until) = match &checkout.state {
             State::Requested { .. } => (None, None, None),
@@ -112,7 +118,7 @@ impl Open {
         let at = ended.as_ref().map(|(_, at, _)| *at);
         Ok(wire::Checkout {
             id: checkout.id,
-            account: self.path_or_removed(customer, checkout.system, checkout.account).await?,
+            account: path,
             account_id: checkout.account,
             principal: self.name_of(checkout.principal).await?,
             principal_id: checkout.principal,

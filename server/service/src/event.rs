@@ -179,26 +179,34 @@ impl StoredLeaf {
 }
 
 fn salted(seed: &[u8; 32], fields: &[(FieldName, String)]) -> Vec<SaltedField> {
-    let field = |(name, value): &(FieldName, String)| SaltedField {
-        name: *name,
-        value: value.clone(),
-        salt: salt(seed, *name),
-    };
+    let salts = Salts::from_seed(seed);
+    let field =
+        |(name, value): &(FieldName, String)| SaltedField { name: *name, value: value.clone(), salt: salts.of(*name) };
     fields.iter().map(field).collect()
 }
 
 fn opened(seed: &[u8; 32], fields: Vec<(FieldName, String)>) -> impl Iterator<Item = (FieldName, FieldView)> {
-    let seed = *seed;
-    fields.into_iter().map(move |(name, value)| (name, FieldView::Open { value, salt: salt(&seed, name) }))
+    let salts = Salts::from_seed(seed);
+    fields.into_iter().map(move |(name, value)| (name, FieldView::Open { value, salt: salts.of(name) }))
 }
 
-/// `HMAC-SHA-256(seed, label ‖ name)`: 32 bytes that tell nothing of another field's salt.
-fn salt(seed: &[u8; 32], name: FieldName) -> [u8; 32] {
-    #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
-    let mut mac = Hmac::<Sha256>::new_from_slice(seed).expect("any length");
-    mac.update(SALT_LABEL);
-    mac.update(name.text().as_bytes());
-    mac.finalize().into_bytes().into()
+/// `HMAC-SHA-256(seed, label ‖ name)`, a salt a field: 32 bytes that tell nothing of another field's. The seed is taken
+/// in once for all fields.
+struct Salts(Hmac<Sha256>);
+
+impl Salts {
+    fn from_seed(seed: &[u8; 32]) -> Self {
+        #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
+        let mut mac = Hmac::<Sha256>::new_from_slice(seed).expect("any length");
+        mac.update(SALT_LABEL);
+        Self(mac)
+    }
+
+    fn of(&self, name: FieldName) -> [u8; 32] {
+        let mut mac = self.0.clone();
+        mac.update(name.text().as_bytes());
+        mac.finalize().into_bytes().into()
+    }
 }
 
 fn seed(random: &dyn Random) -> [u8; 32] {

@@ -4,7 +4,7 @@ use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::record::FieldName;
 use claviger_api::problem::ProblemType;
 use claviger_api::wire::{CheckoutState, Revealed};
-use claviger_api::{Login, Scope, Secret};
+use claviger_api::{AccountPath, Login, Scope, Secret};
 use claviger_core::account::Availability;
 use claviger_core::checkout::Refusal;
 use claviger_core::policy::{CheckoutReveal, Permit};
@@ -13,6 +13,7 @@ use claviger_store::RowId;
 
 use super::{Case, FoundCheckout};
 use crate::error::{Error, Result};
+use crate::inventory::accounts::of_account;
 use crate::open::{Caller, Open, deciding};
 use crate::records::{CheckoutRecord, SystemRecord};
 
@@ -41,14 +42,14 @@ impl Open {
         let (version, login) = version_to_reveal(&case)?;
         let checkout = before.clone().reveal(version, self.now())?;
         let secret: Secret = self.secret(customer, checkout.account, version).await?;
-        let event = self
-            .about(
-                self.event(Scope::Customer(customer), EventKind::CheckoutRevealed, caller),
-                customer,
-                &checkout,
-                &case.account,
-            )
-            .await?
+        let system = self.load::<SystemRecord>(&RowId::system(customer, checkout.system)).await?.value;
+        let path = AccountPath {
+            customer: self.slug_of(customer).await?,
+            system: system.name.clone(),
+            account: case.account.name.clone(),
+        };
+        let event = of_account(self.event(Scope::Customer(customer), EventKind::CheckoutRevealed, caller), &path)
+            .with(FieldName::Checkout, checkout.id)
             .with(FieldName::Version, version)
             .with(FieldName::RevealNumber, checkout.reveals)
             .with(FieldName::ExpiresAt, checkout.due().unwrap_or(claviger_api::Timestamp::MAX));
@@ -57,9 +58,8 @@ impl Open {
         let change = Self::retimed(change, customer, checkout.id, before.due(), checkout.due())?;
         let receipt = self.commit(change).await?;
         let event_index = receipt.events.first().map_or(0, |(_, index)| *index);
-        let system = self.load::<SystemRecord>(&RowId::system(customer, checkout.system)).await?.value;
         Ok(Revealed {
-            checkout: self.view(customer, checkout).await?,
+            checkout: self.view_at(path, customer, checkout).await?,
             login,
             secret: secret.disclose(),
             version,

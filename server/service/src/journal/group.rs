@@ -35,6 +35,8 @@ pub(super) struct Group<'a> {
     context: Context<'a>,
     rows: BTreeMap<StoreKey, Option<Row>>,
     expect: BTreeMap<StoreKey, Expected>,
+    /// Rows as they were found when they were checked: the batch expects them so.
+    found: BTreeMap<StoreKey, Option<Row>>,
     logs: BTreeMap<Scope, OpenLog>,
     tiles: Vec<(StoreKey, Row)>,
     first_leaf: Option<(StoreKey, Row)>,
@@ -58,6 +60,7 @@ impl<'a> Group<'a> {
             context,
             rows: BTreeMap::new(),
             expect: BTreeMap::new(),
+            found: BTreeMap::new(),
             logs: BTreeMap::new(),
             tiles: Vec::new(),
             first_leaf: None,
@@ -144,27 +147,32 @@ impl<'a> Group<'a> {
     /// Every expectation must hold after the changes before this one.
     async fn check(&mut self, change: &Prepared) -> Result<()> {
         let mut stored = Vec::new();
+        let revision = |row: &Option<Row>| row.as_ref().map(|row| row.revision);
         for (id, expected) in &change.expect {
             let key = id.to_key();
-            let found = if let Some(row) = self.rows.get(&key) {
-                row.as_ref().map(|row| row.revision)
+            let found = if let Some(row) = self.rows.get(&key).or_else(|| self.found.get(&key)) {
+                revision(row)
             } else {
-                let found = self.context.sealed.store().get(&key).await?.map(|row| row.revision);
-                stored.push((key.clone(), found.map_or(Expected::Absent, Expected::Revision)));
+                let row = self.context.sealed.store().get(&key).await?;
+                let found = revision(&row);
+                stored.push((key.clone(), row));
                 found
             };
             if !expected.holds(found) {
                 return Err(CommitError::Conflict(key).into());
             }
         }
-        self.expect.extend(stored);
+        for (key, row) in stored {
+            self.expect.insert(key.clone(), revision(&row).map_or(Expected::Absent, Expected::Revision));
+            self.found.insert(key, row);
+        }
         Ok(())
     }
 
     /// Puts or deletes a row, and moves its scope's freshness digest with it.
     async fn write(&mut self, id: &RowId, key: StoreKey, row: Option<Row>) -> Result<()> {
         if id.table().counts_in_freshness() {
-            let before = match self.rows.get(&key) {
+            let before = match self.rows.get(&key).or_else(|| self.found.get(&key)) {
                 Some(row) => row.clone(),
                 None => self.context.sealed.store().get(&key).await?,
             };
