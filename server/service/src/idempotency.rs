@@ -33,6 +33,11 @@ impl Once {
         Self(None)
     }
 
+    /// Whether it came with a key.
+    pub(crate) const fn has_key(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// A request with a key of 1 to 128 visible ASCII characters. `request` is what must be the same when it is repeated.
     pub fn new(key: &str, request: &[&[u8]]) -> Result<Self> {
         if key.is_empty() || key.len() > KEY_MAX || !key.bytes().all(|byte| byte.is_ascii_graphic()) {

@@ -19,6 +19,7 @@ use uuid::Uuid;
 use crate::clock::new_uuid;
 use crate::error::{Error, Result};
 use crate::event::Event;
+use crate::idempotency::Once;
 use crate::identity::Identities;
 use crate::inventory::Places;
 use crate::journal::{Change, Journal, Receipt};
@@ -30,6 +31,9 @@ use crate::vault::Ground;
 const SUBJECT_KEYS_KEPT: u64 = 4096;
 /// How often a decision that lost against another is made again.
 const DECISIONS_MOST: u32 = 16;
+
+/// From here on a status says that the server failed, not that it refused (RFC 9110).
+const SERVER_FAILED: u16 = 500;
 
 /// A kind of record that one read gives out.
 pub(crate) trait Kind: Record + Clone + Send + Sync + 'static {}
@@ -253,4 +257,16 @@ pub(crate) async fn deciding<T, F: Future<Output = Result<T>>>(mut decide: impl 
         }
     }
     decide().await
+}
+
+/// The same for a request that may be a repeat. What refuses it may be what the same request did a moment ago, when it
+/// came first: then the answer is that.
+pub(crate) async fn deciding_once<T, F: Future<Output = Result<T>>>(
+    once: &Once,
+    mut decide: impl FnMut() -> F,
+) -> Result<T> {
+    match deciding(&mut decide).await {
+        Err(refused) if once.has_key() && refused.problem.row().status < SERVER_FAILED => deciding(decide).await,
+        decided => decided,
+    }
 }

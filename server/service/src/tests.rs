@@ -7,6 +7,7 @@ mod ephemeral;
 mod faults;
 mod idempotency;
 mod identity;
+mod interrupted;
 mod invariants;
 mod inventory;
 mod journal;

@@ -13,7 +13,7 @@ use super::{is_standing, state_event};
 use crate::error::{Error, Result};
 use crate::idempotency::Once;
 use crate::inventory::{Place, short_text};
-use crate::open::{Caller, Open, deciding};
+use crate::open::{Caller, Open, deciding_once};
 use crate::records::{AccountRecord, CheckoutRecord, StateRecord};
 
 impl Open {
@@ -31,7 +31,7 @@ impl Open {
             short_text("ticket", ticket)?;
         }
         let customer = place.customer;
-        let (id, made) = deciding(|| async {
+        let (id, made) = deciding_once(once, || async {
             if let Some(done) = self.done(Scope::Customer(customer), once, caller).await? {
                 return Ok((CheckoutId::from_uuid(done), false));
             }

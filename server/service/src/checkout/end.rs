@@ -15,7 +15,7 @@ use crate::event::{Event, snake_case};
 use crate::idempotency::Once;
 use crate::inventory::short_text;
 use crate::journal::Change;
-use crate::open::{Caller, Open, deciding};
+use crate::open::{Caller, Open, deciding, deciding_once};
 use crate::records::{CheckoutRecord, StateRecord, TimerRecord};
 use crate::workers::TimerKind;
 
@@ -63,7 +63,7 @@ impl Open {
         short_text("reason", reason)?;
         let customer = found.customer;
         let scope = Scope::Customer(customer);
-        let id = deciding(|| async {
+        let id = deciding_once(once, || async {
             if let Some(done) = self.done(scope, once, caller).await? {
                 return Ok(CheckoutId::from_uuid(done));
             }
@@ -123,7 +123,7 @@ impl Open {
     ) -> Result<wire::Checkout> {
         let customer = found.customer;
         let scope = Scope::Customer(customer);
-        deciding(|| async {
+        deciding_once(once, || async {
             if self.done(scope, once, caller).await?.is_some() {
                 return Ok(());
             }

@@ -11,7 +11,7 @@ use super::session::after;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::idempotency::Once;
-use crate::open::{Caller, Open, deciding};
+use crate::open::{Caller, Open, deciding, deciding_once};
 use crate::page::{Page, Paging};
 use crate::records::{AccountRecord, GrantRecord, PrincipalRecord, SystemRecord};
 
@@ -25,7 +25,7 @@ impl Open {
         if !(TTL_MIN_SECONDS..=wire::GRANT_TTL_MAX_SECONDS).contains(&new.ttl_seconds) {
             return Err(Error::value("ttl_seconds", "a grant lasts 60 to 34560000 seconds (400 days)"));
         }
-        deciding(|| async {
+        deciding_once(once, || async {
             if let Some(done) = self.done(Scope::Operator, once, caller).await? {
                 let id = GrantId::from_uuid(done);
                 return self

@@ -11,7 +11,7 @@ use super::session::after;
 use super::token_hash;
 use crate::error::{Error, Result};
 use crate::idempotency::Once;
-use crate::open::{Caller, Open, deciding};
+use crate::open::{Caller, Open, deciding, deciding_once};
 use crate::records::{PrincipalRecord, TokenRecord};
 
 /// The shortest life of a service account's token.
@@ -27,7 +27,7 @@ impl Open {
         _permit: Permit<PrincipalManage>,
     ) -> Result<ServiceToken> {
         let expires_at = self.token_end(new.token_ttl_seconds)?;
-        deciding(|| async {
+        deciding_once(once, || async {
             let again = "POST /v1/service-accounts/{name}/actions/replace-token";
             self.shown_once(Scope::Operator, once, caller, again).await?;
             self.name_is_free(&new.name).await?;

@@ -9,7 +9,7 @@ use claviger_store::RowId;
 use super::Enrolment;
 use crate::error::Result;
 use crate::idempotency::Once;
-use crate::open::{Caller, Open, deciding};
+use crate::open::{Caller, Open, deciding, deciding_once};
 use crate::records::PrincipalRecord;
 use claviger_api::Scope;
 
@@ -22,7 +22,7 @@ impl Open {
         caller: &Caller,
         _permit: Permit<PrincipalManage>,
     ) -> Result<wire::Enrolment> {
-        deciding(|| async {
+        deciding_once(once, || async {
             self.shown_once(Scope::Operator, once, caller, "POST /v1/users/{name}/actions/re-enrol").await?;
             self.name_is_free(&new.name).await?;
             let customer = match &new.customer {

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::event::{Event, snake_case};
 use crate::idempotency::Once;
 use crate::journal::Change;
-use crate::open::{Caller, Open, deciding};
+use crate::open::{Caller, Open, deciding, deciding_once};
 use crate::page::{Page, Paging};
 use crate::records::{AccountRecord, NameRecord, StateRecord, SystemRecord};
 
@@ -52,7 +52,7 @@ impl Open {
             created_at: self.now(),
         };
         let scope = Scope::Customer(customer);
-        deciding(|| async {
+        deciding_once(once, || async {
             if let Some(done) = self.done(scope, once, caller).await? {
                 return self.account_view(customer, AccountId::from_uuid(done)).await;
             }
@@ -198,7 +198,7 @@ impl Open {
     ) -> Result<Account> {
         let Place { customer, account, .. } = place;
         let scope = Scope::Customer(customer);
-        deciding(|| async {
+        deciding_once(once, || async {
             if self.done(scope, once, caller).await?.is_some() {
                 return self.account_view(customer, account).await;
             }

@@ -12,7 +12,7 @@ use super::short_text;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::idempotency::Once;
-use crate::open::{Caller, Open, deciding, wrapped_put};
+use crate::open::{Caller, Open, deciding, deciding_once, wrapped_put};
 use crate::page::{Page, Paging};
 use crate::records::{CustomerRecord, NameRecord, SystemRecord};
 
@@ -26,7 +26,7 @@ impl Open {
         _permit: Permit<CustomerCreate>,
     ) -> Result<Customer> {
         let display_name = short_text("display_name", &new.display_name)?;
-        deciding(|| async {
+        deciding_once(once, || async {
             if let Some(done) = self.done(Scope::Operator, once, caller).await? {
                 let row = self.load::<CustomerRecord>(&RowId::customer(CustomerId::from_uuid(done))).await?;
                 return Ok(view(row.value));

@@ -13,7 +13,7 @@ use claviger_store::{Range, Table, Versioned};
 use super::accounts::{login_of, of_account};
 use crate::error::{Error, Result};
 use crate::idempotency::Once;
-use crate::open::{Caller, Open, deciding};
+use crate::open::{Caller, Open, deciding_once};
 use crate::records::{AccountRecord, SystemRecord};
 
 impl Open {
@@ -31,7 +31,7 @@ impl Open {
         }
         let scope = Scope::Customer(customer);
         let imported = Imported { accounts: u32::try_from(request.rows.len()).unwrap_or(u32::MAX) };
-        deciding(|| async {
+        deciding_once(once, || async {
             if self.done(scope, once, caller).await?.is_some() {
                 return Ok(imported.clone());
             }

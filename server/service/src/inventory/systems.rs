@@ -11,7 +11,7 @@ use claviger_store::{Range, RowId, Table};
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::idempotency::Once;
-use crate::open::{Caller, Open, deciding};
+use crate::open::{Caller, Open, deciding, deciding_once};
 use crate::page::{Page, Paging};
 use crate::records::{AccountRecord, NameRecord, SystemRecord};
 
@@ -32,7 +32,7 @@ impl Open {
     ) -> Result<System> {
         check_spec(&new.spec)?;
         let scope = Scope::Customer(customer);
-        deciding(|| async {
+        deciding_once(once, || async {
             if let Some(done) = self.done(scope, once, caller).await? {
                 return self.system_view(customer, SystemId::from_uuid(done)).await;
             }

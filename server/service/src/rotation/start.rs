@@ -16,7 +16,7 @@ use crate::event::Event;
 use crate::idempotency::Once;
 use crate::inventory::{Place, accounts::of_account, short_text};
 use crate::journal::Change;
-use crate::open::{Caller, Open, deciding};
+use crate::open::{Caller, Open, deciding_once};
 use crate::records::{AccountRecord, CheckoutRecord, RotationRecord, StateRecord, SystemRecord, TimerRecord};
 use crate::workers::TimerKind;
 
@@ -35,7 +35,7 @@ impl Open {
         }
         let Place { customer, account, .. } = place;
         let scope = Scope::Customer(customer);
-        let id = deciding(|| async {
+        let id = deciding_once(once, || async {
             if let Some(done) = self.done(scope, once, caller).await? {
                 return Ok(RotationId::from_uuid(done));
             }

@@ -3,6 +3,7 @@
 use claviger_api::problem::ProblemType;
 use claviger_api::wire::NewUser;
 use claviger_core::policy::Resource;
+use claviger_store::Table;
 use futures::future::join_all;
 
 use super::world::{Refused as _, World, key, may, of, part, waiting};
@@ -53,6 +54,37 @@ async fn a_crowd_of_the_same_request_has_one_effect() {
     let mut ids: Vec<_> = answers.into_iter().map(|answer| answer.unwrap().id).collect();
     ids.dedup();
     assert_eq!(ids.len(), 1);
+    world.check().await;
+}
+
+/// The first is committed between the repeat's look for it and its decision: what refuses the repeat is the first.
+#[tokio::test]
+async fn a_repeat_that_comes_while_the_first_is_committed_is_answered_as_it_was() {
+    let (world, store) = World::interrupted().await;
+    let (open, tess) = (world.open(), world.tess().await);
+    let place = world.place("app").await;
+    let (first, by) = (open.clone(), tess.clone());
+    let meanwhile = async move {
+        let permit = first.permit(&by, &place.resource()).unwrap();
+        first.check_out(place, &of("app"), &key("k"), &by, permit).await.unwrap();
+    };
+    store.after(Table::Idempotency, meanwhile);
+    let repeat = world.check_out(&tess, &of("app"), &key("k")).await.unwrap();
+    assert!(store.has_interrupted());
+    assert_eq!(world.account("app").await.holders, [repeat.id]);
+    world.check().await;
+
+    let (last, by) = (open.clone(), tess.clone());
+    let meanwhile = async move {
+        let found = last.find_checkout(repeat.id).await.unwrap();
+        let permit = last.permit(&by, &found.resource()).unwrap();
+        last.check_in(&found, &key("end"), &by, permit).await.unwrap();
+    };
+    store.after(Table::Idempotency, meanwhile);
+    let (found, permit) = world.found(&tess, repeat.id).await.unwrap();
+    let ended = open.check_in(&found, &key("end"), &tess, permit).await.unwrap();
+    assert!(store.has_interrupted());
+    assert_eq!(ended.state, claviger_api::wire::CheckoutState::Ended);
     world.check().await;
 }
 

@@ -3,7 +3,6 @@
 use std::pin::pin;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use claviger_api::problem::ProblemType;
 use claviger_api::wire::{
     GrantKind, GrantScope, NewCheckout, NewCustomer, NewGrant, NewServiceAccount, NewUser, PrincipalKind,
@@ -13,8 +12,8 @@ use claviger_api::{CheckoutId, GrantId, RotationId, Secret, UserName};
 use claviger_core::policy::{Act, CustomerView, Permit, Resource, SysSeal};
 use claviger_crypto::{Random as _, Seeded};
 use claviger_store::memory::{CommitFault, FaultPlan};
-use claviger_store::{Batch, CommitError, MemoryStore, Range, ReadError, Row, RowId, Store, StoreKey, Table};
-use futures::future::{BoxFuture, join_all};
+use claviger_store::{Batch, RowId, Table};
+use futures::future::join_all;
 use futures::poll;
 use jiff::SignedDuration;
 use parking_lot::Mutex;
@@ -237,73 +236,25 @@ async fn an_end_of_unknown_outcome_is_not_hidden_by_a_cache() {
     world.check().await;
 }
 
-/// A store that lets something else happen right after it has read.
-struct Interrupted {
-    inner: MemoryStore,
-    after: Mutex<Option<(Table, BoxFuture<'static, ()>)>>,
-}
-
-impl Interrupted {
-    async fn interrupt(&self, table: u8) {
-        let meanwhile = {
-            let mut after = self.after.lock();
-            let hit = after.as_ref().is_some_and(|(wanted, _)| wanted.tag() == table);
-            if hit { after.take() } else { None }
-        };
-        if let Some((_, meanwhile)) = meanwhile {
-            meanwhile.await;
-        }
-    }
-}
-
-#[async_trait]
-impl Store for Interrupted {
-    async fn get(&self, key: &StoreKey) -> std::result::Result<Option<Row>, ReadError> {
-        let row = self.inner.get(key).await;
-        self.interrupt(key.as_bytes()[0]).await;
-        row
-    }
-
-    async fn scan(&self, range: &Range) -> std::result::Result<Vec<(StoreKey, Row)>, ReadError> {
-        let rows = self.inner.scan(range).await;
-        self.interrupt(range.start.as_bytes()[0]).await;
-        rows
-    }
-
-    async fn commit(&self, batch: Batch) -> std::result::Result<(), CommitError> {
-        self.inner.commit(batch).await
-    }
-}
-
-/// The world again, on a store that can be interrupted.
-async fn interrupted() -> (World, Arc<Interrupted>) {
-    let mut world = World::new().await;
-    let store = Arc::new(Interrupted { inner: world.store.clone(), after: Mutex::new(None) });
-    let ground = Ground { store: store.clone(), random: Arc::new(Seeded::new(77)), ..world.vault.ground().clone() };
-    world.vault = Vault::new(ground);
-    world.unseal().await;
-    (world, store)
-}
-
 /// A request reads the session, the session ends, the request keeps what it read: nobody may find that later.
 #[tokio::test]
 async fn a_session_that_ends_while_it_is_read_is_not_kept() {
-    let (mut world, store) = interrupted().await;
+    let (mut world, store) = World::interrupted().await;
     let tokens = guess(&world, "tess", PASSWORD).await.unwrap();
     let other = world.caller(&tokens).await.unwrap();
     let ground = world.vault.ground().clone();
     world.vault = Vault::new(Ground { random: Arc::new(Seeded::new(78)), ..ground });
     world.unseal().await;
     let open = world.open();
-    *store.after.lock() = Some((Table::Sessions, Box::pin(async move { open.logout(&other).await.unwrap() })));
+    store.after(Table::Sessions, async move { open.logout(&other).await.unwrap() });
     assert!(world.caller(&tokens).await.is_ok(), "it came before the end");
-    assert!(store.after.lock().is_none());
+    assert!(store.has_interrupted());
     assert_eq!(world.caller(&tokens).await.problem(), ProblemType::SessionEnded);
 }
 
 #[tokio::test]
 async fn a_grant_that_is_revoked_while_it_is_read_is_not_kept() {
-    let (mut world, store) = interrupted().await;
+    let (mut world, store) = World::interrupted().await;
     let tokens = guess(&world, "tess", PASSWORD).await.unwrap();
     let grant = world.tess().await.powers.grants[0].id;
     let ground = world.vault.ground().clone();
@@ -311,17 +262,16 @@ async fn a_grant_that_is_revoked_while_it_is_read_is_not_kept() {
     world.unseal().await;
     let (open, root) = (world.open(), world.root().await);
     let permit = operator(&world).await;
-    *store.after.lock() =
-        Some((Table::Grants, Box::pin(async move { open.revoke_grant(grant, &root, permit).await.unwrap() })));
+    store.after(Table::Grants, async move { open.revoke_grant(grant, &root, permit).await.unwrap() });
     assert_eq!(world.caller(&tokens).await.unwrap().powers.grants.len(), 1, "it came before the end");
-    assert!(store.after.lock().is_none());
+    assert!(store.has_interrupted());
     assert!(world.caller(&tokens).await.unwrap().powers.grants.is_empty());
 }
 
 /// A session that is opened while its principal's sessions are being ended is ended with them.
 #[tokio::test]
 async fn a_session_that_opens_while_all_are_ended_is_good_for_nothing() {
-    let (world, store) = interrupted().await;
+    let (world, store) = World::interrupted().await;
     let (open, root) = (world.open(), world.root().await);
     let old = open.replace_token(&part("bot"), 3600, &root, operator(&world).await).await.unwrap();
     // So that the next login only expects its principal and does not write it.
@@ -332,7 +282,7 @@ async fn a_session_that_opens_while_all_are_ended_is_good_for_nothing() {
         let tokens = late.login_service(&token, None).await.unwrap();
         *slot.lock() = Some(tokens);
     };
-    *store.after.lock() = Some((Table::Sessions, Box::pin(meanwhile)));
+    store.after(Table::Sessions, meanwhile);
     open.replace_token(&part("bot"), 3600, &root, operator(&world).await).await.unwrap();
     let tokens = opened.lock().take().unwrap();
     assert_eq!(world.caller(&tokens).await.problem(), ProblemType::SessionEnded);
@@ -341,7 +291,7 @@ async fn a_session_that_opens_while_all_are_ended_is_good_for_nothing() {
 /// A system cannot be added to a customer, nor an account to a system, that is being removed.
 #[tokio::test]
 async fn nothing_is_added_below_what_is_being_removed() {
-    let (world, store) = interrupted().await;
+    let (world, store) = World::interrupted().await;
     let (open, root) = (world.open(), world.root().await);
     let new = NewCustomer { slug: part("brief"), display_name: "Brief".to_owned() };
     let brief = open.add_customer(&new, &Once::none(), &root, operator(&world).await).await.unwrap().id;
@@ -352,7 +302,7 @@ async fn nothing_is_added_below_what_is_being_removed() {
         let permit = may(&late, &by, Resource::Customer(brief));
         late.add_system(brief, &system, &Once::none(), &by, permit).await.unwrap();
     };
-    *store.after.lock() = Some((Table::Systems, Box::pin(added)));
+    store.after(Table::Systems, added);
     let removed = open.remove_customer(brief, &root, may(&open, &root, Resource::Customer(brief))).await;
     assert_eq!(removed.problem(), ProblemType::InUse);
     world.check().await;
@@ -364,7 +314,7 @@ async fn nothing_is_added_below_what_is_being_removed() {
         let new = super::world::standing("a", "secret of a");
         late.add_account(brief, system, new, &Once::none(), &by, permit).await.unwrap();
     };
-    *store.after.lock() = Some((Table::Accounts, Box::pin(added)));
+    store.after(Table::Accounts, added);
     let removed = open.remove_system(brief, system, &root, may(&open, &root, Resource::System(brief, system))).await;
     assert_eq!(removed.problem(), ProblemType::InUse);
     world.check().await;
@@ -532,14 +482,14 @@ async fn anvil_cross_customer_a_foreign_id_answers_like_a_random_one() {
 /// What it costs to be named in an answer does not depend on how many grants there are.
 #[tokio::test]
 async fn a_name_is_read_and_no_grants() {
-    let (world, store) = interrupted().await;
+    let (world, store) = World::interrupted().await;
     let tess = world.tess().await;
     let held = world.check_out(&tess, &of("app"), &Once::none()).await.unwrap();
     let mut world = world;
     let ground = world.vault.ground().clone();
     world.vault = Vault::new(Ground { random: Arc::new(Seeded::new(79)), ..ground });
     world.unseal().await;
-    *store.after.lock() = Some((Table::Grants, Box::pin(async { panic!("the grants were read for a name") })));
+    store.after(Table::Grants, async { panic!("the grants were read for a name") });
     assert_eq!(world.view(held.id).await.principal, part("tess"));
     let row = RowId::checkout(world.acme().await, held.id);
     assert!(world.store.snapshot().row(&row.to_key()).is_some());
