@@ -213,10 +213,15 @@ async fn a_change_that_breaks_half_way_takes_its_group_with_it_and_nothing_is_st
     };
     let first = submit(2, None);
     tokio::task::spawn_blocking(move || at_commit.recv().unwrap()).await.unwrap();
-    let (second, third) = (submit(3, None), submit(4, Some(1)));
-    while desk.journal.waiting() < 2 {
-        tokio::task::yield_now().await;
-    }
+    let queued = async |many| {
+        while desk.journal.waiting() < many {
+            tokio::task::yield_now().await;
+        }
+    };
+    let second = submit(3, None);
+    queued(1).await;
+    let third = submit(4, Some(1));
+    queued(2).await;
     drop(go);
     assert!(first.await.unwrap().is_ok());
     assert_eq!(second.await.unwrap().problem(), ProblemType::Unavailable);
