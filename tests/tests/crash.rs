@@ -15,7 +15,8 @@ mod ways;
 use std::collections::BTreeSet;
 use std::panic::AssertUnwindSafe;
 
-use claviger_tests::inventory::{add_customer, add_postgres};
+use claviger_api::wire::TlsMode;
+use claviger_tests::inventory::{add_customer, add_postgres, add_system};
 use claviger_tests::postgres::Postgres;
 use claviger_tests::vault::Vault;
 use futures::{FutureExt as _, StreamExt as _, stream};
@@ -55,12 +56,13 @@ async fn whatever_crashes_nothing_is_lost_and_nothing_happens_twice() {
     assert!(failed.is_empty(), "{} cases failed:\n{}", failed.len(), failed.join("\n"));
 }
 
-/// A stopped vault with a customer and its system, from which every case starts.
+/// A stopped vault with a customer and its systems, from which every case starts.
 async fn seed(postgres: &Postgres) -> Vault {
     let mut vault = Vault::start().await;
     let administrator = vault.administrator();
     add_customer(&administrator, "acme").await;
     add_postgres(&administrator, "acme", "db01", postgres).await;
+    add_system(&administrator, "acme", "db02", postgres.spec(TlsMode::VerifyFull)).await;
     vault.stop().await;
     vault
 }

@@ -42,7 +42,7 @@ pub const WAYS: &[Way] = &[
     Way {
         name: "standing",
         add: |administrator, postgres, name| {
-            Box::pin(async move { add_role(administrator, postgres, &at(name)).await })
+            Box::pin(async move { add_role(administrator, postgres, &alone(name)).await })
         },
         least: &["checkout.activated", "checkout.revealed", "checkout.ended", "checkout.revocation_proven"],
         does: Does::Use,
@@ -50,7 +50,7 @@ pub const WAYS: &[Way] = &[
     Way {
         name: "itself",
         add: |administrator, postgres, name| {
-            Box::pin(async move { add_role(administrator, postgres, &at(name)).await })
+            Box::pin(async move { add_role(administrator, postgres, &alone(name)).await })
         },
         least: OF_A_ROTATION,
         does: Does::Rotate,
@@ -58,14 +58,14 @@ pub const WAYS: &[Way] = &[
     Way {
         name: "managed",
         add: |administrator, postgres, name| {
-            Box::pin(async move { add_managed_role(administrator, postgres, &at(name)).await })
+            Box::pin(async move { add_managed_role(administrator, postgres, &managed(name)).await })
         },
         least: OF_A_ROTATION,
         does: Does::Rotate,
     },
     Way {
         name: "ephemeral",
-        add: |administrator, _, name| Box::pin(async move { add_ephemeral(administrator, &at(name), &[]).await }),
+        add: |administrator, _, name| Box::pin(async move { add_ephemeral(administrator, &managed(name), &[]).await }),
         least: &["checkout.activated", "ephemeral.created", "checkout.revealed", "checkout.ended", "ephemeral.removed"],
         does: Does::Use,
     },
@@ -162,8 +162,14 @@ async fn no_role_is_left(walk: &Walk, postgres: &Postgres) {
     assert!(left.is_empty(), "orphans: {left:?}");
 }
 
-fn at(name: &str) -> String {
+/// On a system with a management account.
+fn managed(name: &str) -> String {
     format!("acme/db01/{name}")
+}
+
+/// On a system without one: what is lost there, nobody can repair.
+fn alone(name: &str) -> String {
+    format!("acme/db02/{name}")
 }
 
 fn of_account(account: &AccountPath) -> String {
