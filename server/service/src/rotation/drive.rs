@@ -82,23 +82,24 @@ impl Open {
         let spec = &turn.system.spec;
         let probe = self.ground().connectors.connector(spec).probe(spec, &turn.account.login, &secret).await;
         let proving = matches!(turn.row.value.rotation.step, Step::ProvingOld { .. });
-        let ended = proving && probe.result == ProbeResult::Refused && self.end_old_sessions(turn).await?;
+        let replaces = !proving && turn.state.value.0.secrets.current != Some(version);
+        let ended = replaces && probe.result == ProbeResult::Accepted && self.end_old_sessions(turn, &secret).await?;
         let (traits, now) = (self.traits(turn), self.now());
         let told = |rotation: Rotation, secrets| rotation.probed(secrets, probe.result, &traits, now);
         self.store_outcome(turn, turn.row.revision, told, &probe.detail, ended).await
     }
 
     /// Ends what was opened with the old secret, where the connector can: by the account's own right, with its new one.
-    /// Another holder's sessions cannot be told from those of whoever has left, and are let be.
-    async fn end_old_sessions(&self, turn: &Turn) -> Result<bool> {
+    /// It is done before the account is offered again, so that no next holder's session is cut. Another holder's sessions
+    /// cannot be told from those of whoever has left, and are let be.
+    async fn end_old_sessions(&self, turn: &Turn, secret: &Secret) -> Result<bool> {
         let spec = &turn.system.spec;
         let connector = self.ground().connectors.connector(spec);
         let revokes = !turn.row.value.rotation.checkouts.is_empty();
         if !revokes || !connector.traits(spec).ends_sessions || self.somebody_is_in(turn).await? {
             return Ok(false);
         }
-        let Some((login, secret)) = self.asking(turn, By::Itself).await? else { return Ok(false) };
-        let by = Credential { login: &login, secret: &secret };
+        let by = Credential { login: &turn.account.login, secret };
         Ok(connector.end_sessions(spec, &by, &turn.account.login).await == SetOutcome::Applied)
     }
 

@@ -103,6 +103,17 @@ impl Open {
         happened: &Happened,
         sessions_ended: bool,
     ) -> Result<Change<'a>> {
+        if sessions_ended {
+            for id in &rotation.checkouts {
+                let row = self.load::<CheckoutRecord>(&RowId::checkout(turn.customer, *id)).await?;
+                let mut checkout = row.value.0.clone();
+                if let State::Ended { revocation, .. } = &mut checkout.state {
+                    revocation.sessions_may_remain = false;
+                }
+                change = change.update(&row, &CheckoutRecord(checkout))?;
+            }
+            return Ok(change);
+        }
         let (state, kind) = match happened {
             Happened::OldRefused(_) => (RevocationState::Proven, EventKind::CheckoutRevocationProven),
             Happened::OldStillAccepted(_) => (RevocationState::StillAccepted, EventKind::CheckoutOldStillAccepted),
@@ -115,7 +126,7 @@ impl Open {
             | Happened::Cancelled => return Ok(change),
         };
         for id in &rotation.checkouts {
-            change = self.tell_checkout(change, turn, *id, state, kind, sessions_ended).await?;
+            change = self.tell_checkout(change, turn, *id, state, kind).await?;
         }
         Ok(change)
     }
@@ -127,7 +138,6 @@ impl Open {
         id: CheckoutId,
         state: RevocationState,
         kind: EventKind,
-        sessions_ended: bool,
     ) -> Result<Change<'a>> {
         let now = self.now();
         let row = self.load::<CheckoutRecord>(&RowId::checkout(turn.customer, id)).await?;
@@ -135,7 +145,6 @@ impl Open {
         let State::Ended { at, revocation, .. } = &mut checkout.state else { return Ok(change) };
         revocation.state = state;
         revocation.refused_at = (state == RevocationState::Proven).then_some(now);
-        revocation.sessions_may_remain &= !sessions_ended;
         let lag = now.duration_since(*at).as_millis();
         let event = self
             .automatic(Scope::Customer(turn.customer), kind, ACTOR)
