@@ -12,7 +12,7 @@ mod store;
 mod tls;
 
 pub use config::Config;
-pub use running::{Running, StartError, ground, start, start_on};
+pub use running::{Running, StartError, Stopped, ground, start, start_on};
 pub use store::StoreError;
 
 /// The API's description (OpenAPI 3.1), as `/openapi.json` gives it.

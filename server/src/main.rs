@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand};
 use claviger_server::dev::{self, Hints};
-use claviger_server::{Config, Running, check_files, logging, openapi, start};
+use claviger_server::{Config, Stopped, check_files, logging, openapi, start};
 use claviger_service::crypto::harden_process;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -86,10 +86,16 @@ impl Run {
         };
         logging::begin(config.log.level);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        runtime.block_on(self.serve(config))
+        let stopped = runtime.block_on(self.serve(config))?;
+        // What workers still have in hand ends here, as by a crash: they take it up again after the next unsealing.
+        drop(runtime);
+        if !stopped.close() {
+            tracing::warn!("the store is still in use; what is stored is safe");
+        }
+        Ok(())
     }
 
-    async fn serve(self, config: Config) -> Result<()> {
+    async fn serve(self, config: Config) -> Result<Stopped> {
         let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
         let running = start(config).await?;
@@ -101,8 +107,7 @@ impl Run {
             _ = interrupt.recv() => {}
         }
         tracing::info!("the server stops");
-        Running::stop(running).await;
-        Ok(())
+        Ok(running.stop().await)
     }
 }
 

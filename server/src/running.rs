@@ -28,6 +28,8 @@ use crate::tls::{self, TlsError};
 
 /// How often sources that have their full budget again are forgotten.
 const FORGET_EVERY: Duration = Duration::from_mins(1);
+/// The longest that a process waits at its end for the last threads on its store: a commit under way, and no more.
+const LETTING_GO_MOST: Duration = Duration::from_secs(10);
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -155,7 +157,8 @@ async fn forget_rested(site: web::Data<Site>, mut stopped: watch::Receiver<bool>
 
 impl Running {
     /// Takes no more connections, lets the requests under way end, and stops the workers.
-    pub async fn stop(self) {
+    pub async fn stop(self) -> Stopped {
+        let store = self.vault.ground().store.clone();
         self.http.stop(true).await;
         // Nobody listens any more where a worker has ended by itself.
         let _ = self.stop.send(true);
@@ -163,5 +166,26 @@ impl Running {
         for task in self.tasks {
             let _ = task.await;
         }
+        Stopped { store }
+    }
+}
+
+/// A server that serves no more. Threads that it started may still be letting go of its store.
+pub struct Stopped {
+    store: Arc<dyn Store>,
+}
+
+impl Stopped {
+    /// Closes the store; call it when the runtime that served has ended. An engine that is still open when the process
+    /// takes itself down breaks on what is gone before it, so this waits, up to [`LETTING_GO_MOST`], until nobody else
+    /// has the store. Says whether it was closed.
+    pub fn close(mut self) -> bool {
+        for _ in 0..LETTING_GO_MOST.as_millis() {
+            if Arc::get_mut(&mut self.store).is_some() {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        false
     }
 }
