@@ -128,6 +128,9 @@ problems! {
     Forbidden "forbidden" 403 Forbidden No
         "Not allowed"
         "Ask an administrator for a grant that covers it.";
+    FreshFactorNeeded "fresh-factor-needed" 403 NotAuthenticated No
+        "A second factor proven within the last five minutes is needed"
+        "Confirm with your second factor ('claviger mfa step-up', POST /v1/auth/step-up), then repeat the request.";
     IdempotencyMismatch "idempotency-mismatch" 422 Usage No
         "The Idempotency-Key belongs to another request"
         "Use a new key for a new request.";
@@ -173,6 +176,9 @@ problems! {
     Sealed "sealed" 503 Unavailable Later
         "The vault is sealed"
         "An operator unseals it with 'claviger operator unseal'.";
+    SecondFactorNeeded "second-factor-needed" 403 NotAuthenticated No
+        "Until it has a second factor, this session may do nothing but enrol one"
+        "Enrol one, by 'claviger mfa enrol' or POST /v1/auth/totp, and confirm it.";
     SessionEnded "session-ended" 401 NotAuthenticated No
         "The session has ended"
         "Log in again.";

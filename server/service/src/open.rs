@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::record::FieldName;
-use claviger_api::wire::PrincipalKind;
+use claviger_api::wire::{FRESH_FACTOR_SECONDS, PrincipalKind};
 use claviger_api::{CustomerId, PrincipalId, RequestId, Scope, SessionId, Timestamp, UserName};
 use claviger_core::policy::{Act, Compiled, Permit, Resource, Subject, authorize};
 use claviger_crypto::{Random, SubjectKey};
 use claviger_store::{
     FIRST_REVISION, Keyring, Range, Record, Row, RowId, Sealed, SealedPut, Versioned, WrappedKey, open_record,
 };
+use jiff::SignedDuration;
 use moka::sync::Cache;
 use uuid::Uuid;
 
@@ -73,6 +74,8 @@ pub struct Caller {
     pub session: SessionId,
     /// When the session ends.
     pub session_expires_at: Timestamp,
+    /// When a second factor was last proven in this session; none for programs, and for a user who has none yet.
+    pub second_factor_at: Option<Timestamp>,
     /// The address that the request came from.
     pub source: Option<IpAddr>,
     /// The request.
@@ -93,6 +96,20 @@ impl Caller {
     /// The caller, for the policy.
     pub fn subject(&self) -> Subject {
         Subject { id: self.id, kind: self.kind, customer: self.customer }
+    }
+
+    /// Whether this is a user without a second factor, who may do nothing but enrol one.
+    pub fn may_only_enrol(&self) -> bool {
+        match self.kind {
+            PrincipalKind::User => self.second_factor_at.is_none(),
+            PrincipalKind::ServiceAccount => false,
+        }
+    }
+
+    /// Whether a second factor was proven within the last five minutes. Never true of a program.
+    pub fn has_fresh_factor(&self, now: Timestamp) -> bool {
+        let most = SignedDuration::from_secs(i64::try_from(FRESH_FACTOR_SECONDS).unwrap_or(0));
+        self.second_factor_at.is_some_and(|proven| now.duration_since(proven) < most)
     }
 }
 

@@ -130,6 +130,9 @@ pub struct SessionRecord {
     /// Its principal's generation when it was opened.
     #[serde(default)]
     pub generation: u64,
+    /// When a second factor was last proven in it. A user's session without may do nothing but enrol one.
+    #[serde(default)]
+    pub second_factor_at: Option<Timestamp>,
 }
 
 /// The failed logins of one name.

@@ -10,6 +10,8 @@ use crate::{PrincipalId, SessionId, Timestamp, UserName};
 pub const ACCESS_TTL_SECONDS: u64 = 15 * 60;
 /// The life of a refresh token, renewed at each use.
 pub const REFRESH_TTL_SECONDS: u64 = 12 * 60 * 60;
+/// How long a proven second factor is fresh: sensitive verbs want one no older than this.
+pub const FRESH_FACTOR_SECONDS: u64 = 5 * 60;
 
 /// `POST /v1/auth/login`.
 #[derive(Serialize, Deserialize)]

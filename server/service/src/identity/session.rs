@@ -38,6 +38,7 @@ impl Open {
             refresh: refresh.as_ref().map(token_hash),
             refresh_before: None,
             generation: principal.generation,
+            second_factor_at: None,
         };
         NewSession { record, refresh }
     }
