@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test without its people cannot go on")]
 
 use claviger_api::wire::{
-    EnrolRequest, GrantKind, InitRequest, NewGrant, NewServiceAccount, NewUser, Role, Tokens, UnsealRequest,
+    Conditions, EnrolRequest, GrantKind, InitRequest, NewGrant, NewServiceAccount, NewUser, Role, Tokens, UnsealRequest,
 };
 use claviger_api::{Secret, UserName};
 use claviger_client::{Client, Credentials, Retries};
@@ -102,6 +102,7 @@ impl Person {
             scope: scope.parse().unwrap(),
             ttl_seconds: GRANT_SECONDS,
             max_checkout_seconds: None,
+            conditions: Conditions::default(),
         };
         self.client(address).grants().add(&grant).await.expect("a grant");
     }

@@ -1,7 +1,9 @@
 //! `claviger grant`: who may do what, where, and until when.
 
 use clap::{Args, Subcommand, ValueEnum};
-use claviger_client::api::wire::{GrantKind, GrantScope, NewGrant, Role};
+use claviger_client::api::wire::{
+    ApprovalRule, Conditions, GrantKind, GrantScope, Network, NewGrant, Role, TicketPattern, WeeklyHours,
+};
 use claviger_client::api::{GrantId, UserName};
 
 use crate::connection::Context;
@@ -49,6 +51,37 @@ pub struct Add {
     /// The longest checkout under this grant; 8h by default, at most 30d
     #[arg(long, value_name = "DURATION")]
     max_checkout: Option<Seconds>,
+    #[command(flatten)]
+    conditions: Circumstances,
+}
+
+/// Under which circumstances the grant gives anything. All that are given must be met.
+#[derive(Args)]
+struct Circumstances {
+    /// Only this verb of the role, e.g. checkout.create; repeat for more
+    #[arg(long, value_name = "ACTION")]
+    action: Vec<String>,
+    /// A checkout needs the yes of so many others, 1 to 3
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u8).range(1..=3))]
+    approvals: Option<u8>,
+    /// One of those who say yes is the customer's own user
+    #[arg(long, requires = "approvals")]
+    by_customer: bool,
+    /// Use wants a second factor of the last five minutes
+    #[arg(long)]
+    fresh_factor: bool,
+    /// A checkout names a ticket of this form, e.g. 'INC-[0-9]+'
+    #[arg(long, value_name = "REGEX")]
+    ticket: Option<TicketPattern>,
+    /// Only from this network, e.g. 192.0.2.0/24; repeat for more
+    #[arg(long, value_name = "NETWORK")]
+    network: Vec<Network>,
+    /// Only in these hours, e.g. 'Mon-Fri 08:00-18:00 Europe/Berlin'
+    #[arg(long)]
+    hours: Option<WeeklyHours>,
+    /// At most so many reveals in any hour, 1 to 1000
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    reveals_per_hour: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -90,6 +123,22 @@ impl Add {
             scope: self.scope,
             ttl_seconds: self.life.get(),
             max_checkout_seconds: self.max_checkout.map(Seconds::get),
+            conditions: self.conditions.wire(),
+        }
+    }
+}
+
+impl Circumstances {
+    fn wire(self) -> Conditions {
+        let by_customer = self.by_customer;
+        Conditions {
+            actions: self.action,
+            approvals: self.approvals.map(|count| ApprovalRule { count, by_customer }),
+            fresh_factor: self.fresh_factor,
+            ticket: self.ticket,
+            networks: self.network,
+            hours: self.hours,
+            reveals_per_hour: self.reveals_per_hour,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use claviger_client::api::Timestamp;
 use claviger_client::api::wire::{
-    Account, AuditEvent, Checkout, Customer, Grant, Principal, Rotation, System, SystemSpec,
+    Account, ApprovalRule, AuditEvent, Checkout, Conditions, Customer, Grant, Principal, Rotation, System, SystemSpec,
 };
 use serde::Serialize;
 
@@ -30,6 +30,26 @@ fn or_dash<T: ToString>(value: Option<&T>) -> String {
 /// A time to the second; JSON has the rest.
 fn seconds(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// The conditions of a grant in few words; JSON has their exact form.
+fn conditions(conditions: &Conditions) -> String {
+    let Conditions { actions, approvals, fresh_factor, ticket, networks, hours, reveals_per_hour } = conditions;
+    let by = |rule: &ApprovalRule| if rule.by_customer { ", one the customer's" } else { "" };
+    let networks: Vec<String> = networks.iter().map(ToString::to_string).collect();
+    let words: Vec<String> = [
+        (!actions.is_empty()).then(|| format!("only {}", actions.join(", "))),
+        approvals.map(|rule| format!("approvals {}{}", rule.count, by(&rule))),
+        fresh_factor.then(|| "fresh factor".to_owned()),
+        ticket.as_ref().map(|pattern| format!("ticket {pattern}")),
+        (!networks.is_empty()).then(|| format!("from {}", networks.join(", "))),
+        hours.as_ref().map(|hours| format!("in {hours}")),
+        reveals_per_hour.map(|most| format!("{most} reveals an hour")),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if words.is_empty() { "-".to_owned() } else { words.join("; ") }
 }
 
 impl Row for Customer {
@@ -84,7 +104,7 @@ impl Row for Principal {
 }
 
 impl Row for Grant {
-    const HEADS: &'static [&'static str] = &["grant", "principal", "kind", "role", "scope", "until"];
+    const HEADS: &'static [&'static str] = &["grant", "principal", "kind", "role", "scope", "until", "conditions"];
 
     fn cells(&self) -> Vec<String> {
         vec![
@@ -94,6 +114,7 @@ impl Row for Grant {
             word(&self.role),
             self.scope.to_string(),
             seconds(self.expires_at),
+            conditions(&self.conditions),
         ]
     }
 }

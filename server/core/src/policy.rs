@@ -17,6 +17,7 @@
 
 mod action;
 mod compile;
+mod conditions;
 mod decide;
 mod grant;
 mod granting;
@@ -30,6 +31,7 @@ mod visible;
 
 pub use action::*;
 pub use compile::Compiled;
+pub use conditions::{BadCondition, Condition, Conditions};
 pub use decide::{Denied, authorize};
 pub use grant::{Grant, GrantTarget, founding_grants};
 pub use granting::{WantedGrant, authorize_grant};

@@ -114,6 +114,12 @@ impl From<Denied> for Error {
         match denied {
             Denied::Hidden => Self::not_found(),
             Denied::Forbidden => Self::new(ProblemType::Forbidden, ""),
+            Denied::Exceeds(condition) => {
+                let name = condition.as_str();
+                let detail =
+                    format!("What you may hand on is bound in `{name}`, and this grant would be looser there.");
+                Self::new(ProblemType::Forbidden, detail)
+            }
         }
     }
 }

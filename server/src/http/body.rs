@@ -6,6 +6,7 @@ use claviger_api::ProblemType;
 use claviger_api::id::BadId;
 use claviger_api::name::BadName;
 use claviger_api::secret::BadSecret;
+use claviger_api::wire::{BadHours, BadNetwork, BadTicketPattern};
 use claviger_service::{Error, Result};
 use serde::de::DeserializeOwned;
 use utoipa::ToSchema;
@@ -83,14 +84,16 @@ fn spoken() -> Vec<String> {
     use claviger_api::{CheckoutId, GrantId, RotationId};
     let names = [BadName::Part, BadName::Path, BadName::Login].map(|bad| bad.to_string());
     let secrets = [BadSecret::Blank, BadSecret::Nul, BadSecret::TooLong].map(|bad| bad.to_string());
+    let conditions = [BadHours.to_string(), BadNetwork.to_string(), BadTicketPattern.to_string()];
     let ids = [CheckoutId::PREFIX, GrantId::PREFIX, RotationId::PREFIX].map(|prefix| BadId { prefix }.to_string());
-    [names, secrets, ids].concat()
+    [names, secrets, conditions, ids].concat()
 }
 
 #[cfg(test)]
 mod tests {
     use claviger_api::wire::{
-        EnrolRequest, ImportRequest, InitRequest, LoginRequest, NewAccount, NewCheckout, NewCustomer, NewSystem,
+        Conditions, EnrolRequest, ImportRequest, InitRequest, LoginRequest, NewAccount, NewCheckout, NewCustomer,
+        NewSystem,
     };
 
     use super::*;
@@ -129,6 +132,12 @@ mod tests {
         }
         let name = refused::<NewCustomer>(r#"{"slug":"Acme","display_name":"A"}"#);
         assert!(name.ends_with(&format!("{}.", BadName::Part)), "{name}");
+        let ticket = refused::<Conditions>(r#"{"ticket":"(INC"}"#);
+        assert!(ticket.contains("a whole ticket must match it"), "{ticket}");
+        let hours = refused::<Conditions>(r#"{"hours":"08:00-18:00"}"#);
+        assert!(hours.contains("'Mon-Fri 08:00-18:00, Sat 09:00-12:00 Europe/Berlin'"), "{hours}");
+        let network = refused::<Conditions>(r#"{"networks":["10.0.0.1/8"]}"#);
+        assert!(network.contains("192.0.2.0/24"), "{network}");
         assert!(refused::<LoginRequest>(r#"{"method":"token","token":" "}"#).contains("not empty or blank"));
     }
 
@@ -153,6 +162,9 @@ mod tests {
             refused::<NewAccount>(&format!(r#"{{"name":"a","secret":"\u0000{canary}"}}"#)),
             refused::<NewAccount>(&format!(r#"{{"name":"a","login":"\u0007{canary}"}}"#)),
             refused::<ImportRequest>(&format!(r#"{{"rows":["{canary}"]}}"#)),
+            refused::<Conditions>(&format!(r#"{{"ticket":"({canary}"}}"#)),
+            refused::<Conditions>(&format!(r#"{{"networks":["{canary}"]}}"#)),
+            refused::<Conditions>(&format!(r#"{{"hours":"Mon-Fri 08:00-18:00 {canary}"}}"#)),
             refused::<ImportRequest>(&format!("{{{canary}")),
         ];
         for detail in taken {

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use claviger_client::api::wire::{
-    AccountSettings, GrantKind, LoginRequest, NewAccount, NewCustomer, NewGrant, NewServiceAccount, NewSystem, Role,
-    SystemSpec, TlsMode,
+    AccountSettings, Conditions, GrantKind, LoginRequest, NewAccount, NewCustomer, NewGrant, NewServiceAccount,
+    NewSystem, Role, SystemSpec, TlsMode,
 };
 use claviger_client::api::{AccountPath, Part, Secret};
 use claviger_client::{Client, Credentials, NewCheckout};
@@ -167,6 +167,7 @@ async fn add_program(administrator: &Client) -> Result<Secret> {
         scope: "*".parse()?,
         ttl_seconds: 24 * 3600,
         max_checkout_seconds: None,
+        conditions: Conditions::default(),
     };
     administrator.grants().add(&grant).await?;
     Ok(token)

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Conditions;
 use crate::{GrantId, Timestamp, UserName};
 
 /// The longest grant: 400 days.
@@ -68,6 +69,9 @@ pub struct NewGrant {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(minimum = 60, maximum = 2_592_000))]
     pub max_checkout_seconds: Option<u64>,
+    /// Under which circumstances; always, when absent.
+    #[serde(default, skip_serializing_if = "Conditions::is_empty")]
+    pub conditions: Conditions,
 }
 
 /// A grant.
@@ -86,6 +90,9 @@ pub struct Grant {
     pub scope: GrantScope,
     /// The longest checkout under this grant.
     pub max_checkout_seconds: u64,
+    /// Under which circumstances.
+    #[serde(default, skip_serializing_if = "Conditions::is_empty")]
+    pub conditions: Conditions,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it ends.

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
 /// A verb as a type: what a [`Permit`](super::Permit) is for. Implemented by the marker types of this module only.
 pub trait Act: sealed::Sealed + 'static {
     /// The verb as a value.
@@ -114,6 +116,26 @@ actions! {
     AuditRead = "audit.read";
     /// Export the audit log.
     AuditExport = "audit.export";
+}
+
+impl Action {
+    /// The verb of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|action| action.as_str() == name).copied()
+    }
+}
+
+impl Serialize for Action {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Action {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        Self::named(&name).ok_or_else(|| de::Error::custom("not a verb that this version knows"))
+    }
 }
 
 impl fmt::Display for Action {

@@ -10,7 +10,7 @@ use claviger_api::{GrantId, Timestamp};
 
 use super::decide::Basis;
 use super::rules::{Policies, PolicyError};
-use super::{Action, Grant, GrantTarget, Resource, Subject, template};
+use super::{Action, Conditions, Grant, GrantTarget, Resource, Subject, template};
 
 impl Policies {
     /// Prepares what `subject` may use of its `grants` and has not ended at `now`.
@@ -109,7 +109,7 @@ impl Compiled {
             let place = policies.places.uid(&link.at.into());
             let slots = HashMap::from([(SlotId::principal(), self.uid.clone()), (SlotId::resource(), place)]);
             rules.link(PolicyId::new(link.template), id.clone(), slots)?;
-            links.insert(id, *link);
+            links.insert(id, link.clone());
         }
         Ok((rules, links))
     }
@@ -130,11 +130,13 @@ impl Compiled {
 
     fn take(&mut self, grant: &Grant) {
         self.valid_until = Some(self.valid_until.map_or(grant.expires_at, |end| end.min(grant.expires_at)));
+        let conditions = Arc::new(grant.conditions.clone());
         let link = |template, at| Link {
             grant: grant.id,
             template,
             at,
             max_checkout_seconds: grant.max_checkout_seconds,
+            conditions: conditions.clone(),
             expires_at: grant.expires_at,
         };
         let mut shows = |template, place| self.on_the_way.entry(place).or_default().push(link(template, place));
@@ -166,12 +168,13 @@ impl fmt::Debug for Compiled {
 }
 
 /// One linked rule: a template at a place, and the grant it stands for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Link {
     pub grant: GrantId,
     template: &'static str,
     pub at: GrantTarget,
     pub max_checkout_seconds: u64,
+    pub conditions: Arc<Conditions>,
     pub expires_at: Timestamp,
 }
 

@@ -1,10 +1,12 @@
 //! The one decision.
 
+use std::sync::Arc;
+
 use cedar_policy::{Context, Decision, Entities, Request};
 use claviger_api::{GrantId, Timestamp};
 
 use super::compile::{Link, Question};
-use super::{Act, Action, Compiled, Permit, Policies, Resource, Subject};
+use super::{Act, Action, Compiled, Condition, Conditions, Permit, Policies, Resource, Subject};
 
 /// Why not, as far as the subject may know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +15,8 @@ pub enum Denied {
     Hidden,
     /// The subject may see the thing, or it is the operator itself, but may not do this (403).
     Forbidden,
+    /// What was to be granted goes beyond the subject's own `may_grant`, in this (403).
+    Exceeds(Condition),
 }
 
 /// Decides whether `subject` may do `A` on `resource` at `now`.
@@ -84,17 +88,22 @@ impl Basis {
         let live = self.links.iter().filter(|link| now < link.expires_at);
         let best = live.max_by_key(|link| (link.max_checkout_seconds, link.expires_at, link.grant));
         match best {
-            Some(link) => Some(Ground { grant: Some(link.grant), max_checkout_seconds: link.max_checkout_seconds }),
-            None => self.baseline.then_some(Ground { grant: None, max_checkout_seconds: 0 }),
+            Some(link) => Some(Ground {
+                grant: Some(link.grant),
+                max_checkout_seconds: link.max_checkout_seconds,
+                conditions: link.conditions.clone(),
+            }),
+            None => self.baseline.then(Ground::default),
         }
     }
 }
 
 /// What a permit rests on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Ground {
     pub grant: Option<GrantId>,
     pub max_checkout_seconds: u64,
+    pub conditions: Arc<Conditions>,
 }
 
 /// Asks Cedar. None unless it permits without a single error: Cedar leaves a rule that fails to evaluate out, and a
@@ -119,7 +128,7 @@ pub(super) fn decide(
     let mut basis = Basis { links: Vec::new(), baseline: false };
     for rule in response.diagnostics().reason() {
         match links.get(rule) {
-            Some(link) => basis.links.push(*link),
+            Some(link) => basis.links.push(link.clone()),
             None => basis.baseline = true,
         }
     }

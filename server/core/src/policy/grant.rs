@@ -5,7 +5,7 @@ use claviger_api::{AccountId, CustomerId, GrantId, PrincipalId, SystemId, Timest
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
-use super::Resource;
+use super::{Conditions, Resource};
 
 /// A grant, as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +22,9 @@ pub struct Grant {
     pub scope: GrantTarget,
     /// The longest checkout under this grant.
     pub max_checkout_seconds: u64,
+    /// Under which circumstances.
+    #[serde(default)]
+    pub conditions: Conditions,
     /// When it was made.
     pub created_at: Timestamp,
     /// From this instant on it gives nothing.
@@ -91,6 +94,7 @@ pub fn founding_grants(principal: PrincipalId, now: Timestamp, mut ids: impl FnM
         role,
         scope: GrantTarget::Operator,
         max_checkout_seconds: TTL_MAX_SECONDS,
+        conditions: Conditions::default(),
         created_at: now,
         expires_at: latest_end(now),
     };

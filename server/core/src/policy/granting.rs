@@ -6,12 +6,15 @@ use cedar_policy::{Context, RestrictedExpression};
 use claviger_api::wire::{GrantKind, Role};
 use claviger_api::{PrincipalId, Timestamp};
 
+use super::compile::Link;
 use super::decide::{decide, denial};
 use super::grant::latest_end;
-use super::{Action, Denied, Grant, GrantMake, GrantTarget, Permit, Policies, Resource, Subject, template};
+use super::{
+    Action, Condition, Conditions, Denied, Grant, GrantMake, GrantTarget, Permit, Policies, Resource, Subject, template,
+};
 
 /// A grant that is asked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WantedGrant {
     /// Who would get it.
     pub principal: PrincipalId,
@@ -23,6 +26,8 @@ pub struct WantedGrant {
     pub target: GrantTarget,
     /// The longest checkout under it.
     pub max_checkout_seconds: u64,
+    /// Under which circumstances it would give anything.
+    pub conditions: Conditions,
     /// When it would end.
     pub expires_at: Timestamp,
 }
@@ -30,7 +35,8 @@ pub struct WantedGrant {
 /// Decides whether `subject` may make the `wanted` grant at `now`.
 ///
 /// It needs one `may_grant` of the same role in `own_grants` that has not ended, encloses the wanted place, ends no
-/// earlier and allows checkouts no shorter than what is wanted; the same for handing on as for use. Nobody grants to
+/// earlier, allows checkouts no shorter, and has no condition that the wanted grant is looser in; the same for handing
+/// on as for use. Nobody grants to
 /// themselves, a customer's own people grant within their customer, and no grant lasts more than 400 days.
 /// The permit's [`grant`](Permit::grant) is the `may_grant` it rests on.
 pub fn authorize_grant(
@@ -40,13 +46,29 @@ pub fn authorize_grant(
     wanted: &WantedGrant,
     now: Timestamp,
 ) -> Result<Permit<GrantMake>, Denied> {
-    if wanted.expires_at > now
-        && wanted.expires_at <= latest_end(now)
-        && let Some(permit) = within_own(policies, subject, own_grants, wanted, now)
-    {
-        return Ok(permit);
+    let lasts = wanted.expires_at > now && wanted.expires_at <= latest_end(now);
+    let within = if lasts { within_own(policies, subject, own_grants, wanted, now) } else { None };
+    within.unwrap_or_else(|| Err(refusal(policies, subject, own_grants, wanted.target, now)))
+}
+
+/// The permit, or in what the wanted grant goes beyond each `may_grant` that would else stand behind it. None if there is
+/// none at all.
+fn within_own(
+    policies: &Policies,
+    subject: &Subject,
+    own_grants: &[Grant],
+    wanted: &WantedGrant,
+    now: Timestamp,
+) -> Option<Result<Permit<GrantMake>, Denied>> {
+    let resource = Resource::from(wanted.target);
+    let compiled = policies.compile_granting(subject, own_grants, now).ok()?;
+    let mut basis = decide(policies, &compiled, Action::GrantMake, context(wanted)?, &resource)?;
+    let beyond: Vec<Condition> = basis.links.iter().filter_map(|own| exceeded(own, wanted)).collect();
+    basis.links.retain(|own| exceeded(own, wanted).is_none());
+    match basis.ground(now) {
+        Some(ground) => Some(Ok(Permit::new(*subject, resource, ground))),
+        None => beyond.first().map(|condition| Err(Denied::Exceeds(*condition))),
     }
-    Err(refusal(policies, subject, own_grants, wanted.target, now))
 }
 
 /// Whoever may hand on anything at a place, or see it, knows that it is there.
@@ -69,20 +91,15 @@ fn refusal(
         .map_or(Denied::Hidden, |compiled| denial(policies, &compiled, subject, &target.into(), now))
 }
 
-fn within_own(
-    policies: &Policies,
-    subject: &Subject,
-    own_grants: &[Grant],
-    wanted: &WantedGrant,
-    now: Timestamp,
-) -> Option<Permit<GrantMake>> {
-    let resource = Resource::from(wanted.target);
-    let compiled = policies.compile_granting(subject, own_grants, now).ok()?;
-    let mut basis = decide(policies, &compiled, Action::GrantMake, context(wanted)?, &resource)?;
-    basis
-        .links
-        .retain(|own| own.expires_at >= wanted.expires_at && own.max_checkout_seconds >= wanted.max_checkout_seconds);
-    basis.ground(now).map(|ground| Permit::new(*subject, resource, ground))
+/// In what the wanted grant would give more than `own` has to hand on.
+fn exceeded(own: &Link, wanted: &WantedGrant) -> Option<Condition> {
+    if own.expires_at < wanted.expires_at {
+        return Some(Condition::End);
+    }
+    if own.max_checkout_seconds < wanted.max_checkout_seconds {
+        return Some(Condition::MaxCheckoutSeconds);
+    }
+    wanted.conditions.looser_than(&own.conditions)
 }
 
 fn context(wanted: &WantedGrant) -> Option<Context> {

@@ -2,10 +2,11 @@
 
 use std::marker::PhantomData;
 
+use claviger_api::wire::ApprovalRule;
 use claviger_api::{CustomerId, GrantId};
 
 use super::decide::Ground;
-use super::{Act, Resource, Subject};
+use super::{Act, Conditions, Resource, Subject};
 
 /// A decision that was made, for one verb `A`, one subject and one resource. Services take it by value or reference
 /// instead of asking again; it cannot be copied, kept in a store, or made by anything but
@@ -83,5 +84,15 @@ impl<A: Act> Permit<A> {
     /// The longest checkout that [`grant`](Self::grant) allows; 0 without a grant.
     pub const fn max_checkout_seconds(&self) -> u64 {
         self.ground.max_checkout_seconds
+    }
+
+    /// The conditions of [`grant`](Self::grant); none without a grant.
+    pub fn conditions(&self) -> &Conditions {
+        &self.ground.conditions
+    }
+
+    /// Whose yes a checkout needs under it.
+    pub fn approvals(&self) -> Option<ApprovalRule> {
+        self.ground.conditions.approvals
     }
 }

@@ -5,10 +5,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use cedar_policy::{
-    Authorizer, EntityAttrEvaluationError, EntityUid, PolicyId, PolicySet, PolicySetError, Schema, ValidationMode,
-    Validator,
+    ActionConstraint, Authorizer, EntityAttrEvaluationError, EntityUid, PolicyId, PolicySet, PolicySetError, Schema,
+    Template, ValidationMode, Validator,
 };
 use claviger_api::GrantId;
+use claviger_api::wire::Role;
 
 use super::Action;
 use super::grant::ROLES;
@@ -50,6 +51,7 @@ pub struct Policies {
     pub(super) schema: Schema,
     pub(super) places: Places,
     actions: HashMap<Action, EntityUid>,
+    roles: HashMap<Role, BTreeSet<Action>>,
     /// The baseline, and the roles as templates.
     pub(super) rules: PolicySet,
 }
@@ -58,6 +60,12 @@ impl Policies {
     /// The rules that the server was built with.
     pub fn built_in() -> Result<Self, PolicyError> {
         Self::read(include_str!("claviger.cedarschema"), &[include_str!("roles.cedar"), include_str!("baseline.cedar")])
+    }
+
+    /// The verbs of a role.
+    pub fn role(&self, role: Role) -> &BTreeSet<Action> {
+        static NONE: BTreeSet<Action> = BTreeSet::new();
+        self.roles.get(&role).unwrap_or(&NONE)
     }
 
     pub(super) fn action(&self, action: Action) -> Option<&EntityUid> {
@@ -81,7 +89,8 @@ impl Policies {
         let places = Places::new()?;
         roles_are_complete(&rules)?;
         let actions = actions_by_name(&schema)?;
-        Ok(Self { authorizer: Authorizer::new(), schema, places, actions, rules })
+        let roles = ROLES.iter().map(|role| (*role, verbs(&rules, template::to_use(*role)))).collect();
+        Ok(Self { authorizer: Authorizer::new(), schema, places, actions, roles, rules })
     }
 }
 
@@ -116,6 +125,17 @@ fn roles_are_complete(rules: &PolicySet) -> Result<(), PolicyError> {
         .collect();
     let found: BTreeSet<String> = rules.templates().map(|template| template.id().to_string()).collect();
     same("templates", &wanted, &found)
+}
+
+/// The verbs that a template names.
+fn verbs(rules: &PolicySet, template: &str) -> BTreeSet<Action> {
+    let named = |uids: Vec<EntityUid>| uids.iter().filter_map(|uid| Action::named(uid.id().unescaped())).collect();
+    match rules.template(&PolicyId::new(template)).map(Template::action_constraint) {
+        Some(ActionConstraint::Eq(uid)) => named(vec![uid]),
+        Some(ActionConstraint::In(uids)) => named(uids),
+        Some(ActionConstraint::Any) => Action::ALL.iter().copied().collect(),
+        None => BTreeSet::new(),
+    }
 }
 
 /// The schema knows exactly the verbs that the server knows.

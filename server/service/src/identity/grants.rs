@@ -2,14 +2,17 @@
 
 use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::record::FieldName;
+use claviger_api::problem::ValueError;
 use claviger_api::wire::{self, GrantScope, NewGrant, TTL_GRANT_DEFAULT_SECONDS, TTL_MAX_SECONDS, TTL_MIN_SECONDS};
 use claviger_api::{GrantId, Scope, UserName};
-use claviger_core::policy::{Grant, GrantRevoke, GrantTarget, GrantView, Permit, WantedGrant, authorize_grant};
+use claviger_core::policy::{
+    BadCondition, Conditions, Grant, GrantRevoke, GrantTarget, GrantView, Permit, WantedGrant, authorize_grant,
+};
 use claviger_store::{Range, RowId, Table};
 
 use super::session::after;
 use crate::error::{Error, Result};
-use crate::event::Event;
+use crate::event::{Event, snake_case};
 use crate::idempotency::Once;
 use crate::open::{Caller, Open, deciding, deciding_once};
 use crate::page::{Page, Paging};
@@ -25,6 +28,7 @@ impl Open {
         if !(TTL_MIN_SECONDS..=wire::GRANT_TTL_MAX_SECONDS).contains(&new.ttl_seconds) {
             return Err(Error::value("ttl_seconds", "a grant lasts 60 to 34560000 seconds (400 days)"));
         }
+        let conditions = self.conditions(new)?;
         deciding_once(once, || async {
             if let Some(done) = self.done(Scope::Operator, once, caller).await? {
                 let id = GrantId::from_uuid(done);
@@ -41,6 +45,7 @@ impl Open {
                 role: new.role,
                 target,
                 max_checkout_seconds: most,
+                conditions: conditions.clone(),
                 expires_at: after(now, new.ttl_seconds),
             };
             let _permit =
@@ -52,6 +57,7 @@ impl Open {
                 role: wanted.role,
                 scope: target,
                 max_checkout_seconds: most,
+                conditions: wanted.conditions,
                 created_at: now,
                 expires_at: wanted.expires_at,
             };
@@ -110,6 +116,16 @@ impl Open {
         .await
     }
 
+    fn conditions(&self, new: &NewGrant) -> Result<Conditions> {
+        Conditions::read(&new.conditions, self.ground().policies.role(new.role)).map_err(|bad| {
+            let one = |BadCondition { condition, message }| ValueError {
+                at: format!("conditions.{}", condition.as_str()),
+                message,
+            };
+            Error::values(bad.into_iter().map(one).collect())
+        })
+    }
+
     pub(super) async fn grant_view(&self, grant: &Grant) -> Result<wire::Grant> {
         Ok(wire::Grant {
             id: grant.id,
@@ -118,6 +134,7 @@ impl Open {
             role: grant.role,
             scope: self.scope_view(grant.scope).await?,
             max_checkout_seconds: grant.max_checkout_seconds,
+            conditions: grant.conditions.view(),
             created_at: grant.created_at,
             expires_at: grant.expires_at,
         })
@@ -178,6 +195,14 @@ impl Open {
             .with(FieldName::Principal, principal.id)
             .with(FieldName::Role, format_args!("{:?}", grant.role))
             .with(FieldName::ExpiresAt, grant.expires_at)
+            .with(FieldName::Detail, terms(grant))
             .with_personal(principal.id, FieldName::PrincipalName, &principal.name)
     }
+}
+
+/// What a grant gives beyond its role and end, for its event.
+fn terms(grant: &Grant) -> String {
+    let kind = snake_case(&grant.kind);
+    let conditions = serde_json::to_string(&grant.conditions.view()).unwrap_or_default();
+    format!("{kind}, checkouts of {} s at most, conditions {conditions}", grant.max_checkout_seconds)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use claviger_api::problem::ProblemType;
 use claviger_api::wire::{
-    GrantKind, GrantScope, NewCheckout, NewCustomer, NewGrant, NewServiceAccount, NewUser, PrincipalKind,
+    Conditions, GrantKind, GrantScope, NewCheckout, NewCustomer, NewGrant, NewServiceAccount, NewUser, PrincipalKind,
     PrincipalState, Role, Tokens,
 };
 use claviger_api::{CheckoutId, GrantId, RotationId, Secret, UserName};
@@ -379,6 +379,41 @@ async fn a_grant_is_within_its_makers_and_never_to_oneself() {
         assert_eq!(grant(&tess, beyond).await.problem(), ProblemType::Forbidden);
     }
     grant(&tess, within).await.unwrap();
+    world.check().await;
+}
+
+#[tokio::test]
+async fn a_grant_has_its_conditions_and_what_is_made_from_it_is_no_looser() {
+    let world = World::new().await;
+    let (open, root) = (world.open(), world.root().await);
+    let grant = async |by: &crate::Caller, new: &NewGrant| open.make_grant(new, &Once::none(), by).await;
+    let office = Conditions {
+        ticket: Some("INC-[0-9]+".parse().unwrap()),
+        hours: Some("Mon-Fri 08:00-18:00 Europe/Berlin".parse().unwrap()),
+        networks: vec!["192.0.2.0/24".parse().unwrap()],
+        ..Conditions::default()
+    };
+    let bound = NewGrant {
+        kind: GrantKind::MayGrant,
+        conditions: office.clone(),
+        ..new_grant("tess", Role::Technician, GrantScope::Customer(part("acme")))
+    };
+    let made = grant(&root, &bound).await.unwrap();
+    assert_eq!(made.conditions, office);
+    assert_eq!(open.grant(made.id, operator(&world).await).await.unwrap().conditions, office);
+
+    let tess = world.tess().await;
+    let use_it = NewGrant { kind: GrantKind::MayUse, principal: part("tom"), ttl_seconds: 3600, ..bound.clone() };
+    let open_all_day = Conditions { hours: None, ..office };
+    let refused = grant(&tess, &NewGrant { conditions: open_all_day, ..use_it.clone() }).await.unwrap_err();
+    assert_eq!(refused.problem, ProblemType::Forbidden);
+    assert!(refused.detail.contains("`hours`"), "{}", refused.detail);
+    grant(&tess, &use_it).await.unwrap();
+
+    let verb = Conditions { actions: vec!["account.set_secret".to_owned()], ..Conditions::default() };
+    let refused = grant(&root, &NewGrant { conditions: verb, ..bound }).await.unwrap_err();
+    assert_eq!((refused.problem, refused.errors[0].at.as_str()), (ProblemType::InvalidValue, "conditions.actions"));
+    assert!(refused.errors[0].message.contains("checkout.reveal"), "{}", refused.errors[0].message);
     world.check().await;
 }
 

@@ -411,6 +411,7 @@ pub fn new_grant(to: &str, role: Role, scope: GrantScope) -> NewGrant {
         scope,
         ttl_seconds: 30 * 86_400,
         max_checkout_seconds: Some(4 * 3600),
+        conditions: wire::Conditions::default(),
     }
 }
 

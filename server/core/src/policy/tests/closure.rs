@@ -84,11 +84,12 @@ fn the_founder_can_give_every_role_to_others_and_none_to_itself() {
                 role,
                 target: GrantTarget::Operator,
                 max_checkout_seconds: TTL_MAX_SECONDS,
+                conditions: Conditions::default(),
                 expires_at: end,
             };
             let ask = |wanted| authorize_grant(&POLICIES, &msp_user(0), &held, &wanted, now());
-            assert!(ask(wanted).is_ok());
-            assert_eq!(ask(WantedGrant { principal: principal(0), ..wanted }).unwrap_err(), Denied::Forbidden);
+            assert!(ask(wanted.clone()).is_ok());
+            assert_eq!(ask(WantedGrant { principal: principal(0), ..wanted.clone() }).unwrap_err(), Denied::Forbidden);
             let longer = WantedGrant { expires_at: end + SignedDuration::from_millis(1), ..wanted };
             assert_eq!(ask(longer).unwrap_err(), Denied::Forbidden);
         }
@@ -137,6 +138,7 @@ fn wanted(target: GrantTarget) -> WantedGrant {
         role: Role::Technician,
         target,
         max_checkout_seconds: HOUR,
+        conditions: Conditions::default(),
         expires_at: after(1000),
     }
 }
@@ -159,8 +161,16 @@ fn everything_wanted(root: &Grant) -> impl Iterator<Item = WantedGrant> + use<> 
                     for (max_checkout_seconds, expires_at) in
                         [(most, end), (most + 1, end), (most, end + SignedDuration::from_millis(1))]
                     {
-                        let principal = principal(to);
-                        all.push(WantedGrant { principal, kind, role, target, max_checkout_seconds, expires_at });
+                        let (principal, conditions) = (principal(to), Conditions::default());
+                        all.push(WantedGrant {
+                            principal,
+                            kind,
+                            role,
+                            target,
+                            max_checkout_seconds,
+                            conditions,
+                            expires_at,
+                        });
                     }
                 }
             }
@@ -184,6 +194,7 @@ fn make(granter: u8, held: &[Grant], wanted: WantedGrant) -> Option<Grant> {
         role: wanted.role,
         scope: wanted.target,
         max_checkout_seconds: wanted.max_checkout_seconds,
+        conditions: wanted.conditions,
         created_at: now(),
         expires_at: wanted.expires_at,
     })

@@ -160,6 +160,7 @@ fn wanted_grants() -> impl Strategy<Value = WantedGrant> {
             role,
             target,
             max_checkout_seconds: most,
+            conditions: Conditions::default(),
             expires_at: after(end),
         })
 }

@@ -93,8 +93,12 @@ fn permitted(
     live.sort_by_key(|grant| (grant.max_checkout_seconds, grant.expires_at, grant.id));
     let static_permit = holder && matches!(action, Action::CheckoutView | Action::CheckoutCheckin);
     match live.last() {
-        Some(best) => Some(Ground { grant: Some(best.id), max_checkout_seconds: best.max_checkout_seconds }),
-        None => static_permit.then_some(Ground { grant: None, max_checkout_seconds: 0 }),
+        Some(best) => Some(Ground {
+            grant: Some(best.id),
+            max_checkout_seconds: best.max_checkout_seconds,
+            conditions: best.conditions.clone().into(),
+        }),
+        None => static_permit.then(Ground::default),
     }
 }
 

@@ -64,6 +64,7 @@ pub fn grant(n: u8, kind: GrantKind, role: Role, scope: GrantTarget) -> Grant {
         role,
         scope,
         max_checkout_seconds: 8 * HOUR,
+        conditions: Conditions::default(),
         created_at: now(),
         expires_at: after(3_600_000),
     }
