@@ -12,7 +12,8 @@ use crate::commands::{
 
 /// The privileged credential vault of an MSP, from the command line.
 ///
-/// Log in with 'claviger login', or set CLAVIGER_TOKEN to the token of a service account.
+/// Log in with 'claviger login'. A program sets CLAVIGER_TOKEN to the token of a service account, or shows a client
+/// certificate.
 #[derive(Parser)]
 #[command(name = "claviger", version, after_help = EXIT_CODES)]
 pub struct Cli {
@@ -32,7 +33,9 @@ Exit codes:
 Environment:
   CLAVIGER_ADDR     the server, e.g. https://vault.example:8200
   CLAVIGER_CACERT   a file of CA certificates
-  CLAVIGER_TOKEN    the token of a service account (cvs_…)";
+  CLAVIGER_TOKEN    the token of a service account (cvs_…)
+  CLAVIGER_CERTIFICATE, CLAVIGER_KEY, CLAVIGER_SERVICE_ACCOUNT
+                    the files of a client certificate and its key (PEM), and the service account to act as";
 
 /// What every command takes.
 #[derive(Args)]

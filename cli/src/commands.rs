@@ -12,6 +12,7 @@ pub mod exec;
 pub mod grant;
 pub mod import;
 pub mod login;
+mod login_program;
 pub mod operator;
 pub mod pages;
 pub mod rotation;
@@ -23,7 +24,7 @@ pub mod user;
 
 /// Does what the words say.
 pub async fn run(cli: Cli) -> Result<(), Failure> {
-    let context = &Context::new(cli.global);
+    let context = &Context::new(cli.global)?;
     match cli.command {
         Command::Login(login) => login.run(context).await,
         Command::Logout => login::logout(context).await,

@@ -1,16 +1,19 @@
 //! From words and environment to a client.
 
 use std::env;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use claviger_client::api::Secret;
+use claviger_client::api::name::BadName;
+use claviger_client::api::{Secret, UserName};
 use claviger_client::{Builder, Client, Credentials};
+use zeroize::Zeroizing;
 
 use crate::cli::Global;
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::session::SessionFile;
+use crate::session::{IdentityFiles, SessionFile};
 
 const USER_AGENT: &str = concat!("claviger/", env!("CARGO_PKG_VERSION"));
 
@@ -19,29 +22,48 @@ pub struct Context {
     pub output: Output,
     address: Option<String>,
     ca_certificate: Option<PathBuf>,
+    program: Option<Program>,
+}
+
+/// A service account that the environment names, and what it shows.
+struct Program {
+    name: UserName,
+    identity: IdentityFiles,
 }
 
 impl Context {
-    pub fn new(global: Global) -> Self {
+    pub fn new(global: Global) -> Result<Self, Failure> {
         let output = Output { format: global.format() };
-        // Not clap's own `env`: usage messages would then show both options as if they had been given.
-        let variable = |name| env::var_os(name).filter(|value| !value.is_empty());
         let address = || variable("CLAVIGER_ADDR").map(|value| value.to_string_lossy().into_owned());
-        Self {
+        Ok(Self {
             output,
             address: global.address.or_else(address),
             ca_certificate: global.ca_certificate.or_else(|| variable("CLAVIGER_CACERT").map(PathBuf::from)),
-        }
+            program: program()?,
+        })
     }
 
-    /// A client that acts as the service account of `CLAVIGER_TOKEN`, or else as the user who is logged in.
+    /// A client that acts as the service account that the environment names, or else as whoever is logged in.
     pub fn client(&self) -> Result<Client, Failure> {
+        let address = self.address()?;
         if let Some(token) = token()? {
-            return Ok(self.builder(self.address()?)?.credentials(Credentials::Token(token)).build()?);
+            return Ok(self.builder(address)?.credentials(Credentials::Token(token)).build()?);
+        }
+        if let Some(Program { name, identity }) = &self.program {
+            let builder = self.builder(address)?.identity_pem(pem(identity)?);
+            return Ok(builder.credentials(Credentials::Certificate { name: name.clone() }).build()?);
         }
         let session = self.session()?;
-        let address = self.address()?;
-        Ok(self.builder(address)?.credentials(Credentials::Kept(Arc::new(session))).build()?)
+        let mut builder = self.builder(address)?;
+        if let Some(identity) = session.identity().map_err(claviger_client::Error::Session)? {
+            builder = builder.identity_pem(pem(&identity)?);
+        }
+        Ok(builder.credentials(Credentials::Kept(Arc::new(session))).build()?)
+    }
+
+    /// A client that acts as nobody and shows this client certificate.
+    pub fn with_identity(&self, identity: &IdentityFiles) -> Result<Client, Failure> {
+        Ok(self.builder(self.address()?)?.identity_pem(pem(identity)?).build()?)
     }
 
     /// A client that acts as nobody.
@@ -75,6 +97,39 @@ impl Context {
         })?;
         Ok(builder.ca_certificate_pem(pem))
     }
+}
+
+/// An environment variable that is set. Not clap's own `env`: usage messages would then show both options as if they had
+/// been given.
+fn variable(name: &str) -> Option<OsString> {
+    env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// `CLAVIGER_SERVICE_ACCOUNT`, and the files that it shows.
+fn program() -> Result<Option<Program>, Failure> {
+    let file = |name| variable(name).map(PathBuf::from);
+    let advice = "set CLAVIGER_SERVICE_ACCOUNT to its name, CLAVIGER_CERTIFICATE and CLAVIGER_KEY to files in PEM";
+    let name = variable("CLAVIGER_SERVICE_ACCOUNT").map(|name| name.to_string_lossy().parse()).transpose();
+    let name = name.map_err(|error: BadName| Failure::usage(format!("CLAVIGER_SERVICE_ACCOUNT: {error}"), advice))?;
+    match (name, file("CLAVIGER_CERTIFICATE"), file("CLAVIGER_KEY")) {
+        (None, None, None) => Ok(None),
+        (Some(name), Some(certificate), Some(key)) => {
+            Ok(Some(Program { name, identity: IdentityFiles { certificate, key } }))
+        }
+        _ => Err(Failure::usage("of what a service account shows, something is not set", advice)),
+    }
+}
+
+/// A client certificate and its key, as one text.
+fn pem(files: &IdentityFiles) -> Result<Vec<u8>, Failure> {
+    let read = |path: &PathBuf| {
+        let advice = "a client certificate and its private key are files in PEM";
+        std::fs::read(path)
+            .map_err(|error| Failure::usage(format!("{} cannot be read: {error}", path.display()), advice))
+    };
+    // In one exact allocation, which the client wipes: a key that grows leaves a copy behind.
+    let (key, certificate) = (Zeroizing::new(read(&files.key)?), read(&files.certificate)?);
+    Ok([key.as_slice(), b"\n", &certificate].concat())
 }
 
 /// The service account's token. Only the environment has it: arguments are public.

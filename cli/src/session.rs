@@ -27,6 +27,8 @@ pub struct SessionFile {
     folder: PathBuf,
     /// The server that the session must be of.
     address: String,
+    /// The client certificate of a session that is stored here.
+    identity: Option<IdentityFiles>,
 }
 
 /// What the file holds.
@@ -34,7 +36,19 @@ pub struct SessionFile {
 struct Stored {
     address: String,
     access_token: Disclosed,
-    refresh_token: Disclosed,
+    /// Absent of a program's session, which ends with its access token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<Disclosed>,
+    /// Without which the session is good for nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    identity: Option<IdentityFiles>,
+}
+
+/// The files of a client certificate and its private key, in PEM.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdentityFiles {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
 }
 
 impl SessionFile {
@@ -48,7 +62,18 @@ impl SessionFile {
     }
 
     pub fn new(folder: PathBuf, address: String) -> Self {
-        Self { folder, address }
+        Self { folder, address, identity: None }
+    }
+
+    /// The place of a session that works with this client certificate alone.
+    pub fn with_identity(self, identity: IdentityFiles) -> Self {
+        Self { identity: Some(identity), ..self }
+    }
+
+    /// The client certificate that the kept session needs, if it is of this server and needs one.
+    pub fn identity(&self) -> io::Result<Option<IdentityFiles>> {
+        let stored = read(&self.file())?.filter(|stored| stored.address == self.address);
+        Ok(stored.and_then(|stored| stored.identity))
     }
 
     /// The server of the kept session, if there is one.
@@ -83,7 +108,8 @@ impl SessionFile {
 impl SessionKeeper for SessionFile {
     fn open(&self) -> io::Result<Box<dyn OpenSession>> {
         let lock = self.lock()?;
-        Ok(Box::new(Open { file: self.file(), address: self.address.clone(), _lock: lock }))
+        let (address, identity) = (self.address.clone(), self.identity.clone());
+        Ok(Box::new(Open { file: self.file(), address, identity, _lock: lock }))
     }
 }
 
@@ -91,13 +117,15 @@ impl SessionKeeper for SessionFile {
 struct Open {
     file: PathBuf,
     address: String,
+    identity: Option<IdentityFiles>,
     _lock: File,
 }
 
 impl OpenSession for Open {
     fn load(&mut self) -> io::Result<Option<KeptSession>> {
         let Some(stored) = read(&self.file)?.filter(|stored| stored.address == self.address) else { return Ok(None) };
-        Ok(Some(KeptSession { access: stored.access_token.into_secret(), refresh: stored.refresh_token.into_secret() }))
+        let refresh = stored.refresh_token.map(Disclosed::into_secret);
+        Ok(Some(KeptSession { access: stored.access_token.into_secret(), refresh }))
     }
 
     fn store(&mut self, session: &KeptSession) -> io::Result<()> {
@@ -105,7 +133,8 @@ impl OpenSession for Open {
         let stored = Stored {
             address: self.address.clone(),
             access_token: disclose(&session.access),
-            refresh_token: disclose(&session.refresh),
+            refresh_token: session.refresh.as_ref().map(disclose),
+            identity: self.identity.clone(),
         };
         let mut text = Zeroizing::new(Vec::with_capacity(SESSION_ROOM));
         serde_json::to_writer(&mut *text, &stored)?;
@@ -152,7 +181,7 @@ mod tests {
 
     fn session(access: &str) -> KeptSession {
         let secret = |text: &str| Secret::new(text.to_owned()).unwrap();
-        KeptSession { access: secret(access), refresh: secret("cvr_refresh") }
+        KeptSession { access: secret(access), refresh: Some(secret("cvr_refresh")) }
     }
 
     fn kept() -> (tempfile::TempDir, SessionFile) {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use reqwest::redirect::Policy;
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use crate::address::Address;
 use crate::client::{Client, Random, Sender};
@@ -21,6 +22,7 @@ pub const ATTEMPT_TIMEOUT: Duration = Duration::from_mins(1);
 pub struct Builder {
     address: Option<String>,
     ca_certificate_pem: Option<Vec<u8>>,
+    identity_pem: Option<Zeroizing<Vec<u8>>>,
     credentials: Credentials,
     retries: Retries,
     timeout: Option<Duration>,
@@ -40,6 +42,13 @@ impl Builder {
     #[must_use]
     pub fn ca_certificate_pem(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.ca_certificate_pem = Some(pem.into());
+        self
+    }
+
+    /// The client certificate to show, and its private key: both in one PEM text, the certificate's chain after it.
+    #[must_use]
+    pub fn identity_pem(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.identity_pem = Some(Zeroizing::new(pem.into()));
         self
     }
 
@@ -95,6 +104,9 @@ impl Builder {
         if let Some(pem) = self.ca_certificate_pem {
             http = http.tls_certs_only(certificates(&pem)?);
         }
+        if let Some(pem) = self.identity_pem {
+            http = http.identity(identity(&pem)?);
+        }
         let http = http.build().map_err(|_| Error::usage("no TLS client can be made with these certificates"))?;
         let sender = Sender {
             transport: Transport { http, address, timeout },
@@ -111,6 +123,12 @@ fn certificates(pem: &[u8]) -> Result<Vec<reqwest::Certificate>> {
         return Err(Error::usage("the CA certificate is not one in PEM (-----BEGIN CERTIFICATE-----)"));
     }
     Ok(certificates)
+}
+
+fn identity(pem: &[u8]) -> Result<reqwest::Identity> {
+    // The library's own message could quote the key.
+    reqwest::Identity::from_pem(pem)
+        .map_err(|_| Error::usage("the client certificate and its private key are not there in PEM, one of each"))
 }
 
 #[expect(

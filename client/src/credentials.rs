@@ -13,6 +13,12 @@ pub enum Credentials {
     Nobody,
     /// A service account, by its token `cvs_…`. It is exchanged for a short access token, which is renewed.
     Token(Secret),
+    /// A service account, by the client certificate of [`Builder::identity_pem`](crate::Builder::identity_pem). Its
+    /// access token works over connections of this client alone (RFC 8705).
+    Certificate {
+        /// The service account's name.
+        name: UserName,
+    },
     /// A user, by password.
     Password {
         /// The user's name.
@@ -31,12 +37,12 @@ pub enum Credentials {
     Kept(Arc<dyn SessionKeeper>),
 }
 
-/// The tokens of a user's session.
+/// The tokens of a session.
 pub struct KeptSession {
     /// The access token.
     pub access: Secret,
-    /// The refresh token, good once.
-    pub refresh: Secret,
+    /// The refresh token, good once. A program's session has none, and ends with its access token.
+    pub refresh: Option<Secret>,
 }
 
 /// Where a user's session lives between runs of a program.
@@ -60,7 +66,7 @@ pub trait OpenSession: Send {
 impl KeptSession {
     /// A second owner of the tokens.
     pub(crate) fn duplicate(&self) -> Self {
-        Self { access: self.access.duplicate(), refresh: self.refresh.duplicate() }
+        Self { access: self.access.duplicate(), refresh: self.refresh.as_ref().map(Secret::duplicate) }
     }
 }
 

@@ -1,7 +1,9 @@
 //! `/v1/service-accounts`: programs.
 
 use claviger_api::UserName;
-use claviger_api::wire::{NewServiceAccount, PageQuery, Principal, ReplaceToken, ServiceToken};
+use claviger_api::wire::{
+    AddedServiceAccount, ChangeServiceAccount, NewServiceAccount, PageQuery, Principal, ReplaceToken, ServiceToken,
+};
 
 use crate::{Client, List, Result};
 
@@ -16,8 +18,8 @@ impl Client {
 }
 
 impl ServiceAccounts<'_> {
-    /// Adds a service account. The token in the answer is shown once.
-    pub async fn add(&self, new: &NewServiceAccount) -> Result<ServiceToken> {
+    /// Adds a service account. The token in the answer, if one was asked for, is shown once.
+    pub async fn add(&self, new: &NewServiceAccount) -> Result<AddedServiceAccount> {
         self.0.post("/v1/service-accounts", new).await
     }
 
@@ -29,6 +31,11 @@ impl ServiceAccounts<'_> {
     /// One service account.
     pub async fn show(&self, name: &UserName) -> Result<Principal> {
         self.0.get(path(name)).await
+    }
+
+    /// Changes how a service account may log in, and from where it may act; every session of it ends.
+    pub async fn change(&self, name: &UserName, change: &ChangeServiceAccount) -> Result<Principal> {
+        self.0.patch(path(name), change).await
     }
 
     /// Removes a service account; its token stops at once.

@@ -46,12 +46,15 @@ impl Session {
             Credentials::Token(token) => {
                 Identity::Login(Box::new(move || LoginRequest::Token { token: token.duplicate().disclose() }))
             }
+            Credentials::Certificate { name } => {
+                Identity::Login(Box::new(move || LoginRequest::Certificate { name: name.clone() }))
+            }
             Credentials::Password { name, password } => Identity::Login(Box::new(move || LoginRequest::Password {
                 name: name.clone(),
                 password: password.duplicate().disclose(),
             })),
             Credentials::Session { access, refresh } => {
-                Identity::Kept(Arc::new(InMemory::new(KeptSession { access, refresh })))
+                Identity::Kept(Arc::new(InMemory::new(KeptSession { access, refresh: Some(refresh) })))
             }
             Credentials::Kept(keeper) => Identity::Kept(keeper),
         };
@@ -105,13 +108,14 @@ async fn renew(keeper: &Arc<dyn SessionKeeper>, old: Option<&Secret>, sender: &S
     if old.is_none_or(|old| old.expose() != kept.access.expose()) {
         return Ok(Access { token: Arc::new(kept.access), renew_at: None });
     }
-    let mut tokens = sender.refresh(&RefreshRequest { refresh_token: kept.refresh.disclose() }).await?;
+    let refresh = kept.refresh.ok_or(Error::NotLoggedIn)?;
+    let mut tokens = sender.refresh(&RefreshRequest { refresh_token: refresh.disclose() }).await?;
     let refresh = tokens
         .refresh_token
         .take()
         .ok_or_else(|| Error::BadAnswer { status: 200, why: "a refresh without the next refresh token".to_owned() })?;
     let access = Access::of(tokens);
-    let next = KeptSession { access: access.token.duplicate(), refresh: refresh.into_secret() };
+    let next = KeptSession { access: access.token.duplicate(), refresh: Some(refresh.into_secret()) };
     open.store(&next).map_err(Error::Session)?;
     Ok(access)
 }

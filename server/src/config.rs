@@ -53,6 +53,16 @@ pub struct TlsFiles {
     pub certificate: PathBuf,
     /// The private key, PEM; readable by the server's user alone.
     pub key: PathBuf,
+    /// The CAs of programs' client certificates, PEM. Without it no client is asked for one.
+    #[serde(default)]
+    pub client_ca: Option<PathBuf>,
+}
+
+impl TlsFiles {
+    /// Whether all of them are on this machine.
+    pub fn exist(&self) -> bool {
+        self.certificate.exists() && self.key.exists() && self.client_ca.as_ref().is_none_or(|path| path.exists())
+    }
 }
 
 /// How much a server takes at once.
@@ -240,6 +250,7 @@ mod tests {
             "ca_certificate",
             "certificate",
             "key",
+            "client_ca",
             "workers",
             "connections_per_worker",
             "handshakes_per_worker",

@@ -82,7 +82,11 @@ pub fn config(directory: &Path, listen: SocketAddr) -> Result<Config, DevError> 
     Ok(Config {
         name: "claviger.dev".to_owned(),
         listen,
-        tls: Some(TlsFiles { certificate: directory.join("certificate.pem"), key: directory.join("key.pem") }),
+        tls: Some(TlsFiles {
+            certificate: directory.join("certificate.pem"),
+            key: directory.join("key.pem"),
+            client_ca: None,
+        }),
         data_directory: directory,
         store: Engine::default(),
         http: Http::default(),

@@ -24,8 +24,8 @@ pub fn openapi() -> Result<String, serde_json::Error> {
 pub fn check_files(config: &Config) -> Result<Vec<String>, StartError> {
     let mut notes = Vec::new();
     match &config.tls {
-        Some(files) if files.certificate.exists() && files.key.exists() => drop(tls::server_config(files)?),
-        Some(_) => notes.push("the certificate or its key is not on this machine, and was not checked".to_owned()),
+        Some(files) if files.exist() => drop(tls::server_config(files)?),
+        Some(_) => notes.push("a certificate or the key is not on this machine, and none was checked".to_owned()),
         None => {}
     }
     if config.data_directory.exists() {

@@ -124,6 +124,7 @@ fn listen(config: &Config, site: web::Data<Site>) -> Result<(SocketAddr, actix_w
         config.http;
     let seconds = |count: std::num::NonZeroUsize| Duration::from_secs(count.get() as u64);
     let mut server = HttpServer::new(move || app(site.clone()))
+        .on_connect(tls::keep_peer)
         .disable_signals()
         .max_connections(connections_per_worker.get())
         .max_connection_rate(handshakes_per_worker.get())

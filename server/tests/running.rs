@@ -108,7 +108,7 @@ async fn anvil_file_modes_a_directory_or_key_that_others_may_read_is_refused() {
     fs::set_permissions(&data, Permissions::from_mode(0o700)).unwrap();
 
     let made = dev::config(&tried, "127.0.0.1:0".parse().unwrap()).unwrap();
-    let tls = TlsFiles { certificate: tried.join("certificate.pem"), key: tried.join("key.pem") };
+    let tls = TlsFiles { certificate: tried.join("certificate.pem"), key: tried.join("key.pem"), client_ca: None };
     assert_eq!(made.tls, Some(tls.clone()));
     fs::set_permissions(&tls.key, Permissions::from_mode(0o644)).unwrap();
     let open = Config { tls: Some(tls), ..config(&data) };

@@ -7,6 +7,7 @@ pub mod in_process;
 pub mod inventory;
 pub mod openapi;
 pub mod people;
+pub mod pki;
 pub mod poll;
 pub mod postgres;
 pub mod raw;

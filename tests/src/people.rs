@@ -109,10 +109,10 @@ impl Person {
 
     /// As an administrator: adds a service account with one role at one place, and gives its token.
     pub async fn adds_program(&self, address: &str, name: &str, role: Role, scope: &str) -> Secret {
-        let new = NewServiceAccount { name: name.parse().unwrap(), token_ttl_seconds: GRANT_SECONDS };
+        let new = NewServiceAccount::with_token(name.parse().unwrap(), GRANT_SECONDS);
         let added = self.client(address).service_accounts().add(&new).await.expect("a new service account");
         self.grants(address, &new.name, role, scope).await;
-        added.token.into_secret()
+        added.token.expect("its token").into_secret()
     }
 
     /// This person's client. It tries nothing twice: what fails is the test's to see.

@@ -193,7 +193,7 @@ impl Ids {
         let checkout = technician.checkouts().create(&new).await.unwrap().id;
         let other = NewRotation { account: Some("acme/db01/other".parse().unwrap()), customer: None, reason: None };
         let rotation = technician.rotations().start(&other).await.unwrap().rotations.remove(0).id;
-        let robot = NewServiceAccount { name: part("robot"), token_ttl_seconds: 3600 };
+        let robot = NewServiceAccount::with_token(part("robot"), 3600);
         administrator.service_accounts().add(&robot).await.unwrap();
         let grant = administrator.grants().list(Some(&part(TECHNICIAN))).all().await.unwrap().remove(0).id;
         Self {

@@ -81,7 +81,7 @@ async fn house() -> Vault {
         administrator.accounts().add(&part("acme"), &part("db01"), &account).await.unwrap();
     }
     add_ephemeral(&administrator, "acme/db01/temp", &[]).await;
-    let robot = NewServiceAccount { name: part("robot"), token_ttl_seconds: 3600 };
+    let robot = NewServiceAccount::with_token(part("robot"), 3600);
     administrator.service_accounts().add(&robot).await.unwrap();
     vault
 }

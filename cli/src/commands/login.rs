@@ -7,6 +7,7 @@ use claviger_client::api::UserName;
 use claviger_client::api::wire::{EnrolRequest, LoginRequest, Tokens};
 use claviger_client::{Client, Error, KeptSession, SessionKeeper as _};
 
+use super::login_program::ProgramLogin;
 use crate::connection::Context;
 use crate::failure::Failure;
 use crate::input::Input;
@@ -21,10 +22,15 @@ pub struct Login {
     /// Read password (or code, then password) from standard input, one a line
     #[arg(long, requires = "name")]
     stdin: bool,
+    #[command(flatten)]
+    program: ProgramLogin,
 }
 
 impl Login {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
+        if self.program.is_asked_for() {
+            return self.program.run(self.name, context).await;
+        }
         let client = context.anonymous()?;
         let name = match self.name {
             Some(name) => name,
@@ -67,7 +73,7 @@ async fn enrol(client: &Client, name: &UserName, input: Input) -> Result<Tokens,
 fn keep(context: &Context, tokens: Tokens) -> Result<(), Failure> {
     let refresh =
         tokens.refresh_token.ok_or_else(|| Failure::failed("the server gave a session that cannot be kept"))?;
-    let session = KeptSession { access: tokens.access_token.into_secret(), refresh: refresh.into_secret() };
+    let session = KeptSession { access: tokens.access_token.into_secret(), refresh: Some(refresh.into_secret()) };
     let store = || context.session().map(|file| file.open().and_then(|mut open| open.store(&session)));
     store()?.map_err(|error| Error::Session(error).into())
 }

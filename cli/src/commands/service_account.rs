@@ -1,23 +1,46 @@
 //! `claviger service-account`: programs.
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use claviger_client::api::UserName;
-use claviger_client::api::wire::{NewServiceAccount, ReplaceToken};
+use claviger_client::api::wire::{
+    CertificatePin, ChangeServiceAccount, Network, NewServiceAccount, ReplaceToken, Thumbprint,
+};
 
 use crate::connection::Context;
 use crate::duration::Seconds;
 use crate::failure::Failure;
 use crate::progress::note;
 
+/// The life of a token when nothing else is said: 90 days.
+const TOKEN_TTL_SECONDS: u64 = 90 * 24 * 60 * 60;
+
 #[derive(Subcommand)]
 pub enum ServiceAccount {
-    /// Add a program; its token is shown once
+    /// Add a program; its token, unless it has none, is shown once
     Add {
         /// Its name
         name: UserName,
-        /// The life of its token, at most 400d
-        #[arg(long = "for", value_name = "DURATION", default_value = "90d")]
-        life: Seconds,
+        /// The life of its token, at most 400d [default: 90d]
+        #[arg(long = "for", value_name = "DURATION", conflicts_with = "no_token")]
+        life: Option<Seconds>,
+        /// Make no token: it logs in by client certificate
+        #[arg(long)]
+        no_token: bool,
+        #[command(flatten)]
+        ways: Ways,
+    },
+    /// Change how a program may log in and from where it may act; every session ends
+    Set {
+        /// The service account
+        name: UserName,
+        #[command(flatten)]
+        ways: Ways,
+        /// Let it act from everywhere
+        #[arg(long, conflicts_with = "networks")]
+        any_network: bool,
+        /// Let it log in by no client certificate
+        #[arg(long, conflicts_with_all = ["thumbprints", "names"])]
+        no_certificate: bool,
     },
     /// List the programs you may see
     List,
@@ -51,16 +74,52 @@ pub enum ServiceAccount {
     },
 }
 
+/// From where it may act, and what it may log in with.
+#[derive(Args)]
+pub struct Ways {
+    /// A network it may act from, e.g. 10.0.0.0/8; may be given again
+    #[arg(long = "network", value_name = "CIDR")]
+    networks: Vec<Network>,
+    /// A client certificate it may log in with, by its SHA-256 in hex or base64url; may be given again
+    #[arg(long = "certificate-thumbprint", value_name = "SHA256")]
+    thumbprints: Vec<Thumbprint>,
+    /// A DNS name or URI that its client certificate has as an alternative name, exactly; may be given again
+    #[arg(long = "san", value_name = "NAME", value_parser = CertificatePin::of_name)]
+    names: Vec<CertificatePin>,
+}
+
+impl Ways {
+    fn certificates(&self) -> Vec<CertificatePin> {
+        let thumbprints = self.thumbprints.iter().copied().map(CertificatePin::Thumbprint);
+        thumbprints.chain(self.names.iter().cloned()).collect()
+    }
+}
+
+/// What was named, or what was asked to be emptied: it replaces all that was there of its kind.
+fn replaced<T>(named: Vec<T>, emptied: bool) -> Option<Vec<T>> {
+    (emptied || !named.is_empty()).then_some(named)
+}
+
 impl ServiceAccount {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let client = context.client()?;
         let accounts = client.service_accounts();
         let output = context.output;
         match self {
-            Self::Add { name, life } => {
-                let token = accounts.add(&NewServiceAccount { name, token_ttl_seconds: life.get() }).await?;
-                keep_safe();
-                output.one(&token)
+            Self::Add { name, life, no_token, ways } => {
+                let token_ttl_seconds = (!no_token).then(|| life.map_or(TOKEN_TTL_SECONDS, Seconds::get));
+                let certificates = ways.certificates();
+                let new = NewServiceAccount { name, token_ttl_seconds, networks: ways.networks, certificates };
+                let added = accounts.add(&new).await?;
+                if added.token.is_some() {
+                    keep_safe();
+                }
+                output.one(&added)
+            }
+            Self::Set { name, ways, any_network, no_certificate } => {
+                let certificates = replaced(ways.certificates(), no_certificate);
+                let change = ChangeServiceAccount { networks: replaced(ways.networks, any_network), certificates };
+                output.one(&accounts.change(&name, &change).await?)
             }
             Self::List => output.many(&accounts.list().all().await?),
             Self::Show { name } => output.one(&accounts.show(&name).await?),

@@ -107,11 +107,11 @@ impl Shared {
 impl OpenSession for Shared {
     fn load(&mut self) -> io::Result<Option<KeptSession>> {
         let now = self.now();
-        Ok(Some(KeptSession { access: secret(&now.0), refresh: secret(&now.1) }))
+        Ok(Some(KeptSession { access: secret(&now.0), refresh: Some(secret(&now.1)) }))
     }
 
     fn store(&mut self, session: &KeptSession) -> io::Result<()> {
-        *self.now() = (session.access.expose().to_owned(), session.refresh.expose().to_owned());
+        *self.now() = (session.access.expose().to_owned(), session.refresh.as_ref().unwrap().expose().to_owned());
         Ok(())
     }
 }

@@ -5,10 +5,11 @@
 //! and principals are cached, and dropped from the caches by whatever changes them: on one node that is immediate.
 
 use std::hash::Hash;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use claviger_api::audit::kind::EventKind;
+use claviger_api::audit::record::FieldName;
 use claviger_api::problem::ProblemType;
 use claviger_api::wire::{PrincipalKind, PrincipalState};
 use claviger_api::{PrincipalId, RequestId, Scope, Secret, SessionId, Timestamp};
@@ -23,15 +24,18 @@ use crate::open::{Caller, Open, Powers};
 use crate::records::{GrantRecord, PrincipalRecord, SessionRecord, TokenRecord};
 
 mod access_token;
+pub mod certificate;
 mod enrol;
 pub mod grants;
 pub mod login;
 pub mod principals;
+pub mod program_login;
 pub mod service_accounts;
 mod session;
 pub mod users;
 
 use access_token::AccessTokens;
+pub use certificate::{ClientCertificate, Origin};
 
 /// Tokens, sessions and principals kept at hand.
 const KEPT: u64 = 10_000;
@@ -44,6 +48,8 @@ pub struct Identities {
     verified: Cache<[u8; 32], access_token::Claims>,
     sessions: Cache<SessionId, Arc<SessionRecord>>,
     known: Cache<PrincipalId, Arc<Known>>,
+    /// Of which sessions it was told that their tokens are used from where, or without what, they are bound to.
+    told: Cache<SessionId, ()>,
     /// Counts the writes that the caches depend on.
     writes: AtomicU64,
 }
@@ -83,6 +89,7 @@ impl Identities {
             verified: Cache::new(KEPT),
             sessions: Cache::new(KEPT),
             known: Cache::new(KEPT),
+            told: Cache::new(KEPT),
             writes: AtomicU64::new(0),
         })
     }
@@ -117,8 +124,9 @@ impl Identities {
 }
 
 impl Open {
-    /// Who sends this access token: a principal that may log in, in a session that has not ended.
-    pub async fn authenticate(&self, token: &str, source: Option<IpAddr>, request: RequestId) -> Result<Caller> {
+    /// Who sends this access token: a principal that may log in, in a session that has not ended, from where and with
+    /// what the session is bound to.
+    pub async fn authenticate(&self, token: &str, origin: &Origin, request: RequestId) -> Result<Caller> {
         let now = self.now();
         let refused = || Error::new(ProblemType::NotAuthenticated, "");
         let ended = || Error::new(ProblemType::SessionEnded, "");
@@ -139,6 +147,11 @@ impl Open {
         if known.record.state != PrincipalState::Active || session.generation != known.record.generation {
             return Err(ended());
         }
+        if let Some(missing) = missing(&known.record, &session, origin) {
+            // As if it had ended: whoever has stolen the token learns nothing from the answer, its owner from the log.
+            self.tell_of_stolen(&known.record, session.id, missing, origin).await?;
+            return Err(ended());
+        }
         Ok(Caller {
             id: known.record.id,
             kind: known.record.kind,
@@ -147,10 +160,30 @@ impl Open {
             session: session.id,
             session_expires_at: session.expires_at,
             second_factor_at: session.second_factor_at,
-            source,
+            source: origin.source,
             request,
             powers: known.powers.clone(),
         })
+    }
+
+    /// One event a session, however often its token is tried.
+    async fn tell_of_stolen(
+        &self,
+        owner: &PrincipalRecord,
+        session: SessionId,
+        missing: &'static str,
+        origin: &Origin,
+    ) -> Result<()> {
+        if !self.identities.told.entry(session).or_insert(()).is_fresh() {
+            return Ok(());
+        }
+        let event = self.login_event(EventKind::SessionRefused, origin.source, Some(owner));
+        let event = event.with(FieldName::Session, session).with(FieldName::Cause, missing);
+        let told = self.commit(self.change(event)).await.map(drop);
+        if told.is_err() {
+            self.identities.told.invalidate(&session);
+        }
+        told
     }
 
     async fn session(&self, id: SessionId) -> Result<Option<Arc<SessionRecord>>> {
@@ -210,6 +243,19 @@ impl Open {
     ) -> Result<Versioned<PrincipalRecord>> {
         let found = self.principal_named(name).await?;
         if found.value.kind == kind { Ok(found) } else { Err(Error::not_found()) }
+    }
+}
+
+/// What a session is bound to and this request does not come with: the program's networks, or the certificate that
+/// opened it.
+fn missing(principal: &PrincipalRecord, session: &SessionRecord, origin: &Origin) -> Option<&'static str> {
+    let shown = origin.certificate.as_ref().map(|certificate| certificate.thumbprint);
+    if session.certificate.is_some() && session.certificate != shown {
+        Some("certificate")
+    } else if !origin.is_within(&principal.program.networks) {
+        Some("network")
+    } else {
+        None
     }
 }
 

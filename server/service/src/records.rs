@@ -1,6 +1,8 @@
 //! What the vault stores, one record a table. A field that is added later has a `#[serde(default)]`.
 
-use claviger_api::wire::{AccountKind, AccountSettings, PrincipalKind, PrincipalState, SystemSpec};
+use claviger_api::wire::{
+    AccountKind, AccountSettings, CertificatePin, Network, PrincipalKind, PrincipalState, SystemSpec, Thumbprint,
+};
 use claviger_api::{AccountId, CustomerId, Login, Part, PrincipalId, SessionId, SystemId, Timestamp, UserName};
 use claviger_core::account::AccountState;
 use claviger_core::checkout::Checkout;
@@ -90,6 +92,23 @@ pub struct PrincipalRecord {
     /// Sessions of another generation have ended.
     #[serde(default)]
     pub generation: u64,
+    /// How a program may log in; of a user, nothing.
+    #[serde(default)]
+    pub program: ProgramRecord,
+}
+
+/// How a program may log in, and from where it may act.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub struct ProgramRecord {
+    /// When its token ends; not known of one that was issued before this was kept.
+    #[serde(default)]
+    pub token_expires_at: Option<Timestamp>,
+    /// From where it may act; from everywhere when empty.
+    #[serde(default)]
+    pub networks: Vec<Network>,
+    /// The client certificates that it may log in with.
+    #[serde(default)]
+    pub certificates: Vec<CertificatePin>,
 }
 
 impl PrincipalRecord {
@@ -133,6 +152,9 @@ pub struct SessionRecord {
     /// When a second factor was last proven in it. A user's session without may do nothing but enrol one.
     #[serde(default)]
     pub second_factor_at: Option<Timestamp>,
+    /// The client certificate without which it is good for nothing (RFC 8705).
+    #[serde(default)]
+    pub certificate: Option<Thumbprint>,
 }
 
 /// The failed logins of one name.

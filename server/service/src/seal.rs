@@ -18,7 +18,7 @@ use crate::clock::new_uuid;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::open::{Caller, Open, wrapped_put};
-use crate::records::{GrantRecord, NameRecord, PrincipalRecord};
+use crate::records::{GrantRecord, NameRecord, PrincipalRecord, ProgramRecord};
 use crate::vault::Vault;
 
 /// The signing key of access tokens.
@@ -245,5 +245,6 @@ fn first_administrator(
         created_at: now,
         last_login_at: None,
         generation: 0,
+        program: ProgramRecord::default(),
     }
 }

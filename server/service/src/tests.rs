@@ -11,6 +11,7 @@ mod interrupted;
 mod invariants;
 mod inventory;
 mod journal;
+mod programs;
 mod rotation;
 mod seal;
 mod system;

@@ -15,7 +15,7 @@ pub fn endpoints() -> Vec<Endpoint> {
         Endpoint::post(
             "/v1/auth/login",
             "logIn",
-            "Open a session, by password or by a service account's token.",
+            "Open a session: a user by password; a service account by token or client certificate.",
             login,
         )
         .fails(&[InvalidCredentials, Sealed, NotInitialised]),
@@ -34,15 +34,18 @@ pub fn endpoints() -> Vec<Endpoint> {
 async fn login(guest: Guest<Login>, TheVault(vault): TheVault, Body(body): Body<LoginRequest>) -> Result<Json<Tokens>> {
     let open = vault.open()?;
     let tokens = match &body {
-        LoginRequest::Password { name, password } => open.login_user(name, password.secret(), guest.source).await,
-        LoginRequest::Token { token } => open.login_service(token.secret(), guest.source).await,
+        LoginRequest::Password { name, password } => {
+            open.login_user(name, password.secret(), guest.origin.source).await
+        }
+        LoginRequest::Token { token } => open.login_by_token(token.secret(), &guest.origin).await,
+        LoginRequest::Certificate { name } => open.login_by_certificate(name, &guest.origin).await,
     };
     tokens.map(Json)
 }
 
 async fn enrol(guest: Guest<Login>, TheVault(vault): TheVault, Body(body): Body<EnrolRequest>) -> Result<Json<Tokens>> {
     let password = body.password.into_secret();
-    vault.open()?.enrol(&body.name, body.enrolment.secret(), password, guest.source).await.map(Json)
+    vault.open()?.enrol(&body.name, body.enrolment.secret(), password, guest.origin.source).await.map(Json)
 }
 
 async fn refresh(_: Guest<Login>, TheVault(vault): TheVault, Body(body): Body<RefreshRequest>) -> Result<Json<Tokens>> {

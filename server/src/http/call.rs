@@ -13,7 +13,7 @@ use actix_web::{HttpRequest, web};
 use bytes::Bytes;
 use claviger_api::wire::BODY_MAX;
 use claviger_api::{Part, ProblemType, RequestId};
-use claviger_service::{Error, Result, Vault};
+use claviger_service::{Error, Origin, Result, Vault};
 use futures::Stream;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
@@ -22,6 +22,7 @@ use super::budget::Budgets;
 use super::door::Session;
 use super::refusal::malformed;
 use super::source;
+use crate::tls;
 use claviger_connectors::IpNet;
 
 /// A body arrives within this, or is refused.
@@ -94,6 +95,11 @@ impl Call {
         // A line that is no text is no address either: what stands before it is not believed.
         let lines = self.request.headers().get_all("x-forwarded-for").map(|line| line.to_str().unwrap_or_default());
         Some(source::source(peer, lines.collect::<Vec<_>>().into_iter(), &self.site.proxies))
+    }
+
+    /// Where the request comes from: the address to blame, and the client certificate of its connection.
+    pub fn origin(&self) -> Origin {
+        Origin { source: self.source(), certificate: tls::peer(&self.request) }
     }
 
     /// A header that comes once; twice is as malformed as unreadable.

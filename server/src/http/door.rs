@@ -10,7 +10,7 @@ use std::sync::Arc;
 use actix_web::http::header::AUTHORIZATION;
 use claviger_api::ProblemType;
 use claviger_core::policy::{Act, Permit, Resource};
-use claviger_service::{Caller, Error, Open, Result};
+use claviger_service::{Caller, Error, Open, Origin, Result};
 
 use super::budget::Purpose;
 use super::call::Call;
@@ -57,7 +57,7 @@ impl Argument for Session {
         let refused = || Error::new(ProblemType::NotAuthenticated, "");
         let header = call.header(AUTHORIZATION).map_err(|_| refused())?.ok_or_else(refused)?;
         let token = bearer(header).ok_or_else(refused)?;
-        let caller = open.authenticate(token, call.source(), call.id()).await?;
+        let caller = open.authenticate(token, &call.origin(), call.id()).await?;
         let session = Self(Rc::new(Within { open, caller }));
         call.session = Some(session.clone());
         Ok(session)
@@ -78,8 +78,8 @@ fn bearer(header: &str) -> Option<&str> {
 
 /// Anybody, charged to a budget.
 pub struct Guest<P> {
-    /// The address the request came from.
-    pub source: Option<IpAddr>,
+    /// Where the request came from.
+    pub origin: Origin,
     charged: PhantomData<fn() -> P>,
 }
 
@@ -110,10 +110,11 @@ impl<P: Charge> Door for Guest<P> {}
 
 impl<P: Charge> Argument for Guest<P> {
     async fn take(call: &mut Call) -> Result<Self> {
-        let source = call.source();
+        let origin = call.origin();
+        let source = origin.source;
         // Whoever has no address (a test without a socket) is one source.
         call.site.budgets.charge(P::PURPOSE, source.unwrap_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED)))?;
-        Ok(Self { source, charged: PhantomData })
+        Ok(Self { origin, charged: PhantomData })
     }
 
     fn describe(description: &mut Description) {

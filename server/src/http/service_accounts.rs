@@ -1,7 +1,10 @@
 //! `/v1/service-accounts`: programs.
 
 use claviger_api::ProblemType::{AlreadyIssued, InUse, NameTaken};
-use claviger_api::wire::{NewServiceAccount, PageQuery, Principal, PrincipalKind, ReplaceToken, ServiceToken};
+use claviger_api::wire::{
+    AddedServiceAccount, ChangeServiceAccount, NewServiceAccount, PageQuery, Principal, PrincipalKind, ReplaceToken,
+    ServiceToken,
+};
 use claviger_core::policy::{PrincipalManage, PrincipalView};
 use claviger_service::{Once, Paging, Result};
 
@@ -19,10 +22,16 @@ const ONE: &str = "/v1/service-accounts/{name}";
 
 pub fn endpoints() -> Vec<Endpoint> {
     vec![
-        Endpoint::post(ALL, "addServiceAccount", "Add a service account; its token is shown once.", add)
+        Endpoint::post(ALL, "addServiceAccount", "Add a service account; its token, if any, is shown once.", add)
             .fails(&[AlreadyIssued, NameTaken]),
         Endpoint::get(ALL, "listServiceAccounts", "All service accounts.", list),
         Endpoint::get(ONE, "showServiceAccount", "One service account.", show),
+        Endpoint::patch(
+            ONE,
+            "changeServiceAccount",
+            "Change how a service account may log in, and from where it may act; every session ends.",
+            change,
+        ),
         Endpoint::delete(ONE, "removeServiceAccount", "Remove a service account; its token stops.", remove)
             .fails(&[InUse]),
         Endpoint::post(
@@ -52,7 +61,7 @@ async fn add(
     OnOperator(permit): OnOperator<PrincipalManage>,
     Body(new): Body<NewServiceAccount>,
     once: Once,
-) -> Result<Created<ServiceToken>> {
+) -> Result<Created<AddedServiceAccount>> {
     session.open.add_service_account(&new, &once, &session.caller, permit).await.map(Created)
 }
 
@@ -71,6 +80,15 @@ async fn show(
     Named(name): Named,
 ) -> Result<Json<Principal>> {
     session.open.principal(&name, PROGRAM, permit).await.map(Json)
+}
+
+async fn change(
+    session: Session,
+    OnOperator(permit): OnOperator<PrincipalManage>,
+    Named(name): Named,
+    Body(change): Body<ChangeServiceAccount>,
+) -> Result<Json<Principal>> {
+    session.open.change_service_account(&name, &change, &session.caller, permit).await.map(Json)
 }
 
 async fn remove(

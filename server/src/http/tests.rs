@@ -117,7 +117,7 @@ impl Rig {
 
     /// A service account without any grant.
     async fn stranger(&self, admin: &str) -> String {
-        let new = NewServiceAccount { name: "stranger".parse().unwrap(), token_ttl_seconds: 3600 };
+        let new = NewServiceAccount::with_token("stranger".parse().unwrap(), 3600);
         let made: Value = self.post("/v1/service-accounts", admin, new).await.json(201);
         let login = json!({ "method": "token", "token": made["token"] });
         let tokens: Value = self.post("/v1/auth/login", "", login).await.json(200);

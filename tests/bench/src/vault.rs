@@ -158,8 +158,8 @@ async fn add_customer(administrator: &Client, customer: &Part) -> Result<()> {
 }
 
 async fn add_program(administrator: &Client) -> Result<Secret> {
-    let new = NewServiceAccount { name: PROGRAM.parse()?, token_ttl_seconds: 24 * 3600 };
-    let token = administrator.service_accounts().add(&new).await?.token.into_secret();
+    let new = NewServiceAccount::with_token(PROGRAM.parse()?, 24 * 3600);
+    let token = administrator.service_accounts().add(&new).await?.token.context("a token was asked for")?.into_secret();
     let grant = NewGrant {
         principal: PROGRAM.parse()?,
         kind: GrantKind::MayUse,

@@ -108,6 +108,7 @@ pub const TABLE: &[Wanted] = &[
     vault("addServiceAccount", ADMINISTRATOR, r#"{"name":"new","token_ttl_seconds":60}"#),
     vault("listServiceAccounts", READERS, ""),
     vault("showServiceAccount", READERS, ""),
+    vault("changeServiceAccount", ADMINISTRATOR, r#"{"networks":["10.0.0.0/8"]}"#),
     vault("removeServiceAccount", ADMINISTRATOR, ""),
     vault("suspendServiceAccount", ADMINISTRATOR, ""),
     vault("resumeServiceAccount", ADMINISTRATOR, ""),

@@ -199,8 +199,8 @@ async fn true_secrets(vault: &Vault, postgres: &Postgres, canaries: &Canaries) -
     let raw = Raw::with_token(vault.address(), vault.people.administrator.token());
     assert_eq!(raw.ask(Method::POST, "/v1/customers/acme/imports", Some(&import)).await.status.as_u16(), 422);
 
-    let robot = NewServiceAccount { name: "robot".parse().unwrap(), token_ttl_seconds: 3600 };
-    let token = administrator.service_accounts().add(&robot).await.unwrap().token.into_secret();
+    let robot = NewServiceAccount::with_token("robot".parse().unwrap(), 3600);
+    let token = administrator.service_accounts().add(&robot).await.unwrap().token.unwrap().into_secret();
     secrets.push(token.expose().to_owned());
     let login = json!({ "method": "token", "token": token.expose() });
     let nobody = Raw::nobody(vault.address());

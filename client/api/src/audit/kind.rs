@@ -85,6 +85,10 @@ words! {
 
     StoreFreshnessChecked = "store.freshness_checked",
     StoreFreshnessBroken = "store.freshness_broken",
+
+    ServiceAccountChanged = "service_account.changed",
+    /// A token was used from where, or without the certificate, that its session is bound to: it may be stolen.
+    SessionRefused = "session.refused",
 }
 
 #[cfg(test)]

@@ -30,6 +30,12 @@ pub enum LoginRequest {
         /// `cvs_…`.
         token: Disclosed,
     },
+    /// A service account, by the client certificate of the connection. Its access token works over connections with that
+    /// very certificate alone (RFC 8705).
+    Certificate {
+        /// The service account's name.
+        name: UserName,
+    },
 }
 
 /// `POST /v1/auth/enrol`: a user's first login sets the password; the code is used up.

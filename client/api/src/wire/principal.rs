@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::secret::Disclosed;
+use crate::wire::{CertificatePin, Network};
 use crate::{Part, PrincipalId, Timestamp, UserName};
 
 /// A person or a program.
@@ -53,19 +54,68 @@ pub struct Enrolment {
     pub enrolment_expires_at: Timestamp,
 }
 
-/// `POST /v1/service-accounts`.
+/// `POST /v1/service-accounts`. At least one way to log in is named; others can be added later.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewServiceAccount {
     /// Its name, unique among all principals.
     pub name: UserName,
-    /// The life of its token: a minute to 400 days.
+    /// Makes a token that lives so long: a minute to 400 days. Without it there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(minimum = 60, maximum = 34_560_000))]
-    pub token_ttl_seconds: u64,
+    pub token_ttl_seconds: Option<u64>,
+    /// From where it may act, however it logs in; from everywhere when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(max_items = 50))]
+    pub networks: Vec<Network>,
+    /// The client certificates that it may log in with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(max_items = 20))]
+    pub certificates: Vec<CertificatePin>,
 }
 
-/// What adding a service account, or replacing its token, shows once.
+impl NewServiceAccount {
+    /// One that logs in by a token, from everywhere.
+    pub fn with_token(name: UserName, token_ttl_seconds: u64) -> Self {
+        Self { name, token_ttl_seconds: Some(token_ttl_seconds), networks: Vec::new(), certificates: Vec::new() }
+    }
+}
+
+/// The most ways of one kind in which a service account may log in.
+pub const PINS_MAX: usize = 20;
+
+/// `PATCH /v1/service-accounts/{name}`. What is absent stays; what is there replaces all of its kind. Every session of the
+/// service account ends.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ChangeServiceAccount {
+    /// From where it may act; from everywhere when empty.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(max_items = 50))]
+    pub networks: Option<Vec<Network>>,
+    /// The client certificates that it may log in with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(max_items = 20))]
+    pub certificates: Option<Vec<CertificatePin>>,
+}
+
+/// What adding a service account shows once.
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AddedServiceAccount {
+    /// The service account.
+    pub service_account: Principal,
+    /// `cvs_…`, if one was asked for; only its hash is stored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<Disclosed>,
+    /// After this the token no longer works.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_expires_at: Option<Timestamp>,
+}
+
+/// What replacing a service account's token shows once.
 #[derive(Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ServiceToken {
@@ -85,6 +135,21 @@ pub struct ReplaceToken {
     /// The life of the new token; the old one stops at once.
     #[cfg_attr(feature = "openapi", schema(minimum = 60, maximum = 34_560_000))]
     pub token_ttl_seconds: u64,
+}
+
+/// How a service account may log in.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Logins {
+    /// After this its token no longer works; absent when it has none, or one from before this was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_expires_at: Option<Timestamp>,
+    /// From where it may act, however it logs in; from everywhere when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub networks: Vec<Network>,
+    /// The client certificates that it may log in with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<CertificatePin>,
 }
 
 /// A user or a service account.
@@ -107,4 +172,24 @@ pub struct Principal {
     /// When it last logged in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_login_at: Option<Timestamp>,
+    /// How it may log in, if it is a service account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub logins: Option<Logins>,
+}
+
+/// Which of the principals to list.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
+#[serde(deny_unknown_fields)]
+pub struct ServiceAccountQuery {
+    /// Only those that may act at more than one customer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spanning: Option<bool>,
+    /// Rows, 1 to 1000; 100 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", param(minimum = 1, maximum = 1000))]
+    pub limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
 }

@@ -2,7 +2,7 @@
 //!
 //! The algorithm is the key's, never the header's; issuer, audience and type must be exactly ours.
 
-use claviger_api::wire::ACCESS_TTL_SECONDS;
+use claviger_api::wire::{ACCESS_TTL_SECONDS, Thumbprint};
 use claviger_api::{Secret, SessionId, Timestamp};
 use claviger_crypto::SigningKey;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
@@ -38,6 +38,16 @@ struct Body {
     iat: i64,
     exp: i64,
     sid: SessionId,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cnf: Option<Confirmation>,
+}
+
+/// What else its bearer must show (RFC 7800): the client certificate (RFC 8705 §3.1).
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Confirmation {
+    #[serde(rename = "x5t#S256")]
+    certificate: Thumbprint,
 }
 
 impl Claims {
@@ -71,8 +81,16 @@ impl AccessTokens {
         })
     }
 
-    /// A token for a session, good for 15 minutes or until the session ends, whichever comes first.
-    pub fn issue(&self, subject: &str, session: SessionId, until: Timestamp, now: Timestamp) -> Result<(Secret, u64)> {
+    /// A token for a session, good for 15 minutes or until the session ends, whichever comes first, and together with
+    /// the session's client certificate, if it has one.
+    pub fn issue(
+        &self,
+        subject: &str,
+        session: SessionId,
+        until: Timestamp,
+        certificate: Option<Thumbprint>,
+        now: Timestamp,
+    ) -> Result<(Secret, u64)> {
         let most = i64::try_from(ACCESS_TTL_SECONDS).unwrap_or(i64::MAX);
         let expires = now.as_second().saturating_add(most).min(until.as_second());
         let body = Body {
@@ -82,6 +100,7 @@ impl AccessTokens {
             iat: now.as_second(),
             exp: expires,
             sid: session,
+            cnf: certificate.map(|certificate| Confirmation { certificate }),
         };
         let header = Header { typ: Some(TYPE.to_owned()), ..Header::new(Algorithm::EdDSA) };
         let token = jsonwebtoken::encode(&header, &body, &self.signing).map_err(Error::internal)?;

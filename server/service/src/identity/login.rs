@@ -1,4 +1,4 @@
-//! Logins: a user by password, a service account by token. Failures are counted, durably, before they are answered.
+//! Logins of users, by password. Failures are counted, durably, before they are answered. Programs: `program_login.rs`.
 
 use std::net::IpAddr;
 
@@ -7,7 +7,7 @@ use claviger_api::audit::record::FieldName;
 use claviger_api::problem::ProblemType;
 use claviger_api::wire::{PrincipalKind, PrincipalState, Tokens};
 use claviger_api::{PrincipalId, Scope, Secret, Timestamp, UserName};
-use claviger_crypto::{Token, TokenKind, password};
+use claviger_crypto::password;
 use claviger_store::{RowId, Table, Versioned};
 use jiff::SignedDuration;
 
@@ -15,14 +15,14 @@ use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::journal::Change;
 use crate::open::{Open, deciding};
-use crate::records::{LoginCounter, NameRecord, PrincipalRecord, TokenRecord};
+use crate::records::{LoginCounter, NameRecord, PrincipalRecord};
 
 /// After so many failures in a row no login of this name is tried for [`LOCKOUT`].
 pub const FAILURES_MOST: u32 = 10;
 /// How long that lasts.
 pub const LOCKOUT: SignedDuration = SignedDuration::from_mins(15);
 /// How exact `last_login_at` is: not every login of a busy program rewrites its record.
-const LAST_LOGIN_EXACT_TO: SignedDuration = SignedDuration::from_mins(5);
+pub(super) const LAST_LOGIN_EXACT_TO: SignedDuration = SignedDuration::from_mins(5);
 /// Argon2id runs at once: the others wait, and requests are not starved.
 const HASHES_AT_ONCE: usize = 2;
 
@@ -44,22 +44,6 @@ impl Open {
         }
         deciding(|| self.login_failed(name, source)).await?;
         Err(Error::new(ProblemType::InvalidCredentials, ""))
-    }
-
-    /// Opens a session for a service account. No slow hash: its token has 256 random bits.
-    pub async fn login_service(&self, token: &Secret, source: Option<IpAddr>) -> Result<Tokens> {
-        let refused = || Error::new(ProblemType::InvalidCredentials, "");
-        let hash = Token::parse(TokenKind::ServiceAccount, token).map_err(|_| refused())?.to_bytes();
-        let found = self.read::<TokenRecord>(&RowId::token(&hash)).await?.ok_or_else(refused)?;
-        if found.value.expires_at <= self.now() {
-            return Err(refused());
-        }
-        let principal = self.load::<PrincipalRecord>(&RowId::principal(found.value.principal)).await?.value;
-        let valid = principal.token == Some(hash) && principal.state == PrincipalState::Active;
-        if !valid || principal.kind != PrincipalKind::ServiceAccount {
-            return Err(refused());
-        }
-        deciding(|| self.open_session(found.value.principal, None, source)).await
     }
 
     /// One commit: the session, the event, and the failures forgotten.
@@ -119,7 +103,12 @@ impl Open {
     }
 
     /// Unknown names are not written into the log: people type passwords there.
-    fn login_event(&self, kind: EventKind, source: Option<IpAddr>, principal: Option<&PrincipalRecord>) -> Event {
+    pub(super) fn login_event(
+        &self,
+        kind: EventKind,
+        source: Option<IpAddr>,
+        principal: Option<&PrincipalRecord>,
+    ) -> Event {
         let event = Event::new(Scope::Operator, kind, self.now());
         match (principal, source) {
             (Some(principal), Some(source)) => event

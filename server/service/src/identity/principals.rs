@@ -155,6 +155,10 @@ impl Open {
             state: record.state,
             created_at: record.created_at,
             last_login_at: record.last_login_at,
+            logins: match record.kind {
+                PrincipalKind::User => None,
+                PrincipalKind::ServiceAccount => Some(record.program.view()),
+            },
         })
     }
 }

@@ -39,6 +39,7 @@ impl Open {
             refresh_before: None,
             generation: principal.generation,
             second_factor_at: None,
+            certificate: None,
         };
         NewSession { record, refresh }
     }
@@ -54,9 +55,10 @@ impl Open {
 
     /// The tokens of a session that is stored.
     pub(super) fn tokens(&self, session: NewSession) -> Result<Tokens> {
-        let subject = session.record.principal.to_string();
+        let record = &session.record;
+        let subject = record.principal.to_string();
         let (access, expires_in_seconds) =
-            self.identities.tokens.issue(&subject, session.record.id, session.record.expires_at, self.now())?;
+            self.identities.tokens.issue(&subject, record.id, record.expires_at, record.certificate, self.now())?;
         Ok(Tokens {
             access_token: access.disclose(),
             expires_in_seconds,

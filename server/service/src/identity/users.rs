@@ -10,7 +10,7 @@ use super::Enrolment;
 use crate::error::Result;
 use crate::idempotency::Once;
 use crate::open::{Caller, Open, deciding, deciding_once};
-use crate::records::PrincipalRecord;
+use crate::records::{PrincipalRecord, ProgramRecord};
 use claviger_api::Scope;
 
 impl Open {
@@ -41,6 +41,7 @@ impl Open {
                 created_at: self.now(),
                 last_login_at: None,
                 generation: 0,
+                program: ProgramRecord::default(),
             };
             let change = self
                 .new_principal(self.principal_event(EventKind::UserAdded, caller, &user), &user)?

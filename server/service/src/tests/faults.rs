@@ -15,7 +15,7 @@ use jiff::SignedDuration;
 
 use super::system::Happens;
 use super::world::{Moment, PASSWORD, World, key, may, new_grant, of, part, secret, spec, standing, waiting};
-use crate::{Once, Result};
+use crate::{Once, Origin, Result};
 
 /// What a repeat of the same request does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -282,7 +282,7 @@ impl Setup {
         let (open, root, once) = (world.open(), world.root().await, key("k"));
         match case {
             Case::AddService => {
-                let new = NewServiceAccount { name: part("cron"), token_ttl_seconds: 3600 };
+                let new = NewServiceAccount::with_token(part("cron"), 3600);
                 open.add_service_account(&new, &once, &root, operator(world).await).await.map(drop)
             }
             Case::ReplaceToken => open.replace_token(&part("bot"), 3600, &root, operator(world).await).await.map(drop),
@@ -314,7 +314,7 @@ impl Setup {
                 Err(error) if error.problem == ProblemType::InvalidCredentials => Ok(()),
                 answer => answer.map(drop),
             },
-            Case::LoginService => open.login_service(&self.bot, None).await.map(drop),
+            Case::LoginService => open.login_by_token(&self.bot, &Origin::default()).await.map(drop),
             Case::Refresh => open.refresh(self.session.refresh_token.as_ref().unwrap().secret()).await.map(drop),
             _ => open.logout(&world.caller(&self.session).await?).await,
         }

@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use super::world::{PASSWORD, Refused as _, World, key, may, new_grant, of, part, path, seconds, secret};
 use crate::identity::login::{self, FAILURES_MOST, LOCKOUT};
-use crate::{Ground, Once, Result, Vault};
+use crate::{Ground, Once, Origin, Result, Vault};
 
 async fn operator<A: Act>(world: &World) -> Permit<A> {
     may(&world.open(), &world.root().await, Resource::Operator)
@@ -275,11 +275,11 @@ async fn a_session_that_opens_while_all_are_ended_is_good_for_nothing() {
     let (open, root) = (world.open(), world.root().await);
     let old = open.replace_token(&part("bot"), 3600, &root, operator(&world).await).await.unwrap();
     // So that the next login only expects its principal and does not write it.
-    open.login_service(old.token.secret(), None).await.unwrap();
+    open.login_by_token(old.token.secret(), &Origin::default()).await.unwrap();
     let opened = Arc::new(Mutex::new(None));
     let (late, slot, token) = (open.clone(), opened.clone(), old.token.into_secret());
     let meanwhile = async move {
-        let tokens = late.login_service(&token, None).await.unwrap();
+        let tokens = late.login_by_token(&token, &Origin::default()).await.unwrap();
         *slot.lock() = Some(tokens);
     };
     store.after(Table::Sessions, meanwhile);
@@ -324,23 +324,32 @@ async fn nothing_is_added_below_what_is_being_removed() {
 async fn a_service_token_ends_when_it_says_and_when_it_is_replaced() {
     let world = World::new().await;
     let (open, root) = (world.open(), world.root().await);
-    let new = NewServiceAccount { name: part("cron"), token_ttl_seconds: 3600 };
+    let new = NewServiceAccount::with_token(part("cron"), 3600);
     let first = open.add_service_account(&new, &Once::none(), &root, operator(&world).await).await.unwrap();
-    let session = open.login_service(first.token.secret(), None).await.unwrap();
+    let session = open.login_by_token(first.token.as_ref().unwrap().secret(), &Origin::default()).await.unwrap();
     assert!(session.refresh_token.is_none());
     let second = open.replace_token(&part("cron"), 60, &root, operator(&world).await).await.unwrap();
-    assert_eq!(open.login_service(first.token.secret(), None).await.problem(), ProblemType::InvalidCredentials);
+    assert_eq!(
+        open.login_by_token(first.token.as_ref().unwrap().secret(), &Origin::default()).await.problem(),
+        ProblemType::InvalidCredentials
+    );
     assert_eq!(world.caller(&session).await.problem(), ProblemType::SessionEnded);
-    assert!(open.login_service(second.token.secret(), None).await.is_ok());
+    assert!(open.login_by_token(second.token.secret(), &Origin::default()).await.is_ok());
     world.clock.advance(seconds(60));
-    assert_eq!(open.login_service(second.token.secret(), None).await.problem(), ProblemType::InvalidCredentials);
+    assert_eq!(
+        open.login_by_token(second.token.secret(), &Origin::default()).await.problem(),
+        ProblemType::InvalidCredentials
+    );
     for ttl in [59, 400 * 86_400 + 1] {
         let refused = open.replace_token(&part("cron"), ttl, &root, operator(&world).await).await;
         assert_eq!(refused.problem(), ProblemType::InvalidValue);
     }
     let suspended = open.replace_token(&part("cron"), 3600, &root, operator(&world).await).await.unwrap();
     open.suspend(&part("cron"), PrincipalKind::ServiceAccount, true, &root, operator(&world).await).await.unwrap();
-    assert_eq!(open.login_service(suspended.token.secret(), None).await.problem(), ProblemType::InvalidCredentials);
+    assert_eq!(
+        open.login_by_token(suspended.token.secret(), &Origin::default()).await.problem(),
+        ProblemType::InvalidCredentials
+    );
     world.check().await;
 }
 

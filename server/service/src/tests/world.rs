@@ -22,7 +22,7 @@ use super::invariants;
 use super::system::{Machine, SimulatedSystem};
 use crate::checkout::FoundCheckout;
 use crate::error::{Error, Result};
-use crate::{Caller, Clock as _, Ground, ManualClock, Once, Open, Place, Settings, Vault};
+use crate::{Caller, Clock as _, Ground, ManualClock, Once, Open, Origin, Place, Settings, Vault};
 
 pub const START: &str = "2026-11-24T09:00:00Z";
 pub const PASSWORD: &str = "correct horse battery";
@@ -172,7 +172,7 @@ impl World {
             self.enrolled(name).await;
             self.grant(name, role, GrantScope::Customer(part("acme"))).await.unwrap();
         }
-        let bot = NewServiceAccount { name: part("bot"), token_ttl_seconds: 86_400 };
+        let bot = NewServiceAccount::with_token(part("bot"), 86_400);
         let permit = may(&open, &root, Resource::Operator);
         open.add_service_account(&bot, &Once::none(), &root, permit).await.unwrap();
         self.grant("bot", Role::Automation, GrantScope::Customer(part("acme"))).await.unwrap();
@@ -228,8 +228,13 @@ impl World {
 
     /// Who sends this access token.
     pub async fn caller(&self, tokens: &wire::Tokens) -> Result<Caller> {
+        self.caller_from(tokens, &Origin::default()).await
+    }
+
+    /// Who sends this access token from there.
+    pub async fn caller_from(&self, tokens: &wire::Tokens, origin: &Origin) -> Result<Caller> {
         let request = RequestId::from_uuid(Uuid::from_u128(1));
-        self.open().authenticate(tokens.access_token.secret().expose(), None, request).await
+        self.open().authenticate(tokens.access_token.secret().expose(), origin, request).await
     }
 
     pub async fn root(&self) -> Caller {

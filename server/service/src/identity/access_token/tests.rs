@@ -25,7 +25,7 @@ const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
 fn good(issuer: &Issuer) -> String {
     let until = NOW + jiff::SignedDuration::from_hours(1);
-    issuer.tokens.issue("pr_1", session(), until, NOW).unwrap().0.expose().to_owned()
+    issuer.tokens.issue("pr_1", session(), until, None, NOW).unwrap().0.expose().to_owned()
 }
 
 fn signed(issuer: &Issuer, header: &Value, body: &Value) -> String {
@@ -47,7 +47,7 @@ fn a_token_names_its_session_and_lives_fifteen_minutes_at_most() {
     assert_eq!(claims.session(), session());
     let at = |seconds| NOW + jiff::SignedDuration::from_secs(seconds);
     assert!(claims.is_live(at(899)) && !claims.is_live(at(900)));
-    let short = issuer.tokens.issue("pr_1", session(), at(60), NOW).unwrap();
+    let short = issuer.tokens.issue("pr_1", session(), at(60), None, NOW).unwrap();
     assert_eq!(short.1, 60, "never longer than its session");
 }
 

@@ -1,0 +1,96 @@
+//! Certificate authorities of the tests' own, and what they issue.
+
+#![expect(clippy::unwrap_used, reason = "a test without its certificates cannot go on")]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, SanType};
+
+/// A certificate authority.
+pub struct Ca {
+    issuer: Issuer<'static, KeyPair>,
+    /// Its own certificate.
+    pub pem: String,
+}
+
+/// A certificate and its private key, in PEM.
+pub struct Issued {
+    /// The certificate.
+    pub certificate: String,
+    /// Its SHA-256.
+    pub thumbprint: claviger_api::wire::Thumbprint,
+    /// The private key.
+    pub key: String,
+}
+
+impl Ca {
+    /// A new one of this name.
+    pub fn new(name: &str) -> Self {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let pem = params.self_signed(&key).unwrap().pem();
+        Self { issuer: Issuer::new(params, key), pem }
+    }
+
+    /// A server's certificate for this machine.
+    pub fn server(&self) -> Issued {
+        self.issue(ExtendedKeyUsagePurpose::ServerAuth, "server", &["localhost", "127.0.0.1"], |_| {})
+    }
+
+    /// A client's certificate: its common name, and its alternative names, those with a colon as URIs.
+    pub fn client(&self, common_name: &str, names: &[&str]) -> Issued {
+        self.issue(ExtendedKeyUsagePurpose::ClientAuth, common_name, names, |_| {})
+    }
+
+    /// A client's certificate that ended long ago.
+    pub fn expired_client(&self, names: &[&str]) -> Issued {
+        self.issue(ExtendedKeyUsagePurpose::ClientAuth, "x", names, |params| {
+            params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+            params.not_after = rcgen::date_time_ymd(2021, 1, 1);
+        })
+    }
+
+    /// What is not for clients, with these alternative names.
+    pub fn server_named(&self, names: &[&str]) -> Issued {
+        self.issue(ExtendedKeyUsagePurpose::ServerAuth, "x", names, |_| {})
+    }
+
+    fn issue(
+        &self,
+        purpose: ExtendedKeyUsagePurpose,
+        common_name: &str,
+        names: &[&str],
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> Issued {
+        let (uris, plain): (Vec<&str>, Vec<&str>) = names.iter().partition(|name| name.contains(':'));
+        let mut params = CertificateParams::new(plain.into_iter().map(str::to_owned).collect::<Vec<_>>()).unwrap();
+        params.subject_alt_names.extend(uris.into_iter().map(|uri| SanType::URI(uri.try_into().unwrap())));
+        params.distinguished_name.push(DnType::CommonName, common_name);
+        params.extended_key_usages = vec![purpose];
+        change(&mut params);
+        let key = KeyPair::generate().unwrap();
+        let made = params.signed_by(&key, &self.issuer).unwrap();
+        let thumbprint = claviger_api::wire::Thumbprint::of(made.der());
+        Issued { certificate: made.pem(), thumbprint, key: key.serialize_pem() }
+    }
+}
+
+impl Issued {
+    /// Certificate and key in one text.
+    pub fn identity(&self) -> String {
+        format!("{}{}", self.key, self.certificate)
+    }
+
+    /// Writes both into files of this folder, the key for its owner alone.
+    pub fn write(&self, folder: &Path, name: &str) -> (PathBuf, PathBuf) {
+        let (certificate, key) = (folder.join(format!("{name}.pem")), folder.join(format!("{name}-key.pem")));
+        fs::write(&certificate, &self.certificate).unwrap();
+        fs::write(&key, &self.key).unwrap();
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+        (certificate, key)
+    }
+}

@@ -1,0 +1,8 @@
+//! Programs log in by client certificate, over real TLS.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so")]
+
+#[path = "programs/certificate.rs"]
+mod certificate;
+#[path = "programs/house.rs"]
+mod house;
