@@ -6,14 +6,14 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    account, audit, checkout, customer, exec, grant, import, login, operator, pages, rotation, service_account, system,
-    user,
+    account, audit, checkout, customer, exec, grant, import, issuer, login, operator, pages, rotation, service_account,
+    system, user,
 };
 
 /// The privileged credential vault of an MSP, from the command line.
 ///
 /// Log in with 'claviger login'. A program sets CLAVIGER_TOKEN to the token of a service account, or shows a client
-/// certificate.
+/// certificate or a token (JWT) of an issuer that the vault trusts.
 #[derive(Parser)]
 #[command(name = "claviger", version, after_help = EXIT_CODES)]
 pub struct Cli {
@@ -35,7 +35,8 @@ Environment:
   CLAVIGER_CACERT   a file of CA certificates
   CLAVIGER_TOKEN    the token of a service account (cvs_…)
   CLAVIGER_CERTIFICATE, CLAVIGER_KEY, CLAVIGER_SERVICE_ACCOUNT
-                    the files of a client certificate and its key (PEM), and the service account to act as";
+                    the files of a client certificate and its key (PEM), and the service account to act as
+  CLAVIGER_JWT_FILE the file of a token (JWT) that vouches for CLAVIGER_SERVICE_ACCOUNT, read at each login";
 
 /// What every command takes.
 #[derive(Args)]
@@ -100,6 +101,9 @@ pub enum Command {
     /// Programs
     #[command(subcommand)]
     ServiceAccount(service_account::ServiceAccount),
+    /// Who may vouch for programs, by signed tokens
+    #[command(subcommand)]
+    Issuer(issuer::Issuer),
     /// Who may do what, where, and until when
     #[command(subcommand)]
     Grant(grant::Grant),

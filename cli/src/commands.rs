@@ -11,6 +11,7 @@ pub mod customer;
 pub mod exec;
 pub mod grant;
 pub mod import;
+pub mod issuer;
 pub mod login;
 mod login_program;
 pub mod operator;
@@ -36,6 +37,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Account(account) => account.run(context).await,
         Command::User(user) => user.run(context).await,
         Command::ServiceAccount(service_account) => service_account.run(context).await,
+        Command::Issuer(issuer) => issuer.run(context).await,
         Command::Grant(grant) => grant.run(context).await,
         Command::Checkout(check_out) => check_out.run(context).await,
         Command::Checkin(checkin) => checkin.run(context).await,

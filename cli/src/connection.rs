@@ -2,10 +2,11 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use claviger_client::api::name::BadName;
+use claviger_client::api::secret::SECRET_MAX;
 use claviger_client::api::{Secret, UserName};
 use claviger_client::{Builder, Client, Credentials};
 use zeroize::Zeroizing;
@@ -28,7 +29,12 @@ pub struct Context {
 /// A service account that the environment names, and what it shows.
 struct Program {
     name: UserName,
-    identity: IdentityFiles,
+    shows: Shows,
+}
+
+enum Shows {
+    Certificate(IdentityFiles),
+    Jwt(PathBuf),
 }
 
 impl Context {
@@ -49,9 +55,18 @@ impl Context {
         if let Some(token) = token()? {
             return Ok(self.builder(address)?.credentials(Credentials::Token(token)).build()?);
         }
-        if let Some(Program { name, identity }) = &self.program {
-            let builder = self.builder(address)?.identity_pem(pem(identity)?);
-            return Ok(builder.credentials(Credentials::Certificate { name: name.clone() }).build()?);
+        if let Some(Program { name, shows }) = &self.program {
+            let (builder, name) = (self.builder(address)?, name.clone());
+            return Ok(match shows {
+                Shows::Certificate(identity) => {
+                    builder.identity_pem(pem(identity)?).credentials(Credentials::Certificate { name }).build()?
+                }
+                Shows::Jwt(path) => {
+                    let path = path.clone();
+                    let jwt = Box::new(move || jwt(&path));
+                    builder.credentials(Credentials::Jwt { name, jwt }).build()?
+                }
+            });
         }
         let session = self.session()?;
         let mut builder = self.builder(address)?;
@@ -108,16 +123,31 @@ fn variable(name: &str) -> Option<OsString> {
 /// `CLAVIGER_SERVICE_ACCOUNT`, and the files that it shows.
 fn program() -> Result<Option<Program>, Failure> {
     let file = |name| variable(name).map(PathBuf::from);
-    let advice = "set CLAVIGER_SERVICE_ACCOUNT to its name, CLAVIGER_CERTIFICATE and CLAVIGER_KEY to files in PEM";
+    let advice = "set CLAVIGER_SERVICE_ACCOUNT to its name, and either CLAVIGER_CERTIFICATE and CLAVIGER_KEY to files in \
+                  PEM, or CLAVIGER_JWT_FILE to the file of a token";
     let name = variable("CLAVIGER_SERVICE_ACCOUNT").map(|name| name.to_string_lossy().parse()).transpose();
     let name = name.map_err(|error: BadName| Failure::usage(format!("CLAVIGER_SERVICE_ACCOUNT: {error}"), advice))?;
-    match (name, file("CLAVIGER_CERTIFICATE"), file("CLAVIGER_KEY")) {
+    let shows = match (file("CLAVIGER_CERTIFICATE"), file("CLAVIGER_KEY"), file("CLAVIGER_JWT_FILE")) {
         (None, None, None) => Ok(None),
-        (Some(name), Some(certificate), Some(key)) => {
-            Ok(Some(Program { name, identity: IdentityFiles { certificate, key } }))
-        }
-        _ => Err(Failure::usage("of what a service account shows, something is not set", advice)),
+        (Some(certificate), Some(key), None) => Ok(Some(Shows::Certificate(IdentityFiles { certificate, key }))),
+        (None, None, Some(path)) => Ok(Some(Shows::Jwt(path))),
+        _ => Err(()),
+    };
+    match (name, shows) {
+        (None, Ok(None)) => Ok(None),
+        (Some(name), Ok(Some(shows))) => Ok(Some(Program { name, shows })),
+        _ => Err(Failure::usage("what a service account shows is named in part, or twice", advice)),
     }
+}
+
+/// The token in a file, without the newline at its end.
+pub fn jwt(path: &Path) -> std::io::Result<Secret> {
+    let file = std::fs::File::open(path)?;
+    let mut text = Zeroizing::new(String::with_capacity(SECRET_MAX + 2));
+    std::io::Read::read_to_string(&mut std::io::Read::take(file, SECRET_MAX as u64 + 2), &mut text)?;
+    let end = text.trim_end().len();
+    text.truncate(end);
+    Secret::new(std::mem::take(&mut *text)).map_err(std::io::Error::other)
 }
 
 /// A client certificate and its key, as one text.

@@ -19,6 +19,13 @@ pub enum Credentials {
         /// The service account's name.
         name: UserName,
     },
+    /// A service account, by a token of an issuer that vouches for it.
+    Jwt {
+        /// The service account's name.
+        name: UserName,
+        /// Gives the token at each login: whoever makes it replaces it now and then. May block for a moment, as a file does.
+        jwt: Box<dyn Fn() -> io::Result<Secret> + Send + Sync>,
+    },
     /// A user, by password.
     Password {
         /// The user's name.

@@ -27,7 +27,7 @@ pub(crate) struct Session {
 enum Identity {
     Nobody,
     /// Logs in as often as needed.
-    Login(Box<dyn Fn() -> LoginRequest + Send + Sync>),
+    Login(Box<dyn Fn() -> Result<LoginRequest> + Send + Sync>),
     /// Refreshes.
     Kept(Arc<dyn SessionKeeper>),
 }
@@ -44,14 +44,17 @@ impl Session {
         let identity = match credentials {
             Credentials::Nobody => Identity::Nobody,
             Credentials::Token(token) => {
-                Identity::Login(Box::new(move || LoginRequest::Token { token: token.duplicate().disclose() }))
+                Identity::Login(Box::new(move || Ok(LoginRequest::Token { token: token.duplicate().disclose() })))
             }
             Credentials::Certificate { name } => {
-                Identity::Login(Box::new(move || LoginRequest::Certificate { name: name.clone() }))
+                Identity::Login(Box::new(move || Ok(LoginRequest::Certificate { name: name.clone() })))
             }
-            Credentials::Password { name, password } => Identity::Login(Box::new(move || LoginRequest::Password {
-                name: name.clone(),
-                password: password.duplicate().disclose(),
+            Credentials::Jwt { name, jwt } => Identity::Login(Box::new(move || {
+                let jwt = jwt().map_err(Error::Session)?.disclose();
+                Ok(LoginRequest::Jwt { name: name.clone(), jwt })
+            })),
+            Credentials::Password { name, password } => Identity::Login(Box::new(move || {
+                Ok(LoginRequest::Password { name: name.clone(), password: password.duplicate().disclose() })
             })),
             Credentials::Session { access, refresh } => {
                 Identity::Kept(Arc::new(InMemory::new(KeptSession { access, refresh: Some(refresh) })))
@@ -69,7 +72,7 @@ impl Session {
         }
         let renewed = match &self.identity {
             Identity::Nobody => return Err(Error::NotLoggedIn),
-            Identity::Login(request) => Access::of(sender.login(&request()).await?),
+            Identity::Login(request) => Access::of(sender.login(&request()?).await?),
             Identity::Kept(keeper) => renew(keeper, access.as_ref().map(|old| &*old.token), sender).await?,
         };
         *access = Some(renewed.clone());

@@ -30,6 +30,7 @@ mod auth;
 mod checkouts;
 mod customers;
 mod grants;
+mod issuers;
 mod rotations;
 mod service_accounts;
 mod sys;
@@ -53,6 +54,7 @@ pub fn table() -> Vec<Endpoint> {
         users::endpoints,
         service_accounts::endpoints,
         grants::endpoints,
+        issuers::endpoints,
         audit::endpoints,
         sys::endpoints,
         openapi::endpoints,

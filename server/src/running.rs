@@ -8,7 +8,7 @@ use std::time::Duration;
 use actix_web::dev::ServerHandle;
 use actix_web::{HttpServer, web};
 use bytes::Bytes;
-use claviger_connectors::{Direct, Registry};
+use claviger_connectors::{Dial, Direct, Registry};
 use claviger_core::policy::Policies;
 use claviger_service::crypto::OsRandom;
 use claviger_service::{Ground, Settings, SystemClock, Vault, workers};
@@ -87,12 +87,13 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 
 /// What a vault stands on outside of tests: this store, the machine's clock and randomness, direct connections.
 pub fn ground(config: &Config, store: Arc<dyn Store>) -> Result<Ground, StartError> {
-    let dial = Arc::new(Direct::new(config.systems.allowed_addresses.clone()));
+    let dial: Arc<dyn Dial> = Arc::new(Direct::new(config.systems.allowed_addresses.clone()));
     Ok(Ground {
         store,
         clock: Arc::new(SystemClock::default()),
         random: Arc::new(OsRandom),
-        connectors: Arc::new(Registry::standard(dial)),
+        connectors: Arc::new(Registry::standard(dial.clone())),
+        dial,
         policies: Arc::new(Policies::built_in()?),
         wake: Arc::new(Notify::new()),
         settings: Settings { name: config.name.clone() },

@@ -5,6 +5,7 @@ pub mod cli;
 pub mod faulty;
 pub mod in_process;
 pub mod inventory;
+pub mod issuer;
 pub mod openapi;
 pub mod people;
 pub mod pki;

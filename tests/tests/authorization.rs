@@ -9,7 +9,9 @@ mod operations;
 use std::collections::BTreeSet;
 
 use claviger_api::ProblemType;
-use claviger_api::wire::{NewAccount, NewCheckout, NewRotation, NewServiceAccount, OnConflict, Role};
+use claviger_api::wire::{
+    IssuerKeys, NewAccount, NewCheckout, NewIssuer, NewRotation, NewServiceAccount, OnConflict, Role,
+};
 use claviger_client::Client;
 use claviger_tests::inventory::{add_customer, add_postgres, part, secret, wanted};
 use claviger_tests::openapi::{Description, Operation};
@@ -43,6 +45,7 @@ struct Ids {
     checkout: String,
     rotation: String,
     grant: String,
+    issuer: String,
 }
 
 #[tokio::test]
@@ -195,6 +198,13 @@ impl Ids {
         let rotation = technician.rotations().start(&other).await.unwrap().rotations.remove(0).id;
         let robot = NewServiceAccount::with_token(part("robot"), 3600);
         administrator.service_accounts().add(&robot).await.unwrap();
+        let issuer = NewIssuer {
+            name: part("trusted"),
+            issuer: "https://issuer.example".to_owned(),
+            audience: "vault".to_owned(),
+            keys: IssuerKeys::Discovery { ca_certificate: None },
+        };
+        administrator.issuers().add(&issuer).await.unwrap();
         let grant = administrator.grants().list(Some(&part(TECHNICIAN))).all().await.unwrap().remove(0).id;
         Self {
             customer: "acme".to_owned(),
@@ -205,6 +215,7 @@ impl Ids {
             checkout: checkout.to_string(),
             rotation: rotation.to_string(),
             grant: grant.to_string(),
+            issuer: issuer.name.to_string(),
         }
     }
 
@@ -219,6 +230,7 @@ impl Ids {
             checkout: "co_0197a3c2e1f07b1a8c3d4e5f60718293".to_owned(),
             rotation: "ro_0197a3c2e1f07b1a8c3d4e5f60718293".to_owned(),
             grant: "gr_0197a3c2e1f07b1a8c3d4e5f60718293".to_owned(),
+            issuer: "nothing".to_owned(),
         }
     }
 
@@ -231,13 +243,14 @@ impl Ids {
             "checkout" => &self.checkout,
             "rotation" => &self.rotation,
             "grant" => &self.grant,
+            "issuer" => &self.issuer,
             other => panic!("a part of a path that this test does not know: {other}"),
         }
     }
 
     /// A text with `<customer>` and so on filled in.
     fn fill(&self, text: &str) -> String {
-        let names = ["customer", "system", "account", "name", "checkout", "rotation", "grant"];
+        let names = ["customer", "system", "account", "name", "checkout", "rotation", "grant", "issuer"];
         names.iter().fold(text.to_owned(), |text, name| text.replace(&format!("<{name}>"), self.of(name)))
     }
 }

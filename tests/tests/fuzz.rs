@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use claviger_api::wire::{NewAccount, NewRotation, NewServiceAccount};
+use claviger_api::wire::{IssuerKeys, NewAccount, NewIssuer, NewRotation, NewServiceAccount};
 use claviger_tests::inventory::{add_customer, add_ephemeral, add_system, part, secret, wanted};
 use claviger_tests::openapi::Description;
 use claviger_tests::raw::Raw;
@@ -83,6 +83,13 @@ async fn house() -> Vault {
     add_ephemeral(&administrator, "acme/db01/temp", &[]).await;
     let robot = NewServiceAccount::with_token(part("robot"), 3600);
     administrator.service_accounts().add(&robot).await.unwrap();
+    let trusted = NewIssuer {
+        name: part("trusted"),
+        issuer: "https://issuer.example".to_owned(),
+        audience: "vault".to_owned(),
+        keys: IssuerKeys::Discovery { ca_certificate: None },
+    };
+    administrator.issuers().add(&trusted).await.unwrap();
     vault
 }
 
@@ -96,7 +103,7 @@ async fn there(vault: &Vault) -> String {
     format!(
         "[parameters]\n'path.customer' = 'acme'\n'path.system' = 'db01'\n'path.account' = 'admin'\n\
          'path.checkout' = '{}'\n'path.rotation' = '{rotation}'\n'path.grant' = '{grant}'\n\
-         'path.name' = 'robot'\n'query.customer' = 'acme'\n",
+         'path.issuer' = 'trusted'\n'path.name' = 'robot'\n'query.customer' = 'acme'\n",
         held.id
     )
 }

@@ -1,4 +1,4 @@
-//! `claviger login` of a service account: by token or client certificate. Its session lasts 15 minutes.
+//! `claviger login` of a service account: by token, client certificate or an issuer's token. Its session lasts 15 minutes.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use claviger_client::api::UserName;
 use claviger_client::api::wire::LoginRequest;
 use claviger_client::{Error, KeptSession, SessionKeeper as _};
 
-use crate::connection::Context;
+use crate::connection::{Context, jwt};
 use crate::failure::Failure;
 use crate::input::Input;
 use crate::session::IdentityFiles;
@@ -25,21 +25,30 @@ pub struct ProgramLogin {
     /// The certificate's private key (PEM)
     #[arg(long, value_name = "FILE", requires = "certificate")]
     key: Option<PathBuf>,
+    /// Show the token (JWT) in this file as the service account NAME
+    #[arg(long, value_name = "FILE", requires = "name", conflicts_with_all = ["enrolment", "stdin", "certificate", "token_stdin"])]
+    jwt_file: Option<PathBuf>,
 }
 
 impl ProgramLogin {
     /// Whether a service account logs in.
     pub fn is_asked_for(&self) -> bool {
-        self.token_stdin || self.certificate.is_some()
+        self.token_stdin || self.certificate.is_some() || self.jwt_file.is_some()
     }
 
     /// Logs in and keeps the session.
     pub async fn run(self, name: Option<UserName>, context: &Context) -> Result<(), Failure> {
         let (client, request, identity) =
-            if let (Some(name), Some(certificate), Some(key)) = (name, self.certificate, self.key) {
+            if let (Some(name), Some(certificate), Some(key)) = (name.clone(), self.certificate, self.key) {
                 let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
                 let identity = IdentityFiles { certificate: absolute(certificate), key: absolute(key) };
                 (context.with_identity(&identity)?, LoginRequest::Certificate { name }, Some(identity))
+            } else if let Some(path) = self.jwt_file {
+                let name = name.ok_or_else(|| Failure::usage("who logs in?", "claviger login NAME --jwt-file FILE"))?;
+                let advice = "it holds a token (JWT) and nothing else";
+                let jwt = jwt(&path)
+                    .map_err(|error| Failure::usage(format!("{} cannot be read: {error}", path.display()), advice))?;
+                (context.anonymous()?, LoginRequest::Jwt { name, jwt: jwt.disclose() }, None)
             } else {
                 let token = Input::Stdin.secret("Token")?.disclose();
                 (context.anonymous()?, LoginRequest::Token { token }, None)

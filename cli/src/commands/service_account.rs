@@ -1,10 +1,10 @@
 //! `claviger service-account`: programs.
 
 use clap::{Args, Subcommand};
-use claviger_client::api::UserName;
 use claviger_client::api::wire::{
-    CertificatePin, ChangeServiceAccount, Network, NewServiceAccount, ReplaceToken, Thumbprint,
+    CertificatePin, ChangeServiceAccount, Network, NewServiceAccount, ReplaceToken, Thumbprint, Workload,
 };
+use claviger_client::api::{Part, UserName};
 
 use crate::connection::Context;
 use crate::duration::Seconds;
@@ -23,7 +23,7 @@ pub enum ServiceAccount {
         /// The life of its token, at most 400d [default: 90d]
         #[arg(long = "for", value_name = "DURATION", conflicts_with = "no_token")]
         life: Option<Seconds>,
-        /// Make no token: it logs in by client certificate
+        /// Make no token: it logs in by client certificate or an issuer's token
         #[arg(long)]
         no_token: bool,
         #[command(flatten)]
@@ -41,6 +41,9 @@ pub enum ServiceAccount {
         /// Let it log in by no client certificate
         #[arg(long, conflicts_with_all = ["thumbprints", "names"])]
         no_certificate: bool,
+        /// Let it log in by no issuer's token
+        #[arg(long, conflicts_with = "issuer")]
+        no_issuer: bool,
     },
     /// List the programs you may see
     List,
@@ -86,6 +89,15 @@ pub struct Ways {
     /// A DNS name or URI that its client certificate has as an alternative name, exactly; may be given again
     #[arg(long = "san", value_name = "NAME", value_parser = CertificatePin::of_name)]
     names: Vec<CertificatePin>,
+    /// The issuer whose tokens (JWT) it may log in with; say which by --subject or --claim
+    #[arg(long, value_name = "NAME")]
+    issuer: Option<Part>,
+    /// The claim sub of those tokens, exactly
+    #[arg(long, value_name = "SUB", requires = "issuer")]
+    subject: Option<String>,
+    /// Another claim of those tokens, exactly; may be given again
+    #[arg(long = "claim", value_name = "NAME=VALUE", value_parser = claim, requires = "issuer")]
+    claims: Vec<(String, String)>,
 }
 
 impl Ways {
@@ -93,6 +105,22 @@ impl Ways {
         let thumbprints = self.thumbprints.iter().copied().map(CertificatePin::Thumbprint);
         thumbprints.chain(self.names.iter().cloned()).collect()
     }
+}
+
+impl Ways {
+    fn workloads(&self) -> Vec<Workload> {
+        let workload = |issuer: &Part| Workload {
+            issuer: issuer.clone(),
+            subject: self.subject.clone(),
+            claims: self.claims.iter().cloned().collect(),
+        };
+        self.issuer.iter().map(workload).collect()
+    }
+}
+
+fn claim(text: &str) -> Result<(String, String), &'static str> {
+    let (name, value) = text.split_once('=').ok_or("a claim is NAME=VALUE, e.g. repository=acme/site")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// What was named, or what was asked to be emptied: it replaces all that was there of its kind.
@@ -108,17 +136,20 @@ impl ServiceAccount {
         match self {
             Self::Add { name, life, no_token, ways } => {
                 let token_ttl_seconds = (!no_token).then(|| life.map_or(TOKEN_TTL_SECONDS, Seconds::get));
-                let certificates = ways.certificates();
-                let new = NewServiceAccount { name, token_ttl_seconds, networks: ways.networks, certificates };
+                let (certificates, workloads) = (ways.certificates(), ways.workloads());
+                let networks = ways.networks;
+                let new = NewServiceAccount { name, token_ttl_seconds, networks, certificates, workloads };
                 let added = accounts.add(&new).await?;
                 if added.token.is_some() {
                     keep_safe();
                 }
                 output.one(&added)
             }
-            Self::Set { name, ways, any_network, no_certificate } => {
+            Self::Set { name, ways, any_network, no_certificate, no_issuer } => {
                 let certificates = replaced(ways.certificates(), no_certificate);
-                let change = ChangeServiceAccount { networks: replaced(ways.networks, any_network), certificates };
+                let workloads = replaced(ways.workloads(), no_issuer);
+                let networks = replaced(ways.networks, any_network);
+                let change = ChangeServiceAccount { networks, certificates, workloads };
                 output.one(&accounts.change(&name, &change).await?)
             }
             Self::List => output.many(&accounts.list().all().await?),

@@ -2,7 +2,8 @@
 
 use claviger_client::api::Timestamp;
 use claviger_client::api::wire::{
-    Account, ApprovalRule, AuditEvent, Checkout, Conditions, Customer, Grant, Principal, Rotation, System, SystemSpec,
+    Account, ApprovalRule, AuditEvent, Checkout, Conditions, Customer, Grant, Issuer, IssuerKeys, Principal, Rotation,
+    System, SystemSpec,
 };
 use serde::Serialize;
 
@@ -100,6 +101,19 @@ impl Row for Principal {
             or_dash(self.customer.as_ref()),
             or_dash(self.last_login_at.map(seconds).as_ref()),
         ]
+    }
+}
+
+impl Row for Issuer {
+    const HEADS: &'static [&'static str] = &["issuer", "iss", "aud", "keys"];
+
+    fn cells(&self) -> Vec<String> {
+        let keys = match &self.keys {
+            IssuerKeys::Document { .. } => "document".to_owned(),
+            IssuerKeys::Url { url, .. } => url.to_string(),
+            IssuerKeys::Discovery { .. } => "discovery".to_owned(),
+        };
+        vec![self.name.to_string(), self.issuer.clone(), self.audience.clone(), keys]
     }
 }
 

@@ -98,6 +98,8 @@ ids! {
     GrantId = "gr";
     /// A session: what a login opens, and what a revocation ends.
     SessionId = "se";
+    /// An issuer of tokens that is trusted.
+    IssuerId = "is";
     /// One request, named in problems, logs and audit events.
     RequestId = "rq";
 }

@@ -7,9 +7,11 @@
 
 pub mod connector;
 pub mod dial;
+pub mod https;
 pub mod laws;
 pub mod postgresql;
 pub mod registry;
+pub mod trust;
 
 pub use connector::{Connector, Credential, NewLogin, Probe, SetOutcome, Traits};
 pub use dial::{Dial, DialError, Direct, IpNet, Stream};

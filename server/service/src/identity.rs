@@ -27,12 +27,14 @@ mod access_token;
 pub mod certificate;
 mod enrol;
 pub mod grants;
+pub mod issuers;
 pub mod login;
 pub mod principals;
 pub mod program_login;
 pub mod service_accounts;
 mod session;
 pub mod users;
+mod workload;
 
 use access_token::AccessTokens;
 pub use certificate::{ClientCertificate, Origin};
@@ -50,6 +52,7 @@ pub struct Identities {
     known: Cache<PrincipalId, Arc<Known>>,
     /// Of which sessions it was told that their tokens are used from where, or without what, they are bound to.
     told: Cache<SessionId, ()>,
+    issuer_keys: workload::IssuerKeyCache,
     /// Counts the writes that the caches depend on.
     writes: AtomicU64,
 }
@@ -90,6 +93,7 @@ impl Identities {
             sessions: Cache::new(KEPT),
             known: Cache::new(KEPT),
             told: Cache::new(KEPT),
+            issuer_keys: workload::IssuerKeyCache::new(),
             writes: AtomicU64::new(0),
         })
     }

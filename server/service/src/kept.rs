@@ -47,6 +47,7 @@ fn may_be_kept(table: Table) -> bool {
         | Table::Customers
         | Table::Systems
         | Table::Accounts
+        | Table::Issuers
         | Table::AccountStates
         | Table::Checkouts
         | Table::Rotations => true,

@@ -1,15 +1,19 @@
 //! What the vault stores, one record a table. A field that is added later has a `#[serde(default)]`.
 
 use claviger_api::wire::{
-    AccountKind, AccountSettings, CertificatePin, Network, PrincipalKind, PrincipalState, SystemSpec, Thumbprint,
+    AccountKind, AccountSettings, CertificatePin, IssuerKeys, Network, PrincipalKind, PrincipalState, SystemSpec,
+    Thumbprint,
 };
-use claviger_api::{AccountId, CustomerId, Login, Part, PrincipalId, SessionId, SystemId, Timestamp, UserName};
+use claviger_api::{
+    AccountId, CustomerId, IssuerId, Login, Part, PrincipalId, SessionId, SystemId, Timestamp, UserName,
+};
 use claviger_core::account::AccountState;
 use claviger_core::checkout::Checkout;
 use claviger_core::policy::Grant;
 use claviger_core::rotation::Rotation;
 use claviger_store::{Record, Table};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use uuid::Uuid;
 
 /// A customer.
@@ -109,6 +113,37 @@ pub struct ProgramRecord {
     /// The client certificates that it may log in with.
     #[serde(default)]
     pub certificates: Vec<CertificatePin>,
+    /// The tokens of issuers that it may log in with.
+    #[serde(default)]
+    pub workloads: Vec<WorkloadRecord>,
+}
+
+/// Whose tokens let a program in.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct WorkloadRecord {
+    /// The issuer.
+    pub issuer: IssuerId,
+    /// The subject that they have.
+    pub subject: Option<String>,
+    /// The claims that they have.
+    pub claims: BTreeMap<String, String>,
+}
+
+/// An issuer of tokens that is trusted.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct IssuerRecord {
+    /// Its id.
+    pub id: IssuerId,
+    /// What the vault calls it.
+    pub name: Part,
+    /// The claim `iss` of its tokens.
+    pub issuer: String,
+    /// The claim `aud` of its tokens.
+    pub audience: String,
+    /// Where its keys come from.
+    pub keys: IssuerKeys,
+    /// When it was added.
+    pub created_at: Timestamp,
 }
 
 impl PrincipalRecord {
@@ -221,6 +256,7 @@ tables! {
     PrincipalRecord: Principals;
     TokenRecord: Tokens;
     SessionRecord: Sessions;
+    IssuerRecord: Issuers;
     LoginCounter: LoginCounters;
     GrantRecord: Grants;
     StateRecord: AccountStates;

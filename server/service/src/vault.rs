@@ -5,7 +5,7 @@ use std::sync::Arc;
 use claviger_api::Scope;
 use claviger_api::audit::kind::EventKind;
 use claviger_api::problem::ProblemType;
-use claviger_connectors::Registry;
+use claviger_connectors::{Dial, Registry};
 use claviger_core::policy::Policies;
 use claviger_crypto::Random;
 use claviger_store::{Keyring, Sealed, Store};
@@ -28,6 +28,8 @@ pub struct Ground {
     pub random: Arc<dyn Random>,
     /// How it reaches customers' systems.
     pub connectors: Arc<Registry>,
+    /// How it reaches issuers of tokens.
+    pub dial: Arc<dyn Dial>,
     /// Who may do what.
     pub policies: Arc<Policies>,
     /// Wakes the workers when something is due at once.

@@ -15,7 +15,7 @@ pub fn endpoints() -> Vec<Endpoint> {
         Endpoint::post(
             "/v1/auth/login",
             "logIn",
-            "Open a session: a user by password; a service account by token or client certificate.",
+            "Open a session: a user by password; a service account by token, client certificate or an issuer's JWT.",
             login,
         )
         .fails(&[InvalidCredentials, Sealed, NotInitialised]),
@@ -38,6 +38,7 @@ async fn login(guest: Guest<Login>, TheVault(vault): TheVault, Body(body): Body<
             open.login_user(name, password.secret(), guest.origin.source).await
         }
         LoginRequest::Token { token } => open.login_by_token(token.secret(), &guest.origin).await,
+        LoginRequest::Jwt { name, jwt } => open.login_by_jwt(name, jwt.secret(), &guest.origin).await,
         LoginRequest::Certificate { name } => open.login_by_certificate(name, &guest.origin).await,
     };
     tokens.map(Json)

@@ -244,6 +244,7 @@ fn path_parameter(name: &str) -> Parameter {
         "checkout" => (CheckoutId::schema(), "The checkout's id."),
         "rotation" => (RotationId::schema(), "The rotation's id."),
         "grant" => (GrantId::schema(), "The grant's id."),
+        "issuer" => (Part::schema(), "The issuer's name in the vault."),
         _ => (Part::schema(), "The user's or service account's name."),
     };
     ParameterBuilder::new()

@@ -1,6 +1,6 @@
-//! What a path names at the operator: a principal by `{name}`, a grant by `{grant}`.
+//! What a path names at the operator: a principal by `{name}`, an issuer by `{issuer}`, a grant by `{grant}`.
 
-use claviger_api::{GrantId, ProblemType, UserName};
+use claviger_api::{GrantId, Part, ProblemType, UserName};
 use claviger_service::Result;
 
 use super::call::Call;
@@ -10,12 +10,25 @@ use super::endpoint::Argument;
 /// The name in `{name}`.
 pub struct Named(pub UserName);
 
+/// The name in `{issuer}`.
+pub struct Trusted(pub Part);
+
 /// The id in `{grant}`.
 pub struct Numbered(pub GrantId);
 
 impl Argument for Named {
     async fn take(call: &mut Call) -> Result<Self> {
         call.name("name").map(Self)
+    }
+
+    fn describe(description: &mut Description) {
+        description.fails(&[ProblemType::NotFound]);
+    }
+}
+
+impl Argument for Trusted {
+    async fn take(call: &mut Call) -> Result<Self> {
+        call.name("issuer").map(Self)
     }
 
     fn describe(description: &mut Description) {

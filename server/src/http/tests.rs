@@ -69,6 +69,7 @@ async fn rig_with(rates: AllRates) -> Rig {
         clock: Arc::new(SystemClock::default()),
         random: Arc::new(OsRandom),
         connectors: Arc::new(Registry::standard(Arc::new(Direct::new(Vec::new())))),
+        dial: Arc::new(Direct::new(Vec::new())),
         policies: Arc::new(Policies::built_in().unwrap()),
         wake: Arc::default(),
         settings: Settings { name: "vault.test".to_owned() },
@@ -186,6 +187,7 @@ fn example(template: &str) -> String {
         .replace("{checkout}", &format!("co_{id}"))
         .replace("{rotation}", &format!("ro_{id}"))
         .replace("{grant}", &format!("gr_{id}"))
+        .replace("{issuer}", "trusted")
         .replace("{customer}", "nowhere")
         .replace("{system}", "nothing")
         .replace("{account}", "nobody")

@@ -44,6 +44,8 @@ pub enum Table {
     Tokens = 0x23,
     /// Failed logins.
     LoginCounters = 0x24,
+    /// Issuers of tokens that are trusted.
+    Issuers = 0x26,
     /// What falls due when.
     Timers = 0x30,
     /// Which request an Idempotency-Key belongs to.
@@ -90,6 +92,7 @@ const fn facts(table: Table) -> Facts {
         T::Sessions      => row(Scoped(UUID),                   Operator, true),  // scope ‖ session
         T::Tokens        => row(Scoped(HASH),                   Operator, true),  // scope ‖ hash of the token
         T::LoginCounters => row(Scoped(HASH),                   Operator, true),  // scope ‖ lookup index
+        T::Issuers       => row(Scoped(UUID),                   Operator, true),  // scope ‖ issuer
         T::Timers        => row(Due,                            Owner,    true),  // due ms be8 ‖ scope ‖ kind u8 ‖ id
         T::Idempotency   => row(Scoped(HASH),                   Owner,    true),  // scope ‖ hash of principal and key
         T::LogHeads      => row(Scoped(0),                      Operator, false), // scope
@@ -132,7 +135,7 @@ pub enum SealedBy {
 
 impl Table {
     /// All tables, in the order of their tags.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Meta,
         Self::Keys,
         Self::Names,
@@ -150,6 +153,7 @@ impl Table {
         Self::Sessions,
         Self::Tokens,
         Self::LoginCounters,
+        Self::Issuers,
         Self::Timers,
         Self::Idempotency,
         Self::LogHeads,
@@ -209,6 +213,7 @@ mod tests {
             "22 Sessions",
             "23 Tokens",
             "24 LoginCounters",
+            "26 Issuers",
             "30 Timers",
             "31 Idempotency",
             "40 LogHeads",

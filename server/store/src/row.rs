@@ -3,7 +3,9 @@
 use std::fmt;
 
 use claviger_api::Timestamp;
-use claviger_api::{AccountId, CheckoutId, CustomerId, GrantId, PrincipalId, RotationId, Scope, SessionId, SystemId};
+use claviger_api::{
+    AccountId, CheckoutId, CustomerId, GrantId, IssuerId, PrincipalId, RotationId, Scope, SessionId, SystemId,
+};
 use uuid::Uuid;
 
 use crate::catalogue::{HASH, Layout, NUMBER, Table, UUID};
@@ -110,6 +112,11 @@ impl RowId {
     /// A grant, at a customer or at the operator.
     pub fn grant(scope: Scope, grant: GrantId) -> Self {
         Self::new(Table::Grants, scope, &[grant.uuid().as_bytes()])
+    }
+
+    /// An issuer of tokens.
+    pub fn issuer(issuer: IssuerId) -> Self {
+        Self::new(Table::Issuers, Scope::Operator, &[issuer.uuid().as_bytes()])
     }
 
     /// A session.

@@ -82,10 +82,9 @@ impl House {
 
 async fn add_program(administrator: &Client, name: UserName, pin: CertificatePin) {
     let new = NewServiceAccount {
-        name: name.clone(),
-        token_ttl_seconds: None,
         networks: vec!["127.0.0.0/8".parse().unwrap()],
         certificates: vec![pin],
+        ..NewServiceAccount::without_login(name.clone())
     };
     assert!(administrator.service_accounts().add(&new).await.unwrap().token.is_none());
     let grant = NewGrant {

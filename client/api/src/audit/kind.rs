@@ -89,6 +89,10 @@ words! {
     ServiceAccountChanged = "service_account.changed",
     /// A token was used from where, or without the certificate, that its session is bound to: it may be stolen.
     SessionRefused = "session.refused",
+
+    IssuerAdded = "issuer.added",
+    IssuerChanged = "issuer.changed",
+    IssuerRemoved = "issuer.removed",
 }
 
 #[cfg(test)]

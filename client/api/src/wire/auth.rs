@@ -30,6 +30,13 @@ pub enum LoginRequest {
         /// `cvs_…`.
         token: Disclosed,
     },
+    /// A service account, by a token (JWT) of an issuer that is trusted to vouch for it.
+    Jwt {
+        /// The service account's name.
+        name: UserName,
+        /// The token.
+        jwt: Disclosed,
+    },
     /// A service account, by the client certificate of the connection. Its access token works over connections with that
     /// very certificate alone (RFC 8705).
     Certificate {

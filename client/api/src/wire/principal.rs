@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::secret::Disclosed;
-use crate::wire::{CertificatePin, Network};
+use crate::wire::{CertificatePin, Network, Workload};
 use crate::{Part, PrincipalId, Timestamp, UserName};
 
 /// A person or a program.
@@ -73,12 +73,21 @@ pub struct NewServiceAccount {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "openapi", schema(max_items = 20))]
     pub certificates: Vec<CertificatePin>,
+    /// The tokens of trusted issuers that it may log in with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(max_items = 20))]
+    pub workloads: Vec<Workload>,
 }
 
 impl NewServiceAccount {
     /// One that logs in by a token, from everywhere.
     pub fn with_token(name: UserName, token_ttl_seconds: u64) -> Self {
-        Self { name, token_ttl_seconds: Some(token_ttl_seconds), networks: Vec::new(), certificates: Vec::new() }
+        Self { token_ttl_seconds: Some(token_ttl_seconds), ..Self::without_login(name) }
+    }
+
+    /// One that cannot log in yet: what it may log in with is to be named.
+    pub fn without_login(name: UserName) -> Self {
+        Self { name, token_ttl_seconds: None, networks: Vec::new(), certificates: Vec::new(), workloads: Vec::new() }
     }
 }
 
@@ -99,6 +108,10 @@ pub struct ChangeServiceAccount {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(max_items = 20))]
     pub certificates: Option<Vec<CertificatePin>>,
+    /// The tokens of trusted issuers that it may log in with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(max_items = 20))]
+    pub workloads: Option<Vec<Workload>>,
 }
 
 /// What adding a service account shows once.
@@ -150,6 +163,9 @@ pub struct Logins {
     /// The client certificates that it may log in with.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<CertificatePin>,
+    /// The tokens of trusted issuers that it may log in with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workloads: Vec<Workload>,
 }
 
 /// A user or a service account.

@@ -3,7 +3,7 @@
 //! One difference: a certificate's common name is never taken for a host name (RFC 6125 §6.4.4; libpq still does when
 //! a certificate has no alternative names).
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use claviger_api::wire::{ProbeResult, TlsMode};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -11,7 +11,6 @@ use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::server::ParsedCertificate;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
@@ -19,7 +18,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::wire::{Link, Tls};
 use super::{Failure, Target};
-use crate::Stream;
+use crate::{Stream, trust};
 
 /// `SSLRequest`: its length, and the code that no protocol version has.
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f];
@@ -88,26 +87,7 @@ fn client_config(mode: TlsMode, ca_certificate: Option<&str>) -> Result<ClientCo
 }
 
 fn roots(ca_certificate: Option<&str>) -> Result<Arc<RootCertStore>, Failure> {
-    let Some(pem) = ca_certificate else { return Ok(machine_roots()) };
-    let mut store = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
-        let added = certificate.ok().and_then(|der| store.add(der).ok());
-        added.ok_or_else(|| Failure::unknown("the system's CA certificate cannot be read; it is given in PEM"))?;
-    }
-    if store.is_empty() {
-        return Err(Failure::unknown("the system's CA certificate holds no certificate; it is given in PEM"));
-    }
-    Ok(Arc::new(store))
-}
-
-/// What the machine trusts, read once: a new CA on the machine wants a restart.
-fn machine_roots() -> Arc<RootCertStore> {
-    static ROOTS: OnceLock<Arc<RootCertStore>> = OnceLock::new();
-    Arc::clone(ROOTS.get_or_init(|| {
-        let mut store = RootCertStore::empty();
-        store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        Arc::new(store)
-    }))
+    trust::roots(ca_certificate).map_err(|error| Failure::unknown(format!("of the system: {error}")))
 }
 
 /// What verifies less than a name: the chain alone (`verify-ca`), or only that the server holds the key of the

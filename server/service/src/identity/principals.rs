@@ -157,7 +157,7 @@ impl Open {
             last_login_at: record.last_login_at,
             logins: match record.kind {
                 PrincipalKind::User => None,
-                PrincipalKind::ServiceAccount => Some(record.program.view()),
+                PrincipalKind::ServiceAccount => Some(self.logins_view(&record.program).await?),
             },
         })
     }

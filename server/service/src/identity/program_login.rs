@@ -1,4 +1,4 @@
-//! Logins of programs: by token, or by the client certificate of the connection. None of them runs Argon2id: what they
+//! Logins of programs: by token, by the client certificate of the connection, or by a signed JWT. None of them runs Argon2id: what they
 //! show has more bits than anybody can guess.
 //!
 //! Whatever is wrong is answered alike, and after the same kind of work: one durable event. So neither the words nor the
@@ -14,6 +14,7 @@ use claviger_store::{RowId, Table, Versioned};
 
 use super::Origin;
 use super::login::LAST_LOGIN_EXACT_TO;
+use super::workload::Outcome;
 use crate::error::{Error, Result};
 use crate::open::{Open, deciding};
 use crate::records::{NameRecord, PrincipalRecord, TokenRecord};
@@ -27,6 +28,8 @@ struct Admitted {
     certificate: Option<Thumbprint>,
     /// The session ends with what opened it.
     until: Timestamp,
+    /// More, for the event.
+    detail: String,
 }
 
 /// Why nobody comes in.
@@ -52,6 +55,12 @@ impl Open {
         deciding(|| async { self.conclude(self.by_certificate(name, origin).await?, origin).await }).await
     }
 
+    /// Opens a session for a service account, by a token of an issuer that vouches for it. The token may be shown again
+    /// while it lasts: a workload has one at a time, and logs in several times with it.
+    pub async fn login_by_jwt(&self, name: &UserName, jwt: &Secret, origin: &Origin) -> Result<Tokens> {
+        deciding(|| async { self.conclude(self.by_jwt(name, jwt, origin).await?, origin).await }).await
+    }
+
     async fn by_token(&self, hash: &[u8; 32], origin: &Origin) -> Result<Verdict> {
         let Some(token) = self.read::<TokenRecord>(&RowId::token(hash)).await? else {
             return Ok(Err(Refused::unknown()));
@@ -69,7 +78,9 @@ impl Open {
         Ok(match cause {
             Some(cause) => Err(Refused::of(account, cause)),
             // As ever, a session outlives its token: it is short, and ends when the token is replaced.
-            None => Ok(Admitted { account, by: "token", certificate: None, until: Timestamp::MAX }),
+            None => {
+                Ok(Admitted { account, by: "token", certificate: None, until: Timestamp::MAX, detail: String::new() })
+            }
         })
     }
 
@@ -87,7 +98,19 @@ impl Open {
             return Ok(Err(Refused::of(account, cause)));
         }
         let (thumbprint, until) = (Some(certificate.thumbprint), certificate.not_after);
-        Ok(Ok(Admitted { account, by: "certificate", certificate: thumbprint, until }))
+        Ok(Ok(Admitted { account, by: "certificate", certificate: thumbprint, until, detail: String::new() }))
+    }
+
+    async fn by_jwt(&self, name: &UserName, jwt: &Secret, origin: &Origin) -> Result<Verdict> {
+        let Some(account) = self.program_named(name).await? else { return Ok(Err(Refused::unknown())) };
+        let detail = match self.vouched(&account.value.program, jwt.expose()).await? {
+            Outcome::Right { detail } => detail,
+            Outcome::Wrong(cause) => return Ok(Err(Refused::of(account, cause))),
+        };
+        if let Some(cause) = closed(&account.value, origin) {
+            return Ok(Err(Refused::of(account, cause)));
+        }
+        Ok(Ok(Admitted { account, by: "jwt", certificate: None, until: Timestamp::MAX, detail }))
     }
 
     /// One commit: the session with its event, or the event of the refusal.
@@ -107,7 +130,8 @@ impl Open {
         let event = self
             .login_event(EventKind::LoginSucceeded, origin.source, Some(&account.value))
             .with(FieldName::Session, session.record.id)
-            .with(FieldName::Cause, admitted.by);
+            .with(FieldName::Cause, admitted.by)
+            .with(FieldName::Detail, &admitted.detail);
         let change = Self::with_session(self.change(event), &session)?;
         let change = if account.value.last_login_at.is_none_or(|last| now.duration_since(last) > LAST_LOGIN_EXACT_TO) {
             change.update(account, &PrincipalRecord { last_login_at: Some(now), ..account.value.clone() })?

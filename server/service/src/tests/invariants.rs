@@ -22,8 +22,8 @@ use crate::inventory::account_name;
 use crate::journal::LogHead;
 use crate::journal::head::{LogTile, leaf_hash};
 use crate::records::{
-    AccountRecord, CheckoutRecord, CustomerRecord, GrantRecord, IdempotencyRecord, LoginCounter, NameRecord,
-    PrincipalRecord, RotationRecord, SessionRecord, StateRecord, SystemRecord, TimerRecord, TokenRecord,
+    AccountRecord, CheckoutRecord, CustomerRecord, GrantRecord, IdempotencyRecord, IssuerRecord, LoginCounter,
+    NameRecord, PrincipalRecord, RotationRecord, SessionRecord, StateRecord, SystemRecord, TimerRecord, TokenRecord,
 };
 use crate::workers::TimerKind;
 
@@ -39,6 +39,7 @@ struct Found {
     rotations: BTreeMap<RotationId, (CustomerId, RotationRecord)>,
     secrets: BTreeSet<(AccountId, u64)>,
     principals: Vec<PrincipalRecord>,
+    issuers: Vec<IssuerRecord>,
     sessions: Vec<SessionRecord>,
     tokens: BTreeMap<RowId2, TokenRecord>,
     names: BTreeMap<RowId2, Uuid>,
@@ -114,6 +115,7 @@ fn sort(found: &mut Found, open: &Open, id: &RowId, row: &Row) {
         }
         Table::Principals => found.principals.push(opened(open, id, row)),
         Table::Grants => drop(opened::<GrantRecord>(open, id, row)),
+        Table::Issuers => found.issuers.push(opened(open, id, row)),
         Table::Sessions => found.sessions.push(opened(open, id, row)),
         Table::Tokens => drop(found.tokens.insert(id.to_string(), opened(open, id, row))),
         Table::LoginCounters => drop(opened::<LoginCounter>(open, id, row)),
@@ -169,8 +171,11 @@ fn inventory(found: &Found, open: &Open) {
         let at = (*customer, account.system);
         assert!(found.systems.iter().any(|(customer, system)| (*customer, system.id) == at), "without its system");
     }
-    let named = found.customers.len() + found.systems.len() + found.accounts.len() + found.principals.len();
-    assert_eq!(found.names.len(), named, "a name of nothing");
+    for issuer in &found.issuers {
+        has(open.keyring().name(Table::Issuers, Scope::Operator, issuer.name.as_str()), issuer.id.uuid());
+    }
+    let (people, places) = (found.principals.len() + found.issuers.len(), found.systems.len() + found.accounts.len());
+    assert_eq!(found.names.len(), found.customers.len() + people + places, "a name of nothing");
     assert!(found.states.keys().eq(found.accounts.keys()), "an account without its state, or a state without it");
 }
 

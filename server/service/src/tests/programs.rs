@@ -76,7 +76,7 @@ impl World {
 }
 
 fn pinned(name: &str, pins: Vec<CertificatePin>) -> NewServiceAccount {
-    NewServiceAccount { name: part(name), token_ttl_seconds: None, networks: Vec::new(), certificates: pins }
+    NewServiceAccount { certificates: pins, ..NewServiceAccount::without_login(part(name)) }
 }
 
 fn bound(network: &str) -> NewServiceAccount {
@@ -123,7 +123,8 @@ async fn another_network_holds_at_once_and_ends_what_was_open() {
     let token = world.program(bound("10.0.0.0/8")).await.unwrap();
     let (open, root) = (world.open(), world.root().await);
     let tokens = open.login_by_token(&token, &from("10.0.0.5")).await.unwrap();
-    let change = ChangeServiceAccount { networks: Some(vec!["192.0.2.0/24".parse().unwrap()]), certificates: None };
+    let networks = Some(vec!["192.0.2.0/24".parse().unwrap()]);
+    let change = ChangeServiceAccount { networks, ..ChangeServiceAccount::default() };
     let permit = may(&open, &root, Resource::Operator);
     let changed = open.change_service_account(&part("cron"), &change, &root, permit).await.unwrap();
     assert_eq!(changed.logins.unwrap().networks.len(), 1);

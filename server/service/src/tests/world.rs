@@ -97,6 +97,7 @@ fn ground(store: &MemoryStore, clock: &Arc<ManualClock>, system: &Arc<SimulatedS
         clock: clock.clone(),
         random: Arc::new(Seeded::new(seed)),
         connectors: Arc::new(registry),
+        dial: Arc::new(Direct::new(vec![])),
         policies: POLICIES.clone(),
         wake: Arc::default(),
         settings: Settings { name: "vault.msp.example".to_owned() },

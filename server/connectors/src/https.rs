@@ -1,0 +1,137 @@
+//! One exchange over HTTPS with a server that an administrator named, e.g. for the keys of an issuer of tokens.
+//!
+//! It goes through a [`Dial`], so the same addresses are refused as for customers' systems. No redirect is followed, and
+//! neither a slow nor a talkative server costs more than [`EXCHANGE_WITHIN`] and the bytes that were asked for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use claviger_api::wire::HttpsUrl;
+use http_body_util::{BodyExt as _, Full, Limited};
+pub use hyper::body::Bytes;
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper::header::{ACCEPT, CONTENT_TYPE, HOST, USER_AGENT};
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use rustls::ClientConfig;
+use rustls_pki_types::ServerName;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use crate::trust::{BadCa, roots};
+use crate::{Dial, DialError};
+
+/// Connection, question and answer together take no longer.
+pub const EXCHANGE_WITHIN: Duration = Duration::from_secs(5);
+
+/// A question: GET, or POST of a form.
+pub enum Question {
+    /// GET.
+    Get,
+    /// POST of an `application/x-www-form-urlencoded` body.
+    Form(Bytes),
+}
+
+/// Why there is no answer. None of these holds anything of the question.
+#[derive(Debug, thiserror::Error)]
+pub enum HttpsError {
+    /// No connection.
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    /// The CA cannot be read.
+    #[error(transparent)]
+    Ca(#[from] BadCa),
+    /// No TLS, or not with whom it should be.
+    #[error("no trusted TLS connection: {0}")]
+    Tls(String),
+    /// The connection broke.
+    #[error("the exchange failed: {0}")]
+    Broken(String),
+    /// Another status than 200. A redirect is one: the address that was named is the one that is asked.
+    #[error("it answered with status {0}")]
+    Status(u16),
+    /// Too long.
+    #[error("its answer is longer than {0} bytes")]
+    TooLong(usize),
+    /// Too slow.
+    #[error("it did not answer within {} s", EXCHANGE_WITHIN.as_secs())]
+    TimedOut,
+}
+
+/// The body of a 200 answer, at most `most` bytes of it.
+pub async fn ask(
+    dial: &dyn Dial,
+    url: &HttpsUrl,
+    ca_certificate: Option<&str>,
+    question: Question,
+    most: usize,
+) -> Result<Bytes, HttpsError> {
+    let config = client_config(ca_certificate)?;
+    timeout(EXCHANGE_WITHIN, exchange(dial, url, config, question, most)).await.map_err(|_| HttpsError::TimedOut)?
+}
+
+async fn exchange(
+    dial: &dyn Dial,
+    url: &HttpsUrl,
+    config: ClientConfig,
+    question: Question,
+    most: usize,
+) -> Result<Bytes, HttpsError> {
+    let (host, port) = url.host_and_port();
+    let name = ServerName::try_from(host.to_owned()).map_err(|error| HttpsError::Tls(error.to_string()))?;
+    let stream = dial.dial(host, port).await?;
+    let tls = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
+    let tls = tls.map_err(|error| HttpsError::Tls(error.to_string()))?;
+    let broken = |error: hyper::Error| HttpsError::Broken(error.to_string());
+    let (mut sender, connection) = http1::handshake(TokioIo::new(tls)).await.map_err(broken)?;
+    let answer = async {
+        let response = sender.send_request(request(url, question)?).await.map_err(broken)?;
+        body(response, most).await
+    };
+    // The connection is driven here and by nobody else. Where it ends first, the answer is whole or broken by then.
+    let mut answer = std::pin::pin!(answer);
+    tokio::select! {
+        answered = &mut answer => answered,
+        ended = connection => match ended {
+            Ok(()) => answer.await,
+            Err(error) => Err(broken(error)),
+        },
+    }
+}
+
+fn request(url: &HttpsUrl, question: Question) -> Result<Request<Full<Bytes>>, HttpsError> {
+    let request = Request::builder()
+        .uri(url.path())
+        .header(HOST, url.authority())
+        .header(USER_AGENT, concat!("claviger-server/", env!("CARGO_PKG_VERSION")))
+        .header(ACCEPT, "application/json");
+    let request = match question {
+        Question::Get => request.body(Full::default()),
+        Question::Form(form) => {
+            request.method("POST").header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(Full::new(form))
+        }
+    };
+    request.map_err(|error| HttpsError::Broken(error.to_string()))
+}
+
+async fn body(response: Response<Incoming>, most: usize) -> Result<Bytes, HttpsError> {
+    if response.status() != hyper::StatusCode::OK {
+        return Err(HttpsError::Status(response.status().as_u16()));
+    }
+    let collected = Limited::new(response.into_body(), most).collect().await;
+    collected.map(http_body_util::Collected::to_bytes).map_err(|error| {
+        if error.is::<http_body_util::LengthLimitError>() {
+            HttpsError::TooLong(most)
+        } else {
+            HttpsError::Broken(error.to_string())
+        }
+    })
+}
+
+fn client_config(ca_certificate: Option<&str>) -> Result<ClientConfig, HttpsError> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let builder = builder.map_err(|error| HttpsError::Tls(error.to_string()))?;
+    Ok(builder.with_root_certificates(roots(ca_certificate)?).with_no_client_auth())
+}
