@@ -167,9 +167,15 @@ problems! {
     NothingStored "nothing-stored" 409 Conflict No
         "No secret is stored for this account"
         "Import its present secret, or rotate it by the system's management account.";
+    OutOfHours "out-of-hours" 403 Forbidden Later
+        "The grant gives this in other hours"
+        "Wait for its hours, which the detail names, or ask for another grant.";
     OutcomeUnknown "outcome-unknown" 503 Failed SameKey
         "It is not known whether the change was stored"
         "Repeat with the same Idempotency-Key: the answer then is the truth.";
+    RevealsSpent "reveals-spent" 429 Failed Later
+        "The grant's reveals of this hour are spent"
+        "Wait as long as Retry-After says.";
     RotationRunning "rotation-running" 409 Conflict Later
         "A rotation of this account is under way"
         "Wait for it: get the rotation that the detail names.";
@@ -185,6 +191,9 @@ problems! {
     SystemFailed "system-failed" 502 Failed Later
         "The customer's system did not do it"
         "The detail says what it answered; nothing was lost, and the vault goes on from what is true.";
+    TicketNeeded "ticket-needed" 403 Usage No
+        "The grant wants a ticket of its form"
+        "Name the ticket that this is for; the detail says what one looks like.";
     TooManyRequests "too-many-requests" 429 Failed Later
         "Too many requests"
         "Wait as long as Retry-After says.";
@@ -194,6 +203,9 @@ problems! {
     UnsupportedMediaType "unsupported-media-type" 415 Usage No
         "The body is not JSON"
         "Send Content-Type: application/json.";
+    WrongNetwork "wrong-network" 403 Forbidden No
+        "The grant gives this to other networks"
+        "Ask from one of its networks, which the detail names, or for another grant.";
     WrongShare "wrong-share" 422 Failed No
         "The share or passphrase does not open this vault"
         "Check that it belongs to this vault and was copied whole; shares that were given before are kept.";

@@ -4,7 +4,7 @@
 //! The rules themselves are three files that a reviewer can read, in Cedar (<https://docs.cedarpolicy.com>):
 //! `policy/roles.cedar` (what each role may do), `policy/baseline.cedar` (what holds for everybody) and
 //! `policy/claviger.cedarschema` (the words). The code here turns ids into Cedar's entities, links one template a
-//! grant, and holds what Cedar cannot compare: times.
+//! grant, and holds what Cedar cannot compare: the times and the conditions of grants (`circumstances.rs`).
 //!
 //! ```text
 //! Policies::built_in ─ once ──────────────────────────┐
@@ -16,13 +16,16 @@
 //! cannot be evaluated, a verb on a thing it does not apply to, or a set compiled for another subject permits nothing.
 
 mod action;
+mod circumstances;
 mod compile;
 mod conditions;
 mod decide;
+mod explain;
 mod grant;
 mod granting;
 mod permit;
 mod place;
+mod reveals;
 mod rules;
 mod template;
 #[cfg(test)]
@@ -30,12 +33,15 @@ mod tests;
 mod visible;
 
 pub use action::*;
+pub use circumstances::Circumstances;
 pub use compile::Compiled;
 pub use conditions::{BadCondition, Condition, Conditions};
 pub use decide::{Denied, authorize};
+pub use explain::{Explanation, explain};
 pub use grant::{Grant, GrantTarget, founding_grants};
 pub use granting::{WantedGrant, authorize_grant};
 pub use permit::Permit;
 pub use place::{Resource, Subject};
+pub use reveals::Reveals;
 pub use rules::{Policies, PolicyError};
 pub use visible::{Visible, visible_customers};

@@ -4,7 +4,7 @@ use std::fmt;
 
 use claviger_api::problem::{ProblemType, ValueError};
 use claviger_core::checkout::Refusal;
-use claviger_core::policy::Denied;
+use claviger_core::policy::{Condition, Denied};
 use claviger_store::{CommitError, ReadError, SealedError};
 
 /// A refusal or a failure: what the client may read, and apart from it what only an operator may.
@@ -120,7 +120,21 @@ impl From<Denied> for Error {
                     format!("What you may hand on is bound in `{name}`, and this grant would be looser there.");
                 Self::new(ProblemType::Forbidden, detail)
             }
+            Denied::Unmet { condition, .. } => Self::new(of_condition(condition), ""),
         }
+    }
+}
+
+/// What a condition that is not met is called.
+pub(crate) fn of_condition(condition: Condition) -> ProblemType {
+    match condition {
+        Condition::FreshFactor => ProblemType::FreshFactorNeeded,
+        Condition::Ticket => ProblemType::TicketNeeded,
+        Condition::Networks => ProblemType::WrongNetwork,
+        Condition::Hours => ProblemType::OutOfHours,
+        Condition::RevealsPerHour => ProblemType::RevealsSpent,
+        Condition::Approvals => ProblemType::ApprovalNeeded,
+        Condition::Actions | Condition::MaxCheckoutSeconds | Condition::End => ProblemType::Forbidden,
     }
 }
 

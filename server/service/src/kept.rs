@@ -50,6 +50,7 @@ fn may_be_kept(table: Table) -> bool {
         | Table::Issuers
         | Table::AccountStates
         | Table::Checkouts
+        | Table::RevealTimes
         | Table::Rotations => true,
         Table::Meta
         | Table::Keys

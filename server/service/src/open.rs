@@ -8,7 +8,7 @@ use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::record::FieldName;
 use claviger_api::wire::{FRESH_FACTOR_SECONDS, PrincipalKind};
 use claviger_api::{CustomerId, PrincipalId, RequestId, Scope, SessionId, Timestamp, UserName};
-use claviger_core::policy::{Act, Compiled, Permit, Resource, Subject, authorize};
+use claviger_core::policy::{Act, Circumstances, Compiled, Denied, Permit, Resource, Subject, authorize};
 use claviger_crypto::{Random, SubjectKey};
 use claviger_store::{
     FIRST_REVISION, Keyring, Range, Record, Row, RowId, Sealed, SealedPut, Versioned, WrappedKey, open_record,
@@ -18,7 +18,7 @@ use moka::sync::Cache;
 use uuid::Uuid;
 
 use crate::clock::new_uuid;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, of_condition};
 use crate::event::Event;
 use crate::idempotency::Once;
 use crate::identity::Identities;
@@ -98,6 +98,11 @@ impl Caller {
         Subject { id: self.id, kind: self.kind, customer: self.customer }
     }
 
+    /// What the policy may know of the request.
+    pub fn circumstances(&self, now: Timestamp) -> Circumstances<'static> {
+        Circumstances { source: self.source, second_factor_at: self.second_factor_at, ..Circumstances::at(now) }
+    }
+
     /// Whether this is a user without a second factor, who may do nothing but enrol one.
     pub fn may_only_enrol(&self) -> bool {
         match self.kind {
@@ -172,9 +177,18 @@ impl Open {
 
     /// Decides whether the caller may do this there. Nothing else makes a permit.
     pub fn permit<A: Act>(&self, caller: &Caller, resource: &Resource) -> Result<Permit<A>> {
-        let permit =
-            authorize(&self.ground.policies, &caller.powers.compiled, &caller.subject(), resource, self.now())?;
-        Ok(permit)
+        self.permit_around(caller, resource, &caller.circumstances(self.now()))
+    }
+
+    /// The same, where more is known of the circumstances: the ticket, the length of a checkout.
+    pub fn permit_around<A: Act>(
+        &self,
+        caller: &Caller,
+        resource: &Resource,
+        around: &Circumstances<'_>,
+    ) -> Result<Permit<A>> {
+        authorize(&self.ground.policies, &caller.powers.compiled, &caller.subject(), resource, around)
+            .map_err(|denied| refused(caller, denied))
     }
 
     /// A record, if it is there.
@@ -257,6 +271,17 @@ impl Open {
             self.subjects.insert((scope, subject), key.clone());
         }
         Ok(key)
+    }
+}
+
+/// A refusal. What a condition of the caller's own grant wants is told.
+fn refused(caller: &Caller, denied: Denied) -> Error {
+    let Denied::Unmet { condition, grant } = denied else { return denied.into() };
+    let wants = caller.powers.grants.iter().find(|own| own.id == grant).map(|own| own.conditions.wants(condition));
+    let problem = of_condition(condition);
+    match wants.flatten() {
+        Some(wants) => Error::new(problem, format!("The grant {grant} wants {wants}. {}", problem.row().advice)),
+        None => Error::new(problem, ""),
     }
 }
 

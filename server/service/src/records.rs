@@ -9,7 +9,7 @@ use claviger_api::{
 };
 use claviger_core::account::AccountState;
 use claviger_core::checkout::Checkout;
-use claviger_core::policy::Grant;
+use claviger_core::policy::{Grant, Reveals};
 use claviger_core::rotation::Rotation;
 use claviger_store::{Record, Table};
 use serde::{Deserialize, Serialize};
@@ -206,6 +206,11 @@ pub struct LoginCounter {
 #[serde(transparent)]
 pub struct GrantRecord(pub Grant);
 
+/// The reveals of the last hour under a grant that limits them.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RevealsRecord(pub Reveals);
+
 /// An account's changing state.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -259,6 +264,7 @@ tables! {
     IssuerRecord: Issuers;
     LoginCounter: LoginCounters;
     GrantRecord: Grants;
+    RevealsRecord: RevealTimes;
     StateRecord: AccountStates;
     CheckoutRecord: Checkouts;
     RotationRecord: Rotations;

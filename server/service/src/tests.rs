@@ -3,6 +3,7 @@
 
 mod audit;
 mod checkout;
+mod conditions;
 mod ephemeral;
 mod faults;
 mod idempotency;

@@ -1,12 +1,13 @@
 //! `/v1/checkouts`.
 
 use claviger_api::ProblemType::{
-    AccountHeld, AccountUnavailable, CheckoutEnded, CheckoutNotReady, Forbidden, NotFound, NothingStored, SystemFailed,
+    AccountHeld, AccountUnavailable, CheckoutEnded, CheckoutNotReady, Forbidden, FreshFactorNeeded, NotFound,
+    NothingStored, OutOfHours, RevealsSpent, SystemFailed, TicketNeeded, WrongNetwork,
 };
 use claviger_api::wire::{Checkout, CheckoutQuery, Extend, NewCheckout, Revealed, WithReason};
 use claviger_core::policy::{
     CheckoutCheckin, CheckoutCreate, CheckoutExtend, CheckoutReveal, CheckoutRevoke, CheckoutTakeOver, CheckoutView,
-    CustomerView, Resource,
+    Circumstances, CustomerView, Resource,
 };
 use claviger_service::{Once, Paging, Result};
 
@@ -25,12 +26,23 @@ pub fn endpoints() -> Vec<Endpoint> {
             "The secret. Each reveal is an event.",
             reveal,
         )
-        .fails(&[CheckoutEnded, CheckoutNotReady, AccountUnavailable, NothingStored, SystemFailed]),
+        .fails(&[
+            CheckoutEnded,
+            CheckoutNotReady,
+            AccountUnavailable,
+            NothingStored,
+            RevealsSpent,
+            SystemFailed,
+        ]),
         Endpoint::post("/v1/checkouts", "checkOut", "Check an account out, or queue for it.", check_out).fails(&[
             AccountHeld,
             AccountUnavailable,
             NothingStored,
             Forbidden,
+            FreshFactorNeeded,
+            OutOfHours,
+            TicketNeeded,
+            WrongNetwork,
             NotFound,
             SystemFailed,
         ]),
@@ -52,13 +64,26 @@ pub fn endpoints() -> Vec<Endpoint> {
             "End another's checkout and take the account: the answer is the caller's own new checkout.",
             take_over,
         )
-        .fails(&[AccountHeld, AccountUnavailable, CheckoutEnded, CheckoutNotReady, NothingStored]),
+        .fails(&[
+            AccountHeld,
+            AccountUnavailable,
+            CheckoutEnded,
+            CheckoutNotReady,
+            NothingStored,
+            TicketNeeded,
+        ]),
     ]
 }
 
 async fn check_out(session: Session, Body(new): Body<NewCheckout>, once: Once) -> Result<Created<Checkout>> {
     let place = session.open.place(&new.account).await?;
-    let permit = session.permit::<CheckoutCreate>(&place.resource())?;
+    let now = session.open.now();
+    let around = Circumstances {
+        ticket: new.ticket.as_deref(),
+        ttl_seconds: new.ttl_seconds,
+        ..session.caller.circumstances(now)
+    };
+    let permit = session.open.permit_around::<CheckoutCreate>(&session.caller, &place.resource(), &around)?;
     session.open.check_out(place, &new, &once, &session.caller, permit).await.map(Created)
 }
 

@@ -87,6 +87,9 @@ impl Description {
     pub fn needs(&mut self, action: Action) {
         self.permission = Some(action);
         self.fails(&[ProblemType::Forbidden]);
+        if !action.is_free() {
+            self.fails(&[ProblemType::FreshFactorNeeded, ProblemType::OutOfHours, ProblemType::WrongNetwork]);
+        }
     }
 
     /// What the caller may not know of does not exist.

@@ -46,6 +46,8 @@ pub enum Table {
     LoginCounters = 0x24,
     /// Issuers of tokens that are trusted.
     Issuers = 0x26,
+    /// When secrets were revealed under a grant that limits it.
+    RevealTimes = 0x27,
     /// What falls due when.
     Timers = 0x30,
     /// Which request an Idempotency-Key belongs to.
@@ -93,6 +95,7 @@ const fn facts(table: Table) -> Facts {
         T::Tokens        => row(Scoped(HASH),                   Operator, true),  // scope ‖ hash of the token
         T::LoginCounters => row(Scoped(HASH),                   Operator, true),  // scope ‖ lookup index
         T::Issuers       => row(Scoped(UUID),                   Operator, true),  // scope ‖ issuer
+        T::RevealTimes   => row(Scoped(UUID),                   Operator, true),  // scope ‖ grant
         T::Timers        => row(Due,                            Owner,    true),  // due ms be8 ‖ scope ‖ kind u8 ‖ id
         T::Idempotency   => row(Scoped(HASH),                   Owner,    true),  // scope ‖ hash of principal and key
         T::LogHeads      => row(Scoped(0),                      Operator, false), // scope
@@ -135,7 +138,7 @@ pub enum SealedBy {
 
 impl Table {
     /// All tables, in the order of their tags.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Meta,
         Self::Keys,
         Self::Names,
@@ -154,6 +157,7 @@ impl Table {
         Self::Tokens,
         Self::LoginCounters,
         Self::Issuers,
+        Self::RevealTimes,
         Self::Timers,
         Self::Idempotency,
         Self::LogHeads,
@@ -214,6 +218,7 @@ mod tests {
             "23 Tokens",
             "24 LoginCounters",
             "26 Issuers",
+            "27 RevealTimes",
             "30 Timers",
             "31 Idempotency",
             "40 LogHeads",

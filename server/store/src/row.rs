@@ -134,6 +134,11 @@ impl RowId {
         Self::new(Table::LoginCounters, Scope::Operator, &[index])
     }
 
+    /// The reveals of the last hour under a grant.
+    pub fn reveal_times(grant: GrantId) -> Self {
+        Self::new(Table::RevealTimes, Scope::Operator, &[grant.uuid().as_bytes()])
+    }
+
     /// A timer. `due` is rounded up to a whole millisecond, so that it never fires early.
     pub fn timer(due: Timestamp, scope: Scope, kind: u8, id: Uuid) -> Self {
         Self::new(Table::Timers, scope, &[&due_milliseconds(due).to_be_bytes(), &[kind], id.as_bytes()])

@@ -112,6 +112,8 @@ actions! {
     GrantRevoke = "grant.revoke";
     /// See grants.
     GrantView = "grant.view";
+    /// See who can reach what, by which grant.
+    AccessView = "access.view";
     /// Read the audit log.
     AuditRead = "audit.read";
     /// Export the audit log.

@@ -122,6 +122,22 @@ impl Conditions {
         wire::Conditions { actions, approvals, fresh_factor, ticket, networks, hours, reveals_per_hour }
     }
 
+    /// What a condition of these wants, in words that follow "wants"; none where there is nothing to say.
+    pub fn wants(&self, condition: Condition) -> Option<String> {
+        let listed = |networks: &[Network]| networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        match condition {
+            Condition::Ticket => self.ticket.as_ref().map(|form| format!("a ticket of the form {form}")),
+            Condition::Networks => Some(format!("an address in {}", listed(&self.networks))),
+            Condition::Hours => self.hours.as_ref().map(|hours| format!("the hours {hours}")),
+            Condition::RevealsPerHour => {
+                self.reveals_per_hour.map(|most| format!("at most {most} reveals in any hour"))
+            }
+            Condition::Approvals => self.approvals.map(|rule| format!("the yes of {} people", rule.count)),
+            Condition::FreshFactor => Some("a second factor of the last five minutes".to_owned()),
+            Condition::Actions | Condition::MaxCheckoutSeconds | Condition::End => None,
+        }
+    }
+
     /// The first condition in which these are looser than `outer`; none when whatever these let through, `outer` lets
     /// through, too. What cannot be compared is looser: another ticket pattern, hours of another zone.
     pub fn looser_than(&self, outer: &Self) -> Option<Condition> {

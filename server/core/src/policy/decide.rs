@@ -1,12 +1,13 @@
 //! The one decision.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use cedar_policy::{Context, Decision, Entities, Request};
 use claviger_api::{GrantId, Timestamp};
 
 use super::compile::{Link, Question};
-use super::{Act, Action, Compiled, Condition, Conditions, Permit, Policies, Resource, Subject};
+use super::{Act, Action, Circumstances, Compiled, Condition, Conditions, Permit, Policies, Resource, Subject};
 
 /// Why not, as far as the subject may know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,20 +18,28 @@ pub enum Denied {
     Forbidden,
     /// What was to be granted goes beyond the subject's own `may_grant`, in this (403).
     Exceeds(Condition),
+    /// The subject may see the thing and do this, but for a condition of the grant (403).
+    Unmet {
+        /// The first that is not met.
+        condition: Condition,
+        /// Whose condition it is: of several grants, the one that would be taken if all were met.
+        grant: GrantId,
+    },
 }
 
-/// Decides whether `subject` may do `A` on `resource` at `now`.
+/// Decides whether `subject` may do `A` on `resource` under these circumstances.
 ///
-/// `compiled` must be of this very subject. A grant that has ended at `now` gives nothing, however old `compiled` is.
+/// `compiled` must be of this very subject. A grant that has ended gives nothing, however old `compiled` is; a permit
+/// rests on one grant whose conditions are all met.
 /// [`GrantMake`](super::GrantMake) is never permitted here: see [`authorize_grant`](super::authorize_grant).
 pub fn authorize<A: Act>(
     policies: &Policies,
     compiled: &Compiled,
     subject: &Subject,
     resource: &Resource,
-    now: Timestamp,
+    around: &Circumstances<'_>,
 ) -> Result<Permit<A>, Denied> {
-    verdict(policies, compiled, subject, A::ACTION, resource, now)
+    verdict(policies, compiled, subject, A::ACTION, resource, around)
         .map(|ground| Permit::new(*subject, *resource, ground))
 }
 
@@ -41,13 +50,19 @@ pub(super) fn verdict(
     subject: &Subject,
     action: Action,
     resource: &Resource,
-    now: Timestamp,
+    around: &Circumstances<'_>,
 ) -> Result<Ground, Denied> {
-    standing(policies, compiled, subject, action, resource, now)
-        .ok_or_else(|| denial(policies, compiled, subject, resource, now))
+    standing(policies, compiled, subject, action, resource, around).map_err(|unmet| {
+        let denied = denial(policies, compiled, subject, resource, around.now);
+        match (denied, unmet) {
+            (Denied::Forbidden, Some(Unmet { condition, grant })) => Denied::Unmet { condition, grant },
+            (denied, _) => denied,
+        }
+    })
 }
 
-/// Hidden or forbidden. Whoever may see a thing gets a 403; nobody else learns that there is one.
+/// Hidden or forbidden. Whoever may see a thing gets a 403; nobody else learns that there is one. Conditions bind no
+/// look, so that this is the same under all circumstances but time.
 pub(super) fn denial(
     policies: &Policies,
     compiled: &Compiled,
@@ -55,8 +70,9 @@ pub(super) fn denial(
     resource: &Resource,
     now: Timestamp,
 ) -> Denied {
+    let around = Circumstances::at(now);
     match resource.view() {
-        Some(view) if standing(policies, compiled, subject, view, resource, now).is_none() => Denied::Hidden,
+        Some(view) if standing(policies, compiled, subject, view, resource, &around).is_err() => Denied::Hidden,
         Some(_) | None => Denied::Forbidden,
     }
 }
@@ -67,35 +83,72 @@ fn standing(
     subject: &Subject,
     action: Action,
     resource: &Resource,
-    now: Timestamp,
-) -> Option<Ground> {
+    around: &Circumstances<'_>,
+) -> Result<Ground, Option<Unmet>> {
+    let basis = basis(policies, compiled, subject, action, resource).ok_or(None)?;
+    basis.ground(action, around)
+}
+
+/// What Cedar permits by, asked once.
+pub(super) fn basis(
+    policies: &Policies,
+    compiled: &Compiled,
+    subject: &Subject,
+    action: Action,
+    resource: &Resource,
+) -> Option<Arc<Basis>> {
     if compiled.subject != *subject {
         return None;
     }
     let question = Question::new(subject, action, resource);
-    compiled.remembered(question, || decide(policies, compiled, action, Context::empty(), resource))?.ground(now)
+    compiled.remembered(question, || decide(policies, compiled, action, Context::empty(), resource))
 }
 
-/// What Cedar permits by: linked grants, whose ends are still to be checked, and perhaps the baseline.
+/// What Cedar permits by: linked grants, whose ends and conditions are still to be checked, and perhaps the baseline.
 pub(super) struct Basis {
     pub links: Vec<Link>,
     pub baseline: bool,
 }
 
+/// A condition that stands between a subject and what its grant would give.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Unmet {
+    condition: Condition,
+    grant: GrantId,
+}
+
 impl Basis {
-    /// What is left of it at `now`, if anything.
-    pub(super) fn ground(&self, now: Timestamp) -> Option<Ground> {
+    /// The `may_grant` it rests on at `now`. Its conditions bind what is made from it, and not the making.
+    pub(super) fn to_hand_on(&self, now: Timestamp) -> Option<Ground> {
         let live = self.links.iter().filter(|link| now < link.expires_at);
-        let best = live.max_by_key(|link| (link.max_checkout_seconds, link.expires_at, link.grant));
-        match best {
-            Some(link) => Some(Ground {
-                grant: Some(link.grant),
-                max_checkout_seconds: link.max_checkout_seconds,
-                conditions: link.conditions.clone(),
-            }),
-            None => self.baseline.then(Ground::default),
-        }
+        best(live, &Circumstances::at(now)).map(Ground::of)
     }
+
+    /// What is left of it under these circumstances. If nothing is, and only for a condition, that one.
+    pub(super) fn ground(&self, action: Action, around: &Circumstances<'_>) -> Result<Ground, Option<Unmet>> {
+        let first_unmet = |link: &Link| link.conditions.unmet(link.grant, action, around).next();
+        let live = || self.links.iter().filter(|link| around.now < link.expires_at);
+        if let Some(link) = best(live().filter(|link| first_unmet(link).is_none()), around) {
+            return Ok(Ground::of(link));
+        }
+        if self.baseline {
+            return Ok(Ground::default());
+        }
+        // A grant that does not give the verb is no grant of it: there is nothing to wait for.
+        let gives = live().filter(|link| first_unmet(link) != Some(Condition::Actions));
+        Err(best(gives, around)
+            .and_then(|link| first_unmet(link).map(|condition| Unmet { condition, grant: link.grant })))
+    }
+}
+
+/// Of several grants: one that allows the length that is asked for, then the one that needs the fewest approvals, then
+/// the one with the longest checkouts, then the one that ends last.
+fn best<'l>(links: impl Iterator<Item = &'l Link>, around: &Circumstances<'_>) -> Option<&'l Link> {
+    links.max_by_key(|link| {
+        let allows = around.ttl_seconds.is_none_or(|wanted| wanted <= link.max_checkout_seconds);
+        let approvals = link.conditions.approvals.map_or((0, false), |rule| (rule.count, rule.by_customer));
+        (allows, Reverse(approvals), link.max_checkout_seconds, link.expires_at, link.grant)
+    })
 }
 
 /// What a permit rests on.
@@ -106,8 +159,14 @@ pub(super) struct Ground {
     pub conditions: Arc<Conditions>,
 }
 
-/// Asks Cedar. None unless it permits without a single error: Cedar leaves a rule that fails to evaluate out, and a
-/// `forbid` left out is a permit.
+impl Ground {
+    fn of(link: &Link) -> Self {
+        let conditions = link.conditions.clone();
+        Self { grant: Some(link.grant), max_checkout_seconds: link.max_checkout_seconds, conditions }
+    }
+}
+
+/// What Cedar permits by; none if it does not.
 pub(super) fn decide(
     policies: &Policies,
     compiled: &Compiled,
@@ -115,6 +174,28 @@ pub(super) fn decide(
     context: Context,
     resource: &Resource,
 ) -> Option<Basis> {
+    let Answer { permits, links, rules } = ask(policies, compiled, action, context, resource)?;
+    permits.then_some(Basis { links, baseline: !rules.is_empty() })
+}
+
+/// What Cedar said.
+pub(super) struct Answer {
+    permits: bool,
+    /// The linked grants that it permits by.
+    links: Vec<Link>,
+    /// The rules of the baseline that it permits or forbids by.
+    pub rules: Vec<String>,
+}
+
+/// Asks Cedar. None if there was a single error: Cedar leaves a rule that fails to evaluate out, and a `forbid` left out
+/// is a permit.
+pub(super) fn ask(
+    policies: &Policies,
+    compiled: &Compiled,
+    action: Action,
+    context: Context,
+    resource: &Resource,
+) -> Option<Answer> {
     let entity = policies.places.resource(resource).ok()?;
     let action = policies.action(action)?.clone();
     // The schema refuses a verb on a thing that it does not apply to.
@@ -122,15 +203,16 @@ pub(super) fn decide(
     let entities = Entities::from_entities([compiled.entity.clone(), entity], None).ok()?;
     let (rules, links) = compiled.linked(policies, resource).ok()?;
     let response = policies.authorizer.is_authorized(&request, &rules, &entities);
-    if response.decision() != Decision::Allow || response.diagnostics().errors().next().is_some() {
+    if response.diagnostics().errors().next().is_some() {
         return None;
     }
-    let mut basis = Basis { links: Vec::new(), baseline: false };
+    let permits = response.decision() == Decision::Allow;
+    let mut answer = Answer { permits, links: Vec::new(), rules: Vec::new() };
     for rule in response.diagnostics().reason() {
         match links.get(rule) {
-            Some(link) => basis.links.push(link.clone()),
-            None => basis.baseline = true,
+            Some(link) => answer.links.push(link.clone()),
+            None => answer.rules.push(rule.to_string()),
         }
     }
-    Some(basis)
+    Some(answer)
 }

@@ -65,7 +65,7 @@ fn within_own(
     let mut basis = decide(policies, &compiled, Action::GrantMake, context(wanted)?, &resource)?;
     let beyond: Vec<Condition> = basis.links.iter().filter_map(|own| exceeded(own, wanted)).collect();
     basis.links.retain(|own| exceeded(own, wanted).is_none());
-    match basis.ground(now) {
+    match basis.to_hand_on(now) {
         Some(ground) => Some(Ok(Permit::new(*subject, resource, ground))),
         None => beyond.first().map(|condition| Err(Denied::Exceeds(*condition))),
     }

@@ -4,18 +4,19 @@ use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::record::FieldName;
 use claviger_api::problem::ProblemType;
 use claviger_api::wire::{CheckoutState, Revealed};
-use claviger_api::{AccountPath, Login, Scope, Secret};
+use claviger_api::{AccountPath, Login, Scope, Secret, Timestamp};
 use claviger_core::account::Availability;
 use claviger_core::checkout::Refusal;
-use claviger_core::policy::{CheckoutReveal, Permit};
+use claviger_core::policy::{CheckoutReveal, Circumstances, Permit};
 use claviger_core::secrets::Version;
 use claviger_store::RowId;
 
 use super::{Case, FoundCheckout};
 use crate::error::{Error, Result};
 use crate::inventory::accounts::of_account;
+use crate::journal::Change;
 use crate::open::{Caller, Open, deciding};
-use crate::records::{CheckoutRecord, SystemRecord};
+use crate::records::{CheckoutRecord, RevealsRecord, SystemRecord};
 
 impl Open {
     /// Reveals the secret to the holder. The first reveal starts the time of use; each is an event with its number.
@@ -23,15 +24,30 @@ impl Open {
         &self,
         found: &FoundCheckout,
         caller: &Caller,
-        _permit: Permit<CheckoutReveal>,
+        permit: Permit<CheckoutReveal>,
     ) -> Result<Revealed> {
         if found.ephemeral {
             self.make_login(found.customer, found.id).await?;
         }
-        deciding(|| self.reveal_once(found, caller)).await
+        let (mut permit, mut spent) = (permit, Vec::new());
+        // A grant whose reveals are spent is as if it were not there: another may stand behind the reveal.
+        loop {
+            let refusal = match deciding(|| self.reveal_once(found, caller, &permit)).await {
+                Err(refusal) if refusal.problem == ProblemType::RevealsSpent => refusal,
+                decided => return decided,
+            };
+            spent.extend(permit.grant());
+            let around = Circumstances { spent: &spent, ..caller.circumstances(self.now()) };
+            permit = self.permit_around(caller, &found.resource(), &around).map_err(|_| refusal)?;
+        }
     }
 
-    async fn reveal_once(&self, found: &FoundCheckout, caller: &Caller) -> Result<Revealed> {
+    async fn reveal_once(
+        &self,
+        found: &FoundCheckout,
+        caller: &Caller,
+        permit: &Permit<CheckoutReveal>,
+    ) -> Result<Revealed> {
         let customer = found.customer;
         let case = self.case(customer, found.id).await?;
         let before = case.checkout.value.0.clone();
@@ -52,10 +68,11 @@ impl Open {
             .with(FieldName::Checkout, checkout.id)
             .with(FieldName::Version, version)
             .with(FieldName::RevealNumber, checkout.reveals)
-            .with(FieldName::ExpiresAt, checkout.due().unwrap_or(claviger_api::Timestamp::MAX));
+            .with(FieldName::ExpiresAt, checkout.due().unwrap_or(Timestamp::MAX));
         let change =
             self.change(event).expect(&case.state).update(&case.checkout, &CheckoutRecord(checkout.clone()))?;
         let change = Self::retimed(change, customer, checkout.id, before.due(), checkout.due())?;
+        let change = self.spending(change, permit).await?;
         let receipt = self.commit(change).await?;
         let event_index = receipt.events.first().map_or(0, |(_, index)| *index);
         Ok(Revealed {
@@ -67,6 +84,32 @@ impl Open {
             event_index,
         })
     }
+}
+
+impl Open {
+    /// Counts one more reveal under the permit's grant, if the grant limits them. Only then is a row more read and
+    /// written, in the same commit.
+    async fn spending<'a>(&'a self, change: Change<'a>, permit: &Permit<CheckoutReveal>) -> Result<Change<'a>> {
+        let (Some(grant), Some(most)) = (permit.grant(), permit.conditions().reveals_per_hour) else {
+            return Ok(change);
+        };
+        let (id, now) = (RowId::reveal_times(grant), self.now());
+        let row = self.read::<RevealsRecord>(&id).await?;
+        let before = row.as_ref().map(|row| row.value.0.clone()).unwrap_or_default();
+        let after = before.one_more(most, now).map_err(|next| spent(most, now, next))?;
+        match row {
+            Some(row) => change.update(&row, &RevealsRecord(after)),
+            None => change.create(id, &RevealsRecord(after)),
+        }
+    }
+}
+
+fn spent(most: u32, now: Timestamp, next: Timestamp) -> Error {
+    let wait = u64::try_from(next.duration_since(now).as_secs()).unwrap_or(0) + 1;
+    let advice = ProblemType::RevealsSpent.row().advice;
+    let refusal =
+        Error::new(ProblemType::RevealsSpent, format!("The grant gives {most} reveals in any hour. {advice}"));
+    Error { retry_after_seconds: Some(wait), ..refusal }
 }
 
 /// The version that opens the account now, and the login it belongs to.

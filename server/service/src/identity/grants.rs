@@ -110,7 +110,8 @@ impl Open {
                 let scope = Scope::Customer(customer);
                 change = change.and(self.grant_event(scope, EventKind::GrantRevoked, caller, grant, &principal));
             }
-            let change = change.remove(&row).touches(RowId::principal(grant.principal));
+            let change = change.remove(&row).erase(RowId::reveal_times(id));
+            let change = change.touches(RowId::principal(grant.principal));
             self.commit(change).await.map(drop)
         })
         .await

@@ -105,7 +105,7 @@ impl Open {
             }
             for grant in self.all::<GrantRecord>(&Range::scope(Table::Grants, Scope::Operator)).await? {
                 if grant.value.0.principal == row.value.id {
-                    change = change.remove(&grant);
+                    change = change.remove(&grant).erase(RowId::reveal_times(grant.value.0.id));
                 }
             }
             self.commit(self.end_sessions_of(change, row.value.id).await?).await.map(drop)

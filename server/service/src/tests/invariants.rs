@@ -23,7 +23,8 @@ use crate::journal::LogHead;
 use crate::journal::head::{LogTile, leaf_hash};
 use crate::records::{
     AccountRecord, CheckoutRecord, CustomerRecord, GrantRecord, IdempotencyRecord, IssuerRecord, LoginCounter,
-    NameRecord, PrincipalRecord, RotationRecord, SessionRecord, StateRecord, SystemRecord, TimerRecord, TokenRecord,
+    NameRecord, PrincipalRecord, RevealsRecord, RotationRecord, SessionRecord, StateRecord, SystemRecord, TimerRecord,
+    TokenRecord,
 };
 use crate::workers::TimerKind;
 
@@ -119,6 +120,7 @@ fn sort(found: &mut Found, open: &Open, id: &RowId, row: &Row) {
         Table::Sessions => found.sessions.push(opened(open, id, row)),
         Table::Tokens => drop(found.tokens.insert(id.to_string(), opened(open, id, row))),
         Table::LoginCounters => drop(opened::<LoginCounter>(open, id, row)),
+        Table::RevealTimes => drop(opened::<RevealsRecord>(open, id, row)),
         Table::Timers => {
             opened::<TimerRecord>(open, id, row);
             let timer = id.as_timer().unwrap();

@@ -1,9 +1,12 @@
 //! Every role × verb × scope × thing, and at random.
 
-use claviger_api::wire::{GrantKind, PrincipalKind, Role};
+use std::net::IpAddr;
+
+use claviger_api::GrantId;
+use claviger_api::wire::{ApprovalRule, GrantKind, PrincipalKind, Role};
 use proptest::prelude::*;
 
-use super::super::decide::verdict;
+use super::super::decide::{Ground, verdict};
 use super::super::grant::ROLES;
 use super::super::*;
 use super::reference;
@@ -20,8 +23,8 @@ fn anvil_canary_matrix() {
             let compiled = POLICIES.compile(&subject, &grants, now()).unwrap();
             for resource in resources() {
                 for &action in Action::ALL {
-                    let ours = verdict(&POLICIES, &compiled, &subject, action, &resource, now());
-                    let theirs = reference::verdict(&subject, &grants, action, &resource, now());
+                    let ours = verdict(&POLICIES, &compiled, &subject, action, &resource, &Circumstances::at(now()));
+                    let theirs = reference::verdict(&subject, &grants, action, &resource, &Circumstances::at(now()));
                     assert_eq!(ours, theirs, "{role:?} at {scope:?}: {action} on {resource:?}");
                     permitted += usize::from(ours.is_ok());
                 }
@@ -36,12 +39,15 @@ fn a_marker_asks_for_its_own_verb() {
     let subject = msp_user(0);
     let grants = [may_use(Role::Technician, GrantTarget::Customer(customer(0)))];
     let compiled = POLICIES.compile(&subject, &grants, now()).unwrap();
-    let permit = authorize::<CheckoutReveal>(&POLICIES, &compiled, &subject, &checkout(0, 0), now()).unwrap();
+    let permit =
+        authorize::<CheckoutReveal>(&POLICIES, &compiled, &subject, &checkout(0, 0), &Circumstances::at(now()))
+            .unwrap();
     assert_eq!(*permit.subject(), subject);
     assert_eq!(*permit.resource(), checkout(0, 0));
     assert_eq!(permit.customer(), Some(customer(0)));
     assert_eq!((permit.grant(), permit.max_checkout_seconds()), (Some(grants[0].id), 8 * HOUR));
-    let refused = authorize::<CheckoutRevoke>(&POLICIES, &compiled, &subject, &checkout(0, 0), now());
+    let refused =
+        authorize::<CheckoutRevoke>(&POLICIES, &compiled, &subject, &checkout(0, 0), &Circumstances::at(now()));
     assert_eq!(refused.unwrap_err(), Denied::Forbidden);
     assert_eq!((CheckoutTakeOver::ACTION, AuditExport::ACTION), (Action::CheckoutTakeOver, Action::AuditExport));
     assert_eq!(Action::CheckoutTakeOver.to_string(), "checkout.take_over");
@@ -81,27 +87,55 @@ fn account_of(c: u8) -> Resource {
     Resource::Account(customer(c), system(0), account(0))
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
+/// Questions asked of each random policy, and under how many circumstances each.
+const QUESTIONS: usize = 8;
+const CIRCUMSTANCES: usize = 8;
 
-    /// Compiled at one instant, asked at a later one, with grants that end before, between and after.
+proptest! {
+    // 2,000 policies × 8 questions × 8 circumstances.
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Compiled at one instant, asked at later ones, with grants that end before, between and after, under any
+    /// conditions and circumstances; in any order, since answers are remembered.
     #[test]
     fn decides_like_the_reference(
         (subject, grants) in subjects().prop_flat_map(|subject| (Just(subject), any_grants())),
-        action in prop::sample::select(Action::ALL),
-        resource in prop::sample::select(resources()),
-        later in prop::sample::select(vec![0_i64, 1, 2, 3_600_000]),
+        questions in prop::collection::vec(questions(), QUESTIONS),
+        arounds in prop::collection::vec(any_circumstances(), QUESTIONS * CIRCUMSTANCES),
     ) {
         let compiled = POLICIES.compile(&subject, &grants, now()).unwrap();
-        let ours = verdict(&POLICIES, &compiled, &subject, action, &resource, after(later));
-        let theirs = reference::verdict(&subject, &grants, action, &resource, after(later));
-        prop_assert_eq!(ours, theirs);
-        let visible = visible_customers(&compiled, after(later));
-        for c in 0..CUSTOMERS {
-            let view = reference::verdict(&subject, &grants, Action::CustomerView, &Resource::Customer(customer(c)), after(later));
-            prop_assert_eq!(visible.contains(customer(c)), view.is_ok(), "lists see what a get sees");
+        for (number, around) in arounds.iter().enumerate() {
+            let (action, resource) = questions[number % QUESTIONS];
+            let around = around.circumstances();
+            let ours = verdict(&POLICIES, &compiled, &subject, action, &resource, &around);
+            let theirs = reference::verdict(&subject, &grants, action, &resource, &around);
+            prop_assert_eq!(&ours, &theirs, "{} on {:?} {:?}", action, resource, around);
+        }
+        let ((action, resource), around) = (questions[0], arounds[0].circumstances());
+        let ours = verdict(&POLICIES, &compiled, &subject, action, &resource, &around);
+        let why = explain(&POLICIES, &compiled, &subject, action, &resource, &around);
+        prop_assert_eq!(why.verdict, ours.clone().map(|ground| ground.grant), "an explanation is of the decision");
+        if let Ok(Ground { grant: Some(grant), .. }) = ours {
+            prop_assert_eq!(why.grants.get(&grant).map(Vec::len), Some(0), "a permit rests on one grant, wholly met");
+        }
+        for (grant, failing) in why.grants {
+            let grant = grants.iter().find(|own| own.id == grant).unwrap();
+            prop_assert_eq!(failing, reference::unmet(grant, action, &around));
+        }
+        for later in [0_i64, 2, 3_600_000] {
+            let around = Circumstances::at(after(later));
+            let visible = visible_customers(&compiled, after(later));
+            for c in 0..CUSTOMERS {
+                let home = Resource::Customer(customer(c));
+                let view = reference::verdict(&subject, &grants, Action::CustomerView, &home, &around);
+                prop_assert_eq!(visible.contains(customer(c)), view.is_ok(), "lists see what a get sees");
+            }
         }
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 5_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn hands_on_like_the_reference(
@@ -116,6 +150,111 @@ proptest! {
             prop_assert!(own.expires_at >= wanted.expires_at);
         }
     }
+
+    /// What is no looser lets nothing through that the other keeps out.
+    #[test]
+    fn whatever_the_stricter_lets_through_the_other_lets_through(
+        (inner, outer) in (any_conditions(), any_conditions()),
+        action in prop::sample::select(Action::ALL),
+        around in any_circumstances(),
+    ) {
+        if inner.looser_than(&outer).is_none() {
+            let id = grant(0, GrantKind::MayUse, Role::Technician, GrantTarget::Operator).id;
+            let around = around.circumstances();
+            let lets = |conditions: &Conditions| conditions.unmet(id, action, &around).next().is_none();
+            prop_assert!(!lets(&inner) || lets(&outer), "{inner:?} and {outer:?}");
+            prop_assert!(inner.approvals.map_or(0, |rule| rule.count) >= outer.approvals.map_or(0, |rule| rule.count));
+        }
+    }
+}
+
+/// Circumstances that own what they speak of.
+#[derive(Debug, Clone)]
+struct Around {
+    later: i64,
+    source: Option<IpAddr>,
+    factor: Option<i64>,
+    ticket: Option<&'static str>,
+    ttl_seconds: Option<u64>,
+    spent: Vec<GrantId>,
+}
+
+impl Around {
+    fn circumstances(&self) -> Circumstances<'_> {
+        Circumstances {
+            source: self.source,
+            second_factor_at: self.factor.map(|seconds| after(self.later - seconds * 1000)),
+            ticket: self.ticket,
+            ttl_seconds: self.ttl_seconds,
+            spent: &self.spent,
+            ..Circumstances::at(after(self.later))
+        }
+    }
+}
+
+fn questions() -> impl Strategy<Value = (Action, Resource)> {
+    // Half of all are about checkouts: conditions are for them above all.
+    let action = prop_oneof![
+        prop::sample::select(Action::ALL),
+        prop::sample::select(vec![Action::CheckoutCreate, Action::CheckoutReveal, Action::CheckoutExtend]),
+    ];
+    (action, prop::sample::select(resources()))
+}
+
+fn any_circumstances() -> impl Strategy<Value = Around> {
+    let source = prop::sample::select(vec!["192.0.2.7", "192.0.2.200", "198.51.100.1", "2001:db8::1"]);
+    (
+        // Sunday noon in UTC; six hours later, and Monday.
+        prop::sample::select(vec![0_i64, 1, 2, 3_600_000, 21_600_000, 86_400_000]),
+        prop::option::of(source.prop_map(|text| text.parse().unwrap())),
+        prop::option::of(prop::sample::select(vec![0_i64, 299, 300, 3600])),
+        prop::option::of(prop::sample::select(vec!["INC-1", "CHG-22", "INC-1 ", ""])),
+        prop::option::of(prop::sample::select(vec![HOUR, 8 * HOUR, 24 * HOUR])),
+        prop::collection::vec(
+            (0_u8..6).prop_map(|n| grant(n, GrantKind::MayUse, Role::Auditor, GrantTarget::Operator).id),
+            0..3,
+        ),
+    )
+        .prop_map(|(later, source, factor, ticket, ttl_seconds, spent)| Around {
+            later,
+            source,
+            factor,
+            ticket,
+            ttl_seconds,
+            spent,
+        })
+}
+
+/// Each condition is there in one grant of three or four.
+fn any_conditions() -> impl Strategy<Value = Conditions> {
+    let actions = vec![Action::CheckoutCreate, Action::CheckoutReveal, Action::CheckoutExtend, Action::AccountRotate];
+    let rule = (1_u8..=3, any::<bool>()).prop_map(|(count, by_customer)| ApprovalRule { count, by_customer });
+    let nets = vec!["192.0.2.0/24", "192.0.2.128/25", "192.0.2.0/25", "0.0.0.0/0", "2001:db8::/32"];
+    let weeks = vec![
+        "Sun 12:00-13:00 UTC",
+        "Sat-Sun 00:00-24:00 UTC",
+        "Mon-Fri 08:00-18:00 UTC",
+        "Sun 13:00-14:00 Europe/Berlin",
+        "Mon-Sun 00:00-24:00 Asia/Tokyo",
+    ];
+    (
+        prop_oneof![3 => Just(Vec::new()), 1 => prop::sample::subsequence(actions, 1..4)],
+        prop::option::weighted(0.3, rule),
+        prop::bool::weighted(0.25),
+        prop::option::weighted(0.3, prop::sample::select(vec!["INC-[0-9]+", "(INC|CHG)-[0-9]+"])),
+        prop_oneof![3 => Just(Vec::new()), 1 => prop::sample::subsequence(nets, 1..3)],
+        prop::option::weighted(0.3, prop::sample::select(weeks)),
+        prop::option::weighted(0.3, 1_u32..4),
+    )
+        .prop_map(|(actions, approvals, fresh_factor, ticket, networks, hours, reveals_per_hour)| Conditions {
+            actions: actions.into_iter().collect(),
+            approvals,
+            fresh_factor,
+            ticket: ticket.map(|text| text.parse().unwrap()),
+            networks: networks.iter().map(|text| text.parse().unwrap()).collect(),
+            hours: hours.map(|text| text.parse().unwrap()),
+            reveals_per_hour,
+        })
 }
 
 fn subjects() -> impl Strategy<Value = Subject> {
@@ -131,13 +270,15 @@ fn any_grants() -> impl Strategy<Value = Vec<Grant>> {
         prop::sample::select(ROLES.to_vec()),
         prop::sample::select(scopes()),
         prop::sample::select(vec![HOUR, 8 * HOUR, 24 * HOUR]),
-        prop::sample::select(vec![-1_i64, 0, 1, 2, 3_600_000, 86_400_000]),
+        prop::sample::select(vec![-1_i64, 0, 1, 2, 3_600_000, 172_800_000]),
+        prop_oneof![1 => Just(Conditions::default()), 2 => any_conditions()],
     );
     prop::collection::vec(one, 0..6).prop_map(|grants| {
         let numbered = grants.into_iter().zip(0_u8..);
         numbered
-            .map(|((kind, role, scope, most, end), n)| Grant {
+            .map(|((kind, role, scope, most, end, conditions), n)| Grant {
                 max_checkout_seconds: most,
+                conditions,
                 expires_at: after(end),
                 ..grant(n, kind, role, scope)
             })
@@ -153,14 +294,15 @@ fn wanted_grants() -> impl Strategy<Value = WantedGrant> {
         prop::sample::select(scopes()),
         prop::sample::select(vec![HOUR, 8 * HOUR]),
         prop::sample::select(vec![-1_i64, 0, 1, 3_600_000, 3_600_001]),
+        prop_oneof![1 => Just(Conditions::default()), 2 => any_conditions()],
     )
-        .prop_map(|(to, kind, role, target, most, end)| WantedGrant {
+        .prop_map(|(to, kind, role, target, most, end, conditions)| WantedGrant {
             principal: principal(to),
             kind,
             role,
             target,
             max_checkout_seconds: most,
-            conditions: Conditions::default(),
+            conditions,
             expires_at: after(end),
         })
 }

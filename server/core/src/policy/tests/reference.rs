@@ -1,7 +1,9 @@
 //! The naive evaluator.
 
-use claviger_api::Timestamp;
+use std::net::IpAddr;
+
 use claviger_api::wire::{GrantKind, Role};
+use claviger_api::{GrantId, Timestamp};
 
 use super::super::decide::Ground;
 use super::super::*;
@@ -40,6 +42,7 @@ const TABLE: &[(Action, &str, &str)] = &[
     (Action::GrantMake, "", ""),
     (Action::GrantRevoke, "OCSA", "A"),
     (Action::GrantView, "OCSA", "AR"),
+    (Action::AccessView, "OCSA", "ARC"),
     (Action::AuditRead, "OCSA", "ARC"),
     (Action::AuditExport, "OCSA", "ARC"),
 ];
@@ -49,20 +52,22 @@ pub fn verdict(
     grants: &[Grant],
     action: Action,
     resource: &Resource,
-    at: Timestamp,
+    around: &Circumstances<'_>,
 ) -> Result<Ground, Denied> {
-    if let Some(ground) = permitted(subject, grants, action, resource, at) {
-        return Ok(ground);
-    }
+    let unmet = match permitted(subject, grants, action, resource, around) {
+        Ok(ground) => return Ok(ground),
+        Err(unmet) => unmet,
+    };
+    let forbidden = unmet.map_or(Denied::Forbidden, |(condition, grant)| Denied::Unmet { condition, grant });
     let view = match resource {
-        Resource::Operator => return Err(Denied::Forbidden),
+        Resource::Operator => return Err(forbidden),
         Resource::Customer(_) => Action::CustomerView,
         Resource::System(..) => Action::SystemView,
         Resource::Account(..) => Action::AccountView,
         Resource::Checkout { .. } => Action::CheckoutView,
     };
-    let seen = permitted(subject, grants, view, resource, at).is_some();
-    Err(if seen { Denied::Forbidden } else { Denied::Hidden })
+    let seen = permitted(subject, grants, view, resource, &Circumstances::at(around.now)).is_ok();
+    Err(if seen { forbidden } else { Denied::Hidden })
 }
 
 fn permitted(
@@ -70,15 +75,15 @@ fn permitted(
     grants: &[Grant],
     action: Action,
     resource: &Resource,
-    at: Timestamp,
-) -> Option<Ground> {
+    around: &Circumstances<'_>,
+) -> Result<Ground, Option<(Condition, GrantId)>> {
     let (_, applies, roles) = TABLE.iter().find(|row| row.0 == action).unwrap();
     if !applies.contains(kind(resource)) || !at_home(subject, resource.customer()) {
-        return None;
+        return Err(None);
     }
     let holder = matches!(resource, Resource::Checkout { holder, .. } if *holder == subject.id);
     if matches!(action, Action::CheckoutReveal | Action::CheckoutExtend | Action::CheckoutCheckin) && !holder {
-        return None;
+        return Err(None);
     }
     let reaches = |grant: &&Grant| {
         let role = roles.contains(letter(grant.role)) && within(grant.scope, resource);
@@ -87,19 +92,78 @@ fn permitted(
     };
     let mut live: Vec<&Grant> = grants
         .iter()
-        .filter(|grant| grant.kind == GrantKind::MayUse && at < grant.expires_at)
+        .filter(|grant| grant.kind == GrantKind::MayUse && around.now < grant.expires_at)
         .filter(reaches)
         .collect();
-    live.sort_by_key(|grant| (grant.max_checkout_seconds, grant.expires_at, grant.id));
+    live.sort_by_key(|grant| {
+        let too_short = around.ttl_seconds.is_some_and(|wanted| wanted > grant.max_checkout_seconds);
+        let yeses =
+            grant.conditions.approvals.map_or(0, |rule| 2 * i32::from(rule.count) + i32::from(rule.by_customer));
+        (!too_short, -yeses, grant.max_checkout_seconds, grant.expires_at, grant.id)
+    });
     let static_permit = holder && matches!(action, Action::CheckoutView | Action::CheckoutCheckin);
-    match live.last() {
-        Some(best) => Some(Ground {
+    if let Some(best) = live.iter().rfind(|grant| unmet(grant, action, around).is_empty()) {
+        return Ok(Ground {
             grant: Some(best.id),
             max_checkout_seconds: best.max_checkout_seconds,
             conditions: best.conditions.clone().into(),
-        }),
-        None => static_permit.then(Ground::default),
+        });
     }
+    if static_permit {
+        return Ok(Ground::default());
+    }
+    let nearest = live.iter().rfind(|grant| !unmet(grant, action, around).contains(&Condition::Actions));
+    Err(nearest.map(|grant| (unmet(grant, action, around)[0], grant.id)))
+}
+
+/// Whoever only looks, or gives back, is bound by no condition.
+const FREE: &[Action] = &[
+    Action::SysStatus,
+    Action::CustomerView,
+    Action::SystemView,
+    Action::AccountView,
+    Action::CheckoutView,
+    Action::CheckoutCheckin,
+    Action::RotationView,
+    Action::PrincipalView,
+    Action::GrantView,
+    Action::AccessView,
+];
+
+/// The conditions that are not met, one sentence each.
+pub fn unmet(grant: &Grant, action: Action, around: &Circumstances<'_>) -> Vec<Condition> {
+    let conditions = &grant.conditions;
+    let mut unmet = Vec::new();
+    if FREE.contains(&action) {
+        return unmet;
+    }
+    if !conditions.actions.is_empty() && !conditions.actions.iter().any(|listed| *listed == action) {
+        unmet.push(Condition::Actions);
+    }
+    let in_one = |address: IpAddr| conditions.networks.iter().any(|network| network.contains(address));
+    if !conditions.networks.is_empty() && !around.source.map(in_one).unwrap_or(false) {
+        unmet.push(Condition::Networks);
+    }
+    if let Some(hours) = &conditions.hours
+        && !hours.contain(around.now)
+    {
+        unmet.push(Condition::Hours);
+    }
+    if let (Some(form), true) =
+        (&conditions.ticket, action.as_str().ends_with("create") || action == Action::CheckoutTakeOver)
+        && action.as_str().starts_with("checkout.")
+        && !around.ticket.map(|ticket| form.matches(ticket)).unwrap_or(false)
+    {
+        unmet.push(Condition::Ticket);
+    }
+    let age = around.second_factor_at.map(|proven| around.now.as_second() - proven.as_second());
+    if conditions.fresh_factor && !age.map(|age| age < 300).unwrap_or(false) {
+        unmet.push(Condition::FreshFactor);
+    }
+    if conditions.reveals_per_hour.is_some() && action == Action::CheckoutReveal && around.spent.contains(&grant.id) {
+        unmet.push(Condition::RevealsPerHour);
+    }
+    unmet
 }
 
 /// The rules of handing on, one sentence each.
@@ -113,12 +177,36 @@ pub fn may_make(subject: &Subject, own_grants: &[Grant], wanted: &WantedGrant, a
             && within(own.scope, &wanted.target.into())
             && wanted.expires_at <= own.expires_at
             && wanted.max_checkout_seconds <= own.max_checkout_seconds
+            && no_looser(&wanted.conditions, &own.conditions)
     };
     wanted.principal != subject.id
         && lasts > 0
         && lasts <= four_hundred_days * 1000
         && at_home(subject, wanted.target.customer())
         && own_grants.iter().any(backing)
+}
+
+/// Each condition of `outer` is there in `inner`, and at least as strict.
+fn no_looser(inner: &Conditions, outer: &Conditions) -> bool {
+    let all_actions =
+        |c: &Conditions| if c.actions.is_empty() { Action::ALL.to_vec() } else { c.actions.iter().copied().collect() };
+    let outer_actions = all_actions(outer);
+    let everywhere: Vec<claviger_api::wire::Network> = vec!["0.0.0.0/0".parse().unwrap(), "::/0".parse().unwrap()];
+    let networks = |c: &Conditions| if c.networks.is_empty() { everywhere.clone() } else { c.networks.clone() };
+    let count = |c: &Conditions| c.approvals.map_or(0, |rule| rule.count);
+    let by_customer = |c: &Conditions| c.approvals.is_some_and(|rule| rule.by_customer);
+    all_actions(inner).iter().all(|action| outer_actions.contains(action))
+        && count(inner) >= count(outer)
+        && by_customer(inner) >= by_customer(outer)
+        && inner.fresh_factor >= outer.fresh_factor
+        && (outer.ticket.is_none() || inner.ticket == outer.ticket)
+        && claviger_api::wire::Network::all_within(&networks(inner), &networks(outer))
+        && match (&inner.hours, &outer.hours) {
+            (_, None) => true,
+            (None, Some(_)) => false,
+            (Some(inner), Some(outer)) => inner.within(outer),
+        }
+        && inner.reveals_per_hour.unwrap_or(u32::MAX) <= outer.reveals_per_hour.unwrap_or(u32::MAX)
 }
 
 fn at_home(subject: &Subject, place: Option<claviger_api::CustomerId>) -> bool {

@@ -87,7 +87,7 @@ pub fn ask(
     at: Timestamp,
 ) -> Result<Ground, Denied> {
     let compiled = POLICIES.compile(subject, grants, at).unwrap();
-    verdict(&POLICIES, &compiled, subject, action, resource, at)
+    verdict(&POLICIES, &compiled, subject, action, resource, &Circumstances::at(at))
 }
 
 /// Every scope in the first two customers, and the operator's.
