@@ -2,7 +2,9 @@
 
 use std::marker::PhantomData;
 
-use claviger_api::wire::{AuditQuery, CheckoutQuery, GrantQuery, PAGE_MAX, Page, PageQuery, RotationQuery};
+use claviger_api::wire::{
+    AuditQuery, CheckoutQuery, GrantQuery, PAGE_MAX, Page, PageQuery, RotationQuery, ServiceAccountQuery,
+};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -73,4 +75,4 @@ macro_rules! paged {
     )*};
 }
 
-paged!(PageQuery, GrantQuery, CheckoutQuery, RotationQuery, AuditQuery);
+paged!(PageQuery, GrantQuery, CheckoutQuery, RotationQuery, AuditQuery, ServiceAccountQuery);

@@ -2,7 +2,8 @@
 
 use claviger_api::UserName;
 use claviger_api::wire::{
-    AddedServiceAccount, ChangeServiceAccount, NewServiceAccount, PageQuery, Principal, ReplaceToken, ServiceToken,
+    AddedServiceAccount, ChangeServiceAccount, NewServiceAccount, PageQuery, Principal, ReplaceToken,
+    ServiceAccountQuery, ServiceToken,
 };
 
 use crate::{Client, List, Result};
@@ -26,6 +27,12 @@ impl ServiceAccounts<'_> {
     /// All that the caller may see.
     pub fn list(&self) -> List<'_, Principal> {
         List::new(self.0, "/v1/service-accounts", PageQuery::default())
+    }
+
+    /// Those that may act at more than one customer.
+    pub fn spanning(&self) -> List<'_, Principal, ServiceAccountQuery> {
+        let query = ServiceAccountQuery { spanning: Some(true), ..ServiceAccountQuery::default() };
+        List::new(self.0, "/v1/service-accounts", query)
     }
 
     /// One service account.

@@ -96,6 +96,7 @@ impl Person {
     /// As an administrator: grants a role at a place.
     pub async fn grants(&self, address: &str, to: &UserName, role: Role, scope: &str) {
         let grant = NewGrant {
+            spans_customers: scope == "*",
             principal: to.clone(),
             kind: GrantKind::MayUse,
             role,

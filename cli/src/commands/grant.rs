@@ -13,7 +13,7 @@ use crate::failure::Failure;
 #[derive(Subcommand)]
 pub enum Grant {
     /// Grant a role to somebody else
-    Add(Add),
+    Add(Box<Add>),
     /// List the grants you may see
     List {
         /// Only those of this user or service account
@@ -48,6 +48,9 @@ pub struct Add {
     /// Let the principal grant the role to others, instead of using it
     #[arg(long)]
     may_grant: bool,
+    /// Let a program act at more than one customer by this grant
+    #[arg(long)]
+    spans_customers: bool,
     /// The longest checkout under this grant; 8h by default, at most 30d
     #[arg(long, value_name = "DURATION")]
     max_checkout: Option<Seconds>,
@@ -124,6 +127,7 @@ impl Add {
             ttl_seconds: self.life.get(),
             max_checkout_seconds: self.max_checkout.map(Seconds::get),
             conditions: self.conditions.wire(),
+            spans_customers: self.spans_customers,
         }
     }
 }

@@ -46,7 +46,11 @@ pub enum ServiceAccount {
         no_issuer: bool,
     },
     /// List the programs you may see
-    List,
+    List {
+        /// Only those that may act at more than one customer
+        #[arg(long)]
+        spanning: bool,
+    },
     /// Show one program
     Show {
         /// The service account
@@ -152,7 +156,8 @@ impl ServiceAccount {
                 let change = ChangeServiceAccount { networks, certificates, workloads };
                 output.one(&accounts.change(&name, &change).await?)
             }
-            Self::List => output.many(&accounts.list().all().await?),
+            Self::List { spanning: true } => output.many(&accounts.spanning().all().await?),
+            Self::List { spanning: false } => output.many(&accounts.list().all().await?),
             Self::Show { name } => output.one(&accounts.show(&name).await?),
             Self::Remove { name } => {
                 accounts.remove(&name).await?;

@@ -33,6 +33,7 @@ pub mod principals;
 pub mod program_login;
 pub mod service_accounts;
 mod session;
+mod spanning;
 pub mod users;
 mod workload;
 

@@ -2,8 +2,8 @@
 
 use claviger_api::ProblemType::{AlreadyIssued, InUse, NameTaken};
 use claviger_api::wire::{
-    AddedServiceAccount, ChangeServiceAccount, NewServiceAccount, PageQuery, Principal, PrincipalKind, ReplaceToken,
-    ServiceToken,
+    AddedServiceAccount, ChangeServiceAccount, NewServiceAccount, Principal, PrincipalKind, ReplaceToken,
+    ServiceAccountQuery, ServiceToken,
 };
 use claviger_core::policy::{PrincipalManage, PrincipalView};
 use claviger_service::{Once, Paging, Result};
@@ -24,7 +24,12 @@ pub fn endpoints() -> Vec<Endpoint> {
     vec![
         Endpoint::post(ALL, "addServiceAccount", "Add a service account; its token, if any, is shown once.", add)
             .fails(&[AlreadyIssued, NameTaken]),
-        Endpoint::get(ALL, "listServiceAccounts", "All service accounts.", list),
+        Endpoint::get(
+            ALL,
+            "listServiceAccounts",
+            "All service accounts, or those that may act at more than one customer.",
+            list,
+        ),
         Endpoint::get(ONE, "showServiceAccount", "One service account.", show),
         Endpoint::patch(
             ONE,
@@ -68,10 +73,14 @@ async fn add(
 async fn list(
     session: Session,
     OnOperator(permit): OnOperator<PrincipalView>,
-    Query(page): Query<PageQuery>,
+    Query(query): Query<ServiceAccountQuery>,
 ) -> Result<Listed<Principal>> {
-    let paging = Paging::new(page.limit, page.cursor.as_deref())?;
-    session.open.principals(PROGRAM, &paging, permit).await.map(Listed)
+    let paging = Paging::new(query.limit, query.cursor.as_deref())?;
+    let rows = match query.spanning {
+        Some(spanning) => session.open.service_accounts_by_reach(spanning, &paging, permit).await,
+        None => session.open.principals(PROGRAM, &paging, permit).await,
+    };
+    rows.map(Listed)
 }
 
 async fn show(

@@ -161,6 +161,7 @@ async fn add_program(administrator: &Client) -> Result<Secret> {
     let new = NewServiceAccount::with_token(PROGRAM.parse()?, 24 * 3600);
     let token = administrator.service_accounts().add(&new).await?.token.context("a token was asked for")?.into_secret();
     let grant = NewGrant {
+        spans_customers: true,
         principal: PROGRAM.parse()?,
         kind: GrantKind::MayUse,
         role: Role::Automation,

@@ -88,6 +88,7 @@ async fn add_program(administrator: &Client, name: UserName, pin: CertificatePin
     };
     assert!(administrator.service_accounts().add(&new).await.unwrap().token.is_none());
     let grant = NewGrant {
+        spans_customers: false,
         principal: name,
         kind: GrantKind::MayUse,
         role: Role::CustomerAuditor,

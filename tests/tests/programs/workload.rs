@@ -1,5 +1,6 @@
 //! Tokens of a real issuer, whose keys the vault fetches over HTTPS.
 
+use std::collections::BTreeMap;
 use std::fs;
 
 use claviger_api::wire::{
@@ -38,8 +39,7 @@ impl Rig {
             keys: keys(&issuer),
         };
         administrator.issuers().add(&new).await.unwrap();
-        let workload =
-            Workload { issuer: part("builds"), subject: Some(SUBJECT.to_owned()), claims: Default::default() };
+        let workload = Workload { issuer: part("builds"), subject: Some(SUBJECT.to_owned()), claims: BTreeMap::new() };
         add(&administrator, "robot", workload).await;
         Self { vault, issuer }
     }
@@ -214,8 +214,8 @@ async fn an_issuer_is_named_once_is_in_use_while_bound_and_has_usable_keys() {
     ] {
         assert_eq!(problem(issuers.add(&wrong).await.unwrap_err()), ProblemType::InvalidValue, "{wrong:?}");
     }
-    let nobody_in_particular = Workload { issuer: part("builds"), subject: None, claims: Default::default() };
-    let unknown = Workload { issuer: part("unknown"), subject: Some("x".to_owned()), claims: Default::default() };
+    let nobody_in_particular = Workload { issuer: part("builds"), subject: None, claims: BTreeMap::new() };
+    let unknown = Workload { issuer: part("unknown"), subject: Some("x".to_owned()), claims: BTreeMap::new() };
     for workload in [nobody_in_particular, unknown] {
         let change = ChangeServiceAccount { workloads: Some(vec![workload]), ..ChangeServiceAccount::default() };
         let refused = administrator.service_accounts().change(&part("robot"), &change).await.unwrap_err();

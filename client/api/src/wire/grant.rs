@@ -72,6 +72,9 @@ pub struct NewGrant {
     /// Under which circumstances; always, when absent.
     #[serde(default, skip_serializing_if = "Conditions::is_empty")]
     pub conditions: Conditions,
+    /// Says that a service account may act at more than one customer by this grant; refused otherwise.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub spans_customers: bool,
 }
 
 /// A grant.

@@ -50,6 +50,7 @@ impl Open {
             };
             let _permit =
                 authorize_grant(&self.ground().policies, &caller.subject(), &caller.powers.grants, &wanted, now)?;
+            let spans_customers = self.spans_customers(new, &principal.value, target).await?;
             let grant = Grant {
                 id: GrantId::from_uuid(self.new_uuid()),
                 principal: wanted.principal,
@@ -61,14 +62,17 @@ impl Open {
                 created_at: now,
                 expires_at: wanted.expires_at,
             };
-            let mut change =
-                self.change(self.grant_event(Scope::Operator, EventKind::GrantMade, caller, &grant, &principal.value));
+            let event = |scope| {
+                let event = self.grant_event(scope, EventKind::GrantMade, caller, &grant, &principal.value);
+                if spans_customers { event.with(FieldName::Cause, "spans_customers") } else { event }
+            };
+            let mut change = self.change(event(Scope::Operator));
             if let Some(customer) = target.customer() {
-                let scope = Scope::Customer(customer);
-                change = change.and(self.grant_event(scope, EventKind::GrantMade, caller, &grant, &principal.value));
+                change = change.and(event(Scope::Customer(customer)));
             }
+            // Written again, so that of two grants made at once the second one sees the first.
             let change = change
-                .expect(&principal)
+                .rewrite(&principal)?
                 .create(RowId::grant(Scope::Operator, grant.id), &GrantRecord(grant.clone()))?;
             let change = change.touches(RowId::principal(grant.principal));
             self.commit(self.remember(change, Scope::Operator, once, caller, grant.id.uuid())?).await?;

@@ -6,15 +6,17 @@ use claviger_api::Scope;
 use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::record::FieldName;
 use claviger_api::problem::ProblemType;
-use claviger_api::wire::{CertificatePin, ChangeServiceAccount, NewServiceAccount, Thumbprint, Tokens};
+use claviger_api::wire::{
+    CertificatePin, ChangeServiceAccount, GrantKind, NewCustomer, NewGrant, NewServiceAccount, Role, Thumbprint, Tokens,
+};
 use claviger_core::policy::Resource;
 use claviger_store::{Range, Table};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, SanType};
 
-use super::world::{Refused as _, World, may, part, seconds};
+use super::world::{Refused as _, World, may, new_grant, part, seconds};
 use crate::event::StoredLeaf;
 use crate::identity::login;
-use crate::{ClientCertificate, Once, Origin, Result};
+use crate::{ClientCertificate, Once, Origin, Paging, Result};
 
 /// The origin of a request from this address.
 fn from(address: &str) -> Origin {
@@ -250,4 +252,65 @@ fn claims(tokens: &Tokens) -> String {
     let token = tokens.access_token.secret().expose();
     let body = token.split('.').nth(1).unwrap();
     String::from_utf8(base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(body).unwrap()).unwrap()
+}
+
+/// Of the grants that a program may have: which make it span customers.
+#[tokio::test]
+async fn a_program_spans_customers_only_where_that_is_said_and_is_then_listed() {
+    let world = World::new().await;
+    let (open, root) = (world.open(), world.root().await);
+    for slug in ["umbra", "third"] {
+        let new = NewCustomer { slug: part(slug), display_name: slug.to_owned() };
+        open.add_customer(&new, &Once::none(), &root, may(&open, &root, Resource::Operator)).await.unwrap();
+    }
+    let at = |scope: &str| new_grant("bot", Role::Automation, scope.parse().unwrap());
+    let said = |scope: &str| NewGrant { spans_customers: true, ..at(scope) };
+    let make = async |grant: NewGrant| open.make_grant(&grant, &Once::none(), &root).await;
+    let spanning = async |spanning| {
+        let permit = may(&open, &root, Resource::Operator);
+        let paging = Paging::new(None, None).unwrap();
+        let found = open.service_accounts_by_reach(spanning, &paging, permit).await.unwrap().items;
+        found.into_iter().map(|account| account.name.to_string()).collect::<Vec<_>>()
+    };
+
+    // `bot` acts at acme. More of acme is no other customer, and to hand on is nothing to act by.
+    make(at("acme/db1")).await.unwrap();
+    make(NewGrant { kind: GrantKind::MayGrant, ..at("umbra") }).await.unwrap();
+    for wider in ["umbra", "*"] {
+        assert_eq!(make(at(wider)).await.problem(), ProblemType::InvalidValue, "{wider}");
+    }
+    assert_eq!((spanning(true).await, spanning(false).await), (vec![], vec!["bot".to_owned()]));
+    // A person works for many customers: that is what technicians do.
+    make(new_grant("tess", Role::Technician, "umbra".parse().unwrap())).await.unwrap();
+
+    let wide = make(said("umbra")).await.unwrap();
+    assert_eq!(world.last_event().await, (EventKind::GrantMade, Some("spans_customers".to_owned())));
+    assert_eq!((spanning(true).await, spanning(false).await), (vec!["bot".to_owned()], vec![]));
+    assert_eq!(make(at("third")).await.problem(), ProblemType::InvalidValue, "said once is not said for ever");
+    open.revoke_grant(wide.id, &root, may(&open, &root, Resource::Operator)).await.unwrap();
+    assert_eq!(spanning(true).await, Vec::<String>::new());
+
+    // A grant that has ended counts no more.
+    make(NewGrant { ttl_seconds: 60, ..said("umbra") }).await.unwrap();
+    world.clock.advance(seconds(60));
+    assert_eq!(spanning(true).await, Vec::<String>::new());
+    make(at("acme")).await.unwrap();
+}
+
+/// Neither of two grants that are made at once would see the other.
+#[tokio::test]
+async fn two_grants_at_once_do_not_make_a_program_span_customers() {
+    let (world, store) = World::interrupted().await;
+    let (open, root) = (world.open(), world.root().await);
+    let umbra = NewCustomer { slug: part("umbra"), display_name: "Umbra".to_owned() };
+    open.add_customer(&umbra, &Once::none(), &root, may(&open, &root, Resource::Operator)).await.unwrap();
+    world.program(NewServiceAccount::with_token(part("cron"), 3600)).await;
+    let at = |scope: &str| new_grant("cron", Role::Automation, scope.parse().unwrap());
+    let (meanwhile, first) = ((open.clone(), root.clone()), at("acme"));
+    store.after(Table::Grants, async move {
+        meanwhile.0.make_grant(&first, &Once::none(), &meanwhile.1).await.unwrap();
+    });
+    let second = open.make_grant(&at("umbra"), &Once::none(), &root).await;
+    assert!(store.has_interrupted());
+    assert_eq!(second.problem(), ProblemType::InvalidValue);
 }

@@ -411,6 +411,7 @@ pub fn by_management() -> AccountSettings {
 
 pub fn new_grant(to: &str, role: Role, scope: GrantScope) -> NewGrant {
     NewGrant {
+        spans_customers: false,
         principal: part(to),
         kind: GrantKind::MayUse,
         role,
