@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    account, audit, checkout, customer, exec, grant, import, issuer, login, operator, pages, rotation, service_account,
-    system, user,
+    access, account, audit, checkout, customer, exec, grant, import, issuer, login, operator, pages, rotation,
+    service_account, system, user,
 };
 
 /// The privileged credential vault of an MSP, from the command line.
@@ -107,6 +107,9 @@ pub enum Command {
     /// Who may do what, where, and until when
     #[command(subcommand)]
     Grant(grant::Grant),
+    /// Who can reach what, and why or why not
+    #[command(subcommand)]
+    Access(access::Access),
     /// Check an account out; on a terminal its secret is copied to the clipboard
     Checkout(checkout::CheckOut),
     /// End the use of an account, or withdraw a checkout that waits

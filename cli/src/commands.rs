@@ -4,6 +4,7 @@ use crate::cli::{Cli, Command};
 use crate::connection::Context;
 use crate::failure::Failure;
 
+pub mod access;
 pub mod account;
 pub mod audit;
 pub mod checkout;
@@ -38,6 +39,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::User(user) => user.run(context).await,
         Command::ServiceAccount(service_account) => service_account.run(context).await,
         Command::Issuer(issuer) => issuer.run(context).await,
+        Command::Access(access) => access.run(context).await,
         Command::Grant(grant) => grant.run(context).await,
         Command::Checkout(check_out) => check_out.run(context).await,
         Command::Checkin(checkin) => checkin.run(context).await,

@@ -1,6 +1,6 @@
 //! `/v1/grants`: who may do what, where, and until when.
 
-use claviger_api::wire::{Grant, GrantQuery, NewGrant};
+use claviger_api::wire::{Grant, GrantQuery, NewGrant, RenewGrant};
 use claviger_api::{GrantId, UserName};
 
 use crate::{Client, List, Result};
@@ -30,6 +30,11 @@ impl Grants<'_> {
     /// One grant.
     pub async fn show(&self, id: GrantId) -> Result<Grant> {
         self.0.get(format!("/v1/grants/{id}")).await
+    }
+
+    /// Gives a grant a new end, within what the caller may grant.
+    pub async fn renew(&self, id: GrantId, ttl_seconds: u64) -> Result<Grant> {
+        self.0.post(format!("/v1/grants/{id}/actions/renew"), &RenewGrant { ttl_seconds }).await
     }
 
     /// Ends a grant at once.

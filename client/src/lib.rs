@@ -34,6 +34,7 @@
 //! **Secrets.** They are [`api::Secret`]: without `Debug`, `Clone` or `Serialize`, and wiped when dropped. Request and
 //! answer bodies are wiped as well; what the TLS and HTTP libraries hold in their own buffers is not.
 
+mod access;
 mod accounts;
 mod address;
 mod audit;
@@ -63,6 +64,7 @@ pub use claviger_api as api;
 pub use claviger_api::problem::Exit;
 pub use claviger_api::wire::{NewCheckout, NewRotation};
 
+pub use access::Access;
 pub use accounts::Accounts;
 pub use audit::{Audit, Export};
 pub use auth::Auth;

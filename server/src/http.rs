@@ -24,6 +24,7 @@ mod refusal;
 mod source;
 mod unread;
 
+mod access;
 mod accounts;
 mod audit;
 mod auth;
@@ -54,6 +55,7 @@ pub fn table() -> Vec<Endpoint> {
         users::endpoints,
         service_accounts::endpoints,
         grants::endpoints,
+        access::endpoints,
         issuers::endpoints,
         audit::endpoints,
         sys::endpoints,

@@ -25,6 +25,14 @@ pub enum Grant {
         /// gr_…
         id: GrantId,
     },
+    /// Give a grant a new end
+    Renew {
+        /// gr_…
+        id: GrantId,
+        /// How long from now, at most 400d
+        #[arg(long = "for", value_name = "DURATION")]
+        life: Seconds,
+    },
     /// End a grant at once
     Remove {
         /// gr_…
@@ -109,6 +117,7 @@ impl Grant {
             Self::Add(add) => output.one(&client.grants().add(&add.new_grant()).await?),
             Self::List { principal } => output.many(&client.grants().list(principal.as_ref()).all().await?),
             Self::Show { id } => output.one(&client.grants().show(id).await?),
+            Self::Renew { id, life } => output.one(&client.grants().renew(id, life.get()).await?),
             Self::Remove { id } => {
                 client.grants().remove(id).await?;
                 output.done(&format!("removed {id}"))

@@ -2,8 +2,8 @@
 
 use claviger_client::api::Timestamp;
 use claviger_client::api::wire::{
-    Account, ApprovalRule, AuditEvent, Checkout, Conditions, Customer, Grant, Issuer, IssuerKeys, Principal, Rotation,
-    System, SystemSpec,
+    AccessLine, Account, ApprovalRule, AuditEvent, Checkout, Conditions, Customer, Grant, Issuer, IssuerKeys,
+    Principal, Rotation, System, SystemSpec,
 };
 use serde::Serialize;
 
@@ -129,6 +129,24 @@ impl Row for Grant {
             self.scope.to_string(),
             seconds(self.expires_at),
             conditions(&self.conditions),
+        ]
+    }
+}
+
+impl Row for AccessLine {
+    const HEADS: &'static [&'static str] =
+        &["principal", "kind", "state", "role", "scope", "until", "conditions", "grant"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.grant.principal.to_string(),
+            word(&self.principal_kind),
+            word(&self.principal_state),
+            word(&self.grant.role),
+            self.grant.scope.to_string(),
+            seconds(self.grant.expires_at),
+            conditions(&self.grant.conditions),
+            self.grant.id.to_string(),
         ]
     }
 }

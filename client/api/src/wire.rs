@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+pub mod access;
 pub mod account;
 pub mod audit;
 pub mod auth;
@@ -18,6 +19,7 @@ pub mod rotation;
 pub mod sys;
 pub mod system;
 
+pub use access::*;
 pub use account::*;
 pub use audit::*;
 pub use auth::*;

@@ -23,6 +23,7 @@ use crate::inventory::removed;
 use crate::open::{Caller, Open, Powers};
 use crate::records::{GrantRecord, PrincipalRecord, SessionRecord, TokenRecord};
 
+mod access;
 mod access_token;
 pub mod certificate;
 mod enrol;

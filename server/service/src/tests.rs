@@ -1,6 +1,7 @@
 //! The use cases in a world of their own: a memory store that fails on demand, a clock that a test sets, seeded
 //! randomness, a simulated system of logins. Work in the background is stepped, never slept for.
 
+mod access;
 mod audit;
 mod checkout;
 mod conditions;

@@ -1,7 +1,7 @@
 //! `/v1/grants`.
 
 use claviger_api::ProblemType::{Forbidden, NotFound};
-use claviger_api::wire::{Grant, GrantQuery, NewGrant};
+use claviger_api::wire::{Grant, GrantQuery, NewGrant, RenewGrant};
 use claviger_core::policy::{GrantRevoke, GrantView};
 use claviger_service::{Error, Once, Paging, Result};
 
@@ -19,6 +19,13 @@ pub fn endpoints() -> Vec<Endpoint> {
             .fails(&[Forbidden, NotFound]),
         Endpoint::get("/v1/grants", "listGrants", "Grants, of one principal or of all.", list).fails(&[NotFound]),
         Endpoint::get("/v1/grants/{grant}", "showGrant", "One grant.", show),
+        Endpoint::post(
+            "/v1/grants/{grant}/actions/renew",
+            "renewGrant",
+            "Give a grant a new end, within one's own may_grant.",
+            renew,
+        )
+        .fails(&[Forbidden, NotFound]),
         Endpoint::delete("/v1/grants/{grant}", "revokeGrant", "End a grant at once.", revoke),
     ]
 }
@@ -45,6 +52,16 @@ async fn show(
     Numbered(id): Numbered,
 ) -> Result<Json<Grant>> {
     session.open.grant(id, permit).await.map(Json)
+}
+
+/// As for making one, the service decides.
+async fn renew(
+    session: Session,
+    Numbered(id): Numbered,
+    Body(body): Body<RenewGrant>,
+    once: Once,
+) -> Result<Json<Grant>> {
+    session.open.renew_grant(id, body.ttl_seconds, &once, &session.caller).await.map(Json)
 }
 
 async fn revoke(

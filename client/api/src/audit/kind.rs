@@ -93,6 +93,9 @@ words! {
     IssuerAdded = "issuer.added",
     IssuerChanged = "issuer.changed",
     IssuerRemoved = "issuer.removed",
+
+    /// A grant has a new end.
+    GrantRenewed = "grant.renewed",
 }
 
 #[cfg(test)]

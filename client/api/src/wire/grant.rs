@@ -77,6 +77,16 @@ pub struct NewGrant {
     pub spans_customers: bool,
 }
 
+/// `POST /v1/grants/{grant}/actions/renew`: a new end, within what the caller may grant.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct RenewGrant {
+    /// From now; 60 to 34,560,000 (400 days).
+    #[cfg_attr(feature = "openapi", schema(minimum = 60, maximum = 34_560_000))]
+    pub ttl_seconds: u64,
+}
+
 /// A grant.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -2,7 +2,7 @@
 
 use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::record::FieldName;
-use claviger_api::problem::ValueError;
+use claviger_api::problem::{ProblemType, ValueError};
 use claviger_api::wire::{self, GrantScope, NewGrant, TTL_GRANT_DEFAULT_SECONDS, TTL_MAX_SECONDS, TTL_MIN_SECONDS};
 use claviger_api::{GrantId, Scope, UserName};
 use claviger_core::policy::{
@@ -25,9 +25,7 @@ impl Open {
         if !(TTL_MIN_SECONDS..=TTL_MAX_SECONDS).contains(&most) {
             return Err(Error::value("max_checkout_seconds", "a checkout lasts 60 to 2592000 seconds (30 days)"));
         }
-        if !(TTL_MIN_SECONDS..=wire::GRANT_TTL_MAX_SECONDS).contains(&new.ttl_seconds) {
-            return Err(Error::value("ttl_seconds", "a grant lasts 60 to 34560000 seconds (400 days)"));
-        }
+        lasts(new.ttl_seconds)?;
         let conditions = self.conditions(new)?;
         deciding_once(once, || async {
             if let Some(done) = self.done(Scope::Operator, once, caller).await? {
@@ -102,6 +100,51 @@ impl Open {
         self.grant_view(&self.load::<GrantRecord>(&RowId::grant(Scope::Operator, id)).await?.value.0).await
     }
 
+    /// Gives a grant a new end, counted from now. The caller must be able to make this very grant; one that has ended is
+    /// made anew instead.
+    pub async fn renew_grant(
+        &self,
+        id: GrantId,
+        ttl_seconds: u64,
+        once: &Once,
+        caller: &Caller,
+    ) -> Result<wire::Grant> {
+        lasts(ttl_seconds)?;
+        deciding_once(once, || async {
+            let row = self.load::<GrantRecord>(&RowId::grant(Scope::Operator, id)).await?;
+            let grant = row.value.0.clone();
+            let now = self.now();
+            let wanted = WantedGrant {
+                principal: grant.principal,
+                kind: grant.kind,
+                role: grant.role,
+                target: grant.scope,
+                max_checkout_seconds: grant.max_checkout_seconds,
+                conditions: grant.conditions.clone(),
+                expires_at: after(now, ttl_seconds),
+            };
+            let _permit =
+                authorize_grant(&self.ground().policies, &caller.subject(), &caller.powers.grants, &wanted, now)?;
+            if self.done(Scope::Operator, once, caller).await?.is_some() {
+                return self.grant_view(&grant).await;
+            }
+            if !grant.is_live(now) {
+                return Err(Error::new(ProblemType::NotFound, "The grant has ended; make a new one."));
+            }
+            let principal = self.load::<PrincipalRecord>(&RowId::principal(grant.principal)).await?.value;
+            let renewed = Grant { expires_at: wanted.expires_at, ..grant };
+            let told = |scope| self.grant_event(scope, EventKind::GrantRenewed, caller, &renewed, &principal);
+            let mut change = self.change(told(Scope::Operator));
+            if let Some(customer) = renewed.scope.customer() {
+                change = change.and(told(Scope::Customer(customer)));
+            }
+            let change = change.update(&row, &GrantRecord(renewed.clone()))?.touches(RowId::principal(principal.id));
+            self.commit(self.remember(change, Scope::Operator, once, caller, id.uuid())?).await?;
+            self.grant_view(&renewed).await
+        })
+        .await
+    }
+
     /// Ends a grant at once.
     pub async fn revoke_grant(&self, id: GrantId, caller: &Caller, _permit: Permit<GrantRevoke>) -> Result<()> {
         deciding(|| async {
@@ -146,7 +189,7 @@ impl Open {
     }
 
     /// The ids of a scope that is given by names.
-    async fn target(&self, scope: &GrantScope) -> Result<GrantTarget> {
+    pub(super) async fn target(&self, scope: &GrantScope) -> Result<GrantTarget> {
         Ok(match scope {
             GrantScope::Operator => GrantTarget::Operator,
             GrantScope::Customer(customer) => GrantTarget::Customer(self.customer_named(customer).await?),
@@ -203,6 +246,13 @@ impl Open {
             .with(FieldName::Detail, terms(grant))
             .with_personal(principal.id, FieldName::PrincipalName, &principal.name)
     }
+}
+
+fn lasts(ttl_seconds: u64) -> Result<()> {
+    if (TTL_MIN_SECONDS..=wire::GRANT_TTL_MAX_SECONDS).contains(&ttl_seconds) {
+        return Ok(());
+    }
+    Err(Error::value("ttl_seconds", "a grant lasts 60 to 34560000 seconds (400 days)"))
 }
 
 /// What a grant gives beyond its role and end, for its event.

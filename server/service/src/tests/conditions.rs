@@ -8,7 +8,7 @@ use claviger_core::policy::Circumstances;
 use claviger_store::{Range, Table};
 
 use super::world::{Refused as _, World, new_grant, of, part, seconds};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::{Caller, Once};
 
 /// 2026-11-24, a Tuesday, 09:00 in UTC.
@@ -133,7 +133,7 @@ async fn a_grant_for_some_verbs_gives_those_and_shows_the_rest() {
 /// The reveals of an hour are counted over all accounts, in the store, and a grant without a budget goes on.
 #[tokio::test]
 async fn the_reveals_of_an_hour_are_counted_over_all_accounts() {
-    let world = World::new().await;
+    let mut world = World::new().await;
     ina(&world, Conditions { reveals_per_hour: Some(2), ..Conditions::default() }).await;
     let ina = world.open().acting("ina").await;
     let long = |account| NewCheckout { ttl_seconds: Some(4 * 3600), ..of(account) };
@@ -142,16 +142,20 @@ async fn the_reveals_of_an_hour_are_counted_over_all_accounts() {
     assert!(world.reveal(&ina, first.id).await.is_ok());
     world.clock.advance(seconds(600));
     assert!(world.reveal(&ina, second.id).await.is_ok());
-    let spent = async |caller: &Caller| -> Error { world.reveal(caller, first.id).await.err().expect("spent") };
-    let refused = spent(&ina).await;
+    let refused = world.reveal(&ina, first.id).await.err().expect("spent");
     assert_eq!((refused.problem, refused.retry_after_seconds), (ProblemType::RevealsSpent, Some(3001)));
 
     world.clock.advance(seconds(2999));
-    assert_eq!(spent(&ina).await.problem, ProblemType::RevealsSpent);
+    assert_eq!(world.reveal(&ina, first.id).await.problem(), ProblemType::RevealsSpent);
     world.clock.advance(seconds(1));
     assert!(world.reveal(&ina, first.id).await.is_ok(), "the first is an hour ago");
-    assert_eq!(spent(&ina).await.problem, ProblemType::RevealsSpent);
+    assert_eq!(world.reveal(&ina, first.id).await.problem(), ProblemType::RevealsSpent);
     assert_eq!(world.rows(Table::RevealTimes).await, 1);
+
+    // The count outlasts a crash.
+    world.crash(1).await;
+    let ina = world.open().acting("ina").await;
+    assert_eq!(world.reveal(&ina, first.id).await.problem(), ProblemType::RevealsSpent);
 
     // Another grant of the same role stands behind the next.
     let other = grant(&world, Conditions::default()).await;
@@ -167,7 +171,7 @@ async fn the_reveals_of_an_hour_are_counted_over_all_accounts() {
         .await
         .unwrap();
     let ina = world.open().acting("ina").await;
-    assert_eq!(spent(&ina).await.problem, ProblemType::RevealsSpent);
+    assert_eq!(world.reveal(&ina, first.id).await.problem(), ProblemType::RevealsSpent);
     world.check().await;
 }
 

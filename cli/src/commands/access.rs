@@ -1,0 +1,68 @@
+//! `claviger access`: who can reach what, and why or why not.
+
+use std::net::IpAddr;
+
+use clap::{Args, Subcommand};
+use claviger_client::api::wire::{ExplainQuery, GrantScope};
+use claviger_client::api::{AccountPath, Timestamp, UserName};
+
+use crate::connection::Context;
+use crate::failure::Failure;
+
+#[derive(Subcommand)]
+pub enum Access {
+    /// List who can check an account out, and by which grants
+    Show {
+        /// customer/system/account
+        path: AccountPath,
+    },
+    /// Say whether somebody may do something, and why or why not
+    Explain(Explain),
+}
+
+#[derive(Args)]
+pub struct Explain {
+    /// The user or service account
+    principal: UserName,
+    /// The verb, e.g. checkout.create
+    action: String,
+    /// '*' (everywhere), a customer, customer/system or customer/system/account
+    path: GrantScope,
+    /// As if at this time (RFC 3339)
+    #[arg(long, value_name = "TIME")]
+    at: Option<Timestamp>,
+    /// As if from this address
+    #[arg(long, value_name = "ADDRESS")]
+    from: Option<IpAddr>,
+    /// As if with this ticket
+    #[arg(long)]
+    ticket: Option<String>,
+    /// As if a second factor had just been proven
+    #[arg(long)]
+    fresh_factor: bool,
+}
+
+impl Access {
+    pub async fn run(self, context: &Context) -> Result<(), Failure> {
+        let client = context.client()?;
+        let output = context.output;
+        match self {
+            Self::Show { path } => output.many(&client.access().show(&path).await?.grants),
+            Self::Explain(explain) => output.one(&client.access().explain(&explain.query()).await?),
+        }
+    }
+}
+
+impl Explain {
+    fn query(self) -> ExplainQuery {
+        ExplainQuery {
+            principal: self.principal.to_string(),
+            action: self.action,
+            scope: self.path.to_string(),
+            at: self.at,
+            source: self.from.map(|address| address.to_string()),
+            ticket: self.ticket,
+            fresh_factor: self.fresh_factor.then_some(true),
+        }
+    }
+}
