@@ -51,7 +51,7 @@ pub struct Policies {
     pub(super) schema: Schema,
     pub(super) places: Places,
     actions: HashMap<Action, EntityUid>,
-    roles: HashMap<Role, BTreeSet<Action>>,
+    verbs_of: HashMap<Role, BTreeSet<Action>>,
     /// The baseline, and the roles as templates.
     pub(super) rules: PolicySet,
 }
@@ -65,7 +65,7 @@ impl Policies {
     /// The verbs of a role.
     pub fn role(&self, role: Role) -> &BTreeSet<Action> {
         static NONE: BTreeSet<Action> = BTreeSet::new();
-        self.roles.get(&role).unwrap_or(&NONE)
+        self.verbs_of.get(&role).unwrap_or(&NONE)
     }
 
     pub(super) fn action(&self, action: Action) -> Option<&EntityUid> {
@@ -89,8 +89,8 @@ impl Policies {
         let places = Places::new()?;
         roles_are_complete(&rules)?;
         let actions = actions_by_name(&schema)?;
-        let roles = ROLES.iter().map(|role| (*role, verbs(&rules, template::to_use(*role)))).collect();
-        Ok(Self { authorizer: Authorizer::new(), schema, places, actions, roles, rules })
+        let verbs_of = ROLES.iter().map(|role| (*role, verbs(&rules, template::to_use(*role)))).collect();
+        Ok(Self { authorizer: Authorizer::new(), schema, places, actions, verbs_of, rules })
     }
 }
 

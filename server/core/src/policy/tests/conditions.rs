@@ -6,11 +6,14 @@ use claviger_api::wire::{ApprovalRule, GrantKind, Role};
 use super::super::*;
 use super::world::*;
 
+/// Makes conditions looser in one.
+type Loosen = fn(&mut Conditions);
+
 /// A way to loosen each condition, from some to none and from strict to less strict.
 #[test]
 fn what_is_made_from_a_may_grant_is_no_looser_in_any_condition() {
     let bound = strict();
-    let looser: [(Condition, fn(&mut Conditions)); 15] = [
+    let looser: [(Condition, Loosen); 15] = [
         (Condition::Actions, |c| c.actions.clear()),
         (Condition::Actions, |c| _ = c.actions.insert(Action::AccountRotate)),
         (Condition::Approvals, |c| c.approvals = None),

@@ -141,7 +141,7 @@ pub fn unmet(grant: &Grant, action: Action, around: &Circumstances<'_>) -> Vec<C
         unmet.push(Condition::Actions);
     }
     let in_one = |address: IpAddr| conditions.networks.iter().any(|network| network.contains(address));
-    if !conditions.networks.is_empty() && !around.source.map(in_one).unwrap_or(false) {
+    if !conditions.networks.is_empty() && !around.source.is_some_and(in_one) {
         unmet.push(Condition::Networks);
     }
     if let Some(hours) = &conditions.hours
@@ -152,12 +152,12 @@ pub fn unmet(grant: &Grant, action: Action, around: &Circumstances<'_>) -> Vec<C
     if let (Some(form), true) =
         (&conditions.ticket, action.as_str().ends_with("create") || action == Action::CheckoutTakeOver)
         && action.as_str().starts_with("checkout.")
-        && !around.ticket.map(|ticket| form.matches(ticket)).unwrap_or(false)
+        && !around.ticket.is_some_and(|ticket| form.matches(ticket))
     {
         unmet.push(Condition::Ticket);
     }
     let age = around.second_factor_at.map(|proven| around.now.as_second() - proven.as_second());
-    if conditions.fresh_factor && !age.map(|age| age < 300).unwrap_or(false) {
+    if conditions.fresh_factor && !age.is_some_and(|age| age < 300) {
         unmet.push(Condition::FreshFactor);
     }
     if conditions.reveals_per_hour.is_some() && action == Action::CheckoutReveal && around.spent.contains(&grant.id) {
