@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    access, account, audit, checkout, customer, exec, grant, import, issuer, login, operator, pages, rotation,
-    service_account, system, user,
+    access, account, audit, checkout, customer, exec, grant, import, issuer, login, mfa, operator, pages, password,
+    rotation, service_account, system, user,
 };
 
 /// The privileged credential vault of an MSP, from the command line.
@@ -79,6 +79,11 @@ pub enum Command {
     Login(login::Login),
     /// End the kept session
     Logout,
+    /// Your second factors: authenticator apps and recovery codes
+    #[command(subcommand)]
+    Mfa(mfa::Mfa),
+    /// Change your password; every other session of yours ends
+    Password(password::Password),
     /// Who the vault takes you for, and what you may do
     Whoami,
     /// How the vault is
@@ -179,6 +184,10 @@ mod tests {
         for line in [
             "login anna",
             "login --enrolment",
+            "login anna --enrolment --confirmation --stdin",
+            "mfa enrol --label phone",
+            "mfa step-up --stdin",
+            "user confirm-re-enrol anna",
             "operator init --administrator anna --shares 5 --threshold 3",
             "operator init --administrator anna --passphrase --stdin",
             "checkout acme/db/a --for 30m --reason x --ticket T-1 --wait 2m --show",

@@ -15,8 +15,10 @@ pub mod import;
 pub mod issuer;
 pub mod login;
 mod login_program;
+pub mod mfa;
 pub mod operator;
 pub mod pages;
+pub mod password;
 pub mod rotation;
 pub mod service_account;
 pub mod status;
@@ -30,6 +32,8 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Login(login) => login.run(context).await,
         Command::Logout => login::logout(context).await,
+        Command::Mfa(mfa) => mfa.run(context).await,
+        Command::Password(password) => password.run(context).await,
         Command::Whoami => status::whoami(context).await,
         Command::Status => status::status(context).await,
         Command::Operator(operator) => operator.run(context).await,

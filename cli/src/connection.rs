@@ -12,6 +12,7 @@ use claviger_client::{Builder, Client, Credentials};
 use zeroize::Zeroizing;
 
 use crate::cli::Global;
+use crate::factor::AtTheTerminal;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::session::{IdentityFiles, SessionFile};
@@ -69,7 +70,7 @@ impl Context {
             });
         }
         let session = self.session()?;
-        let mut builder = self.builder(address)?;
+        let mut builder = self.builder(address)?.asks_second_factor(Arc::new(AtTheTerminal));
         if let Some(identity) = session.identity().map_err(claviger_client::Error::Session)? {
             builder = builder.identity_pem(pem(&identity)?);
         }

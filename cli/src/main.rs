@@ -17,6 +17,7 @@ mod clipboard;
 mod commands;
 mod connection;
 mod duration;
+mod factor;
 mod failure;
 mod input;
 mod output;

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use crate::failure::Failure;
 
 /// Options that would carry a secret. They do not exist; whoever tries them is told how to do it.
-const NEVER: [&str; 9] = [
+const NEVER: [&str; 11] = [
     "--password",
     "--pass",
     "--secret",
@@ -14,10 +14,12 @@ const NEVER: [&str; 9] = [
     "--access-token",
     "--refresh-token",
     "--code",
+    "--totp",
+    "--recovery-code",
     "--unseal-key",
 ];
 /// Switches that announce a secret and take no value.
-const SWITCHES: [&str; 2] = ["--passphrase", "--enrolment"];
+const SWITCHES: [&str; 3] = ["--passphrase", "--enrolment", "--confirmation"];
 
 /// The refusal of a command line that holds a secret; what follows `--` belongs to another program.
 pub fn secret_in_arguments(words: &[OsString]) -> Option<Failure> {

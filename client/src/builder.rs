@@ -1,5 +1,6 @@
 //! How a client is made.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
@@ -8,6 +9,7 @@ use zeroize::Zeroizing;
 
 use crate::address::Address;
 use crate::client::{Client, Random, Sender};
+use crate::credentials::AskSecondFactor;
 use crate::session::Session;
 use crate::transport::{Transport, USER_AGENT};
 use crate::{Credentials, Error, Result, Retries};
@@ -24,6 +26,7 @@ pub struct Builder {
     ca_certificate_pem: Option<Vec<u8>>,
     identity_pem: Option<Zeroizing<Vec<u8>>>,
     credentials: Credentials,
+    asks: Option<Arc<dyn AskSecondFactor>>,
     retries: Retries,
     timeout: Option<Duration>,
     user_agent: Option<String>,
@@ -56,6 +59,14 @@ impl Builder {
     #[must_use]
     pub fn credentials(mut self, credentials: Credentials) -> Self {
         self.credentials = credentials;
+        self
+    }
+
+    /// Who asks the person for the second factor, when the server wants a fresh one; by default nobody, and the request
+    /// fails.
+    #[must_use]
+    pub fn asks_second_factor(mut self, asks: Arc<dyn AskSecondFactor>) -> Self {
+        self.asks = Some(asks);
         self
     }
 
@@ -113,7 +124,7 @@ impl Builder {
             retries: self.retries,
             random: self.random.unwrap_or_else(|| Box::new(system_random)),
         };
-        Ok(Client::new(sender, Session::new(self.credentials)))
+        Ok(Client::new(sender, Session::new(self.credentials), self.asks))
     }
 }
 

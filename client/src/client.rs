@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use claviger_api::wire::{LoginRequest, RefreshRequest, Tokens};
+use claviger_api::ProblemType;
+use claviger_api::wire::{LoginAnswer, LoginRequest, RefreshRequest, Tokens};
 use reqwest::{Method, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::{Builder as UuidBuilder, Uuid};
 
+use crate::credentials::AskSecondFactor;
 use crate::retry::{Repeat, Retries};
 use crate::session::Session;
 use crate::transport::{Answer, Call, Transport, encode};
@@ -22,6 +24,7 @@ pub struct Client {
 struct Inner {
     sender: Sender,
     session: Session,
+    asks: Option<Arc<dyn AskSecondFactor>>,
 }
 
 /// 128 uniform random bits.
@@ -45,8 +48,8 @@ impl Client {
         self.inner.sender.transport.address.text()
     }
 
-    pub(crate) fn new(sender: Sender, session: Session) -> Self {
-        Self { inner: Arc::new(Inner { sender, session }) }
+    pub(crate) fn new(sender: Sender, session: Session, asks: Option<Arc<dyn AskSecondFactor>>) -> Self {
+        Self { inner: Arc::new(Inner { sender, session, asks }) }
     }
 
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: impl Into<String>) -> Result<T> {
@@ -98,8 +101,31 @@ impl Client {
         self.inner.sender.send(&self.inner.sender.keyed_post(path).with_body(body)?, None).await?.json()
     }
 
+    /// POST of what is good once, like a code: it is only repeated when it was certainly not used.
+    pub(crate) async fn post_once<T: DeserializeOwned>(
+        &self,
+        path: impl Into<String>,
+        body: &impl Serialize,
+    ) -> Result<T> {
+        self.send(&Call::unkeyed(Method::POST, path).with_body(body)?).await?.json()
+    }
+
+    /// The same without an answer.
+    pub(crate) async fn post_once_silently(&self, path: impl Into<String>, body: &impl Serialize) -> Result<()> {
+        self.send(&Call::unkeyed(Method::POST, path).with_body(body)?).await.map(drop)
+    }
+
+    /// The same without a login.
+    pub(crate) async fn post_openly_once<T: DeserializeOwned>(
+        &self,
+        path: impl Into<String>,
+        body: &impl Serialize,
+    ) -> Result<T> {
+        self.inner.sender.send(&Call::unkeyed(Method::POST, path).with_body(body)?, None).await?.json()
+    }
+
     /// Logs in as somebody, without touching the client's own session.
-    pub(crate) async fn login(&self, request: &LoginRequest) -> Result<Tokens> {
+    pub(crate) async fn login(&self, request: &LoginRequest) -> Result<LoginAnswer> {
         self.inner.sender.login(request).await
     }
 
@@ -124,8 +150,23 @@ impl Client {
         transport.failure(error, transport.timeout)
     }
 
-    /// Sends as the client's principal; a session that has ended is renewed once.
+    /// Sends as the client's principal. Where the server wants a fresh second factor and somebody can be asked for it, it
+    /// is proven, and the request sent once more; it was not carried out, so that its key is still good.
     async fn send(&self, call: &Call) -> Result<Answer> {
+        match (self.send_in_session(call).await, &self.inner.asks) {
+            (Err(error), Some(asks)) if error.problem_type() == Some(ProblemType::FreshFactorNeeded) => {
+                let asks = Arc::clone(asks);
+                let given = tokio::task::spawn_blocking(move || asks.ask()).await.ok().flatten();
+                let Some(proof) = given else { return Err(error) };
+                self.send_in_session(&Call::unkeyed(Method::POST, "/v1/auth/step-up").with_body(&proof)?).await?;
+                self.send_in_session(call).await
+            }
+            (outcome, _) => outcome,
+        }
+    }
+
+    /// Sends as the client's principal; a session that has ended is renewed once.
+    async fn send_in_session(&self, call: &Call) -> Result<Answer> {
         let inner = &*self.inner;
         let access = inner.session.access(&inner.sender).await?;
         match inner.sender.send(call, Some(&access.token)).await {
@@ -141,7 +182,7 @@ impl Client {
 
 impl Sender {
     /// Logs in. Every login is a session of its own, so that repeating it is safe and a key has no use.
-    pub(crate) async fn login(&self, request: &LoginRequest) -> Result<Tokens> {
+    pub(crate) async fn login(&self, request: &LoginRequest) -> Result<LoginAnswer> {
         let call = Call { repeat: Repeat::Safe, ..Call::unkeyed(Method::POST, "/v1/auth/login") };
         self.send(&call.with_body(request)?, None).await?.json()
     }

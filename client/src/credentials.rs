@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use claviger_api::wire::SecondFactor;
 use claviger_api::{Secret, UserName};
 
 /// Who the client acts as.
@@ -26,14 +27,8 @@ pub enum Credentials {
         /// Gives the token at each login: whoever makes it replaces it now and then. May block for a moment, as a file does.
         jwt: Box<dyn Fn() -> io::Result<Secret> + Send + Sync>,
     },
-    /// A user, by password.
-    Password {
-        /// The user's name.
-        name: UserName,
-        /// The user's password.
-        password: Secret,
-    },
-    /// A user's session of an earlier login, known to this program alone.
+    /// A user's session of an earlier login ([`Auth::login`](crate::Auth::login), [`Auth::mfa`](crate::Auth::mfa)), known
+    /// to this program alone. There are none by password: a person has a second factor.
     Session {
         /// The access token.
         access: Secret,
@@ -42,6 +37,12 @@ pub enum Credentials {
     },
     /// A user's session that outlives the program, shared with other programs: see [`SessionKeeper`].
     Kept(Arc<dyn SessionKeeper>),
+}
+
+/// Asks the person at the keyboard for the second factor, when the server wants a fresh one. May block.
+pub trait AskSecondFactor: Send + Sync {
+    /// What the person gave; `None` where nobody can be asked.
+    fn ask(&self) -> Option<SecondFactor>;
 }
 
 /// The tokens of a session.

@@ -53,9 +53,6 @@ impl Session {
                 let jwt = jwt().map_err(Error::Session)?.disclose();
                 Ok(LoginRequest::Jwt { name: name.clone(), jwt })
             })),
-            Credentials::Password { name, password } => Identity::Login(Box::new(move || {
-                Ok(LoginRequest::Password { name: name.clone(), password: password.duplicate().disclose() })
-            })),
             Credentials::Session { access, refresh } => {
                 Identity::Kept(Arc::new(InMemory::new(KeptSession { access, refresh: Some(refresh) })))
             }
@@ -72,7 +69,11 @@ impl Session {
         }
         let renewed = match &self.identity {
             Identity::Nobody => return Err(Error::NotLoggedIn),
-            Identity::Login(request) => Access::of(sender.login(&request()?).await?),
+            Identity::Login(request) => {
+                let why = || "a service account was asked for a second factor".to_owned();
+                let tokens = sender.login(&request()?).await?.session();
+                Access::of(tokens.ok_or_else(|| Error::BadAnswer { status: 200, why: why() })?)
+            }
             Identity::Kept(keeper) => renew(keeper, access.as_ref().map(|old| &*old.token), sender).await?,
         };
         *access = Some(renewed.clone());

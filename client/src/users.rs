@@ -46,9 +46,16 @@ impl Users<'_> {
         self.0.act(format!("{}/actions/resume", path(name))).await
     }
 
-    /// Takes the password away and issues a new enrolment code, shown once.
+    /// Asks for a new enrolment; its code is shown once. A user who has a second factor keeps everything until another
+    /// administrator [confirms](Self::confirm_re_enrol).
     pub async fn re_enrol(&self, name: &UserName) -> Result<Enrolment> {
         self.0.act(format!("{}/actions/re-enrol", path(name))).await
+    }
+
+    /// Confirms what another administrator asked for: password and second factors go. Shows the second code, which the
+    /// user needs beside the first.
+    pub async fn confirm_re_enrol(&self, name: &UserName) -> Result<Enrolment> {
+        self.0.act(format!("{}/actions/confirm-re-enrol", path(name))).await
     }
 }
 

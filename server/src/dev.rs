@@ -1,5 +1,5 @@
 //! `run --dev`: a server for trying out, which looks after itself in a directory of its own. Whoever reads the
-//! directory opens the vault: its passphrase and the administrator's password lie in it.
+//! directory opens the vault: its passphrase, the administrator's password and what its codes are made of lie in it.
 
 use std::fs;
 use std::io;
@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use claviger_api::secret::BadSecret;
-use claviger_api::wire::{InitRequest, SealState};
+use claviger_api::wire::{EnrolRequest, InitRequest, SealState};
 use claviger_api::{Secret, UserName};
 use claviger_connectors::IpNet;
 use claviger_service::Vault;
@@ -18,6 +18,9 @@ use crate::config::{AllRates, Config, Engine, Http, Log, Systems, TlsFiles};
 use crate::private::{self, PrivateError};
 
 mod certificate;
+mod second_factor;
+
+pub use second_factor::login;
 
 /// Where it listens when nothing else is said.
 pub const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8200);
@@ -108,6 +111,8 @@ pub async fn open(vault: &Vault, directory: &Path, address: SocketAddr) -> Resul
     if directory.join(ENROLMENT).exists() {
         enrol(vault, &directory).await?;
     }
+    let open = vault.open().map_err(failed("opening the vault"))?;
+    second_factor::enrol(&open, &directory).await?;
     let hints = hints(&directory, address);
     private::write(&directory.join("dev.json"), &serde_json::to_vec_pretty(&hints)?)?;
     private::write(&directory.join("dev.env"), hints.environment().as_bytes())?;
@@ -129,7 +134,13 @@ async fn enrol(vault: &Vault, directory: &Path) -> Result<(), DevError> {
     let failed = |error: claviger_service::Error| DevError::Vault { what: "enrolling", why: why(&error) };
     let (enrolment, password) = (kept(&directory.join(ENROLMENT))?, kept(&directory.join(PASSWORD))?);
     let open = vault.open().map_err(failed)?;
-    open.enrol(&administrator()?, &enrolment, password, None).await.map_err(failed)?;
+    let request = EnrolRequest {
+        name: administrator()?,
+        enrolment: enrolment.disclose(),
+        confirmation: None,
+        password: password.disclose(),
+    };
+    open.enrol(request, None).await.map_err(failed)?;
     Ok(fs::remove_file(directory.join(ENROLMENT))?)
 }
 

@@ -30,6 +30,7 @@ mod audit;
 mod auth;
 mod checkouts;
 mod customers;
+mod factors;
 mod grants;
 mod issuers;
 mod rotations;
@@ -48,6 +49,7 @@ pub fn table() -> Vec<Endpoint> {
     [
         checkouts::endpoints,
         auth::endpoints,
+        factors::endpoints,
         rotations::endpoints,
         accounts::endpoints,
         systems::endpoints,

@@ -23,6 +23,12 @@ struct Cli {
 enum Command {
     /// Run the server
     Run(Run),
+    /// Print what 'claviger login admin --stdin' reads: password and code of a --dev server's administrator
+    DevLogin {
+        /// The directory of --dev
+        #[arg(long, value_name = "DIR", default_value = dev::DIRECTORY)]
+        dir: PathBuf,
+    },
     /// Say whether a configuration file is right
     CheckConfig {
         /// The file
@@ -52,6 +58,7 @@ struct Run {
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(run) => run.run(),
+        Command::DevLogin { dir } => dev_login(&dir),
         Command::CheckConfig { file } => check_config(&file),
         Command::Openapi => openapi().map(|text| println!("{text}")).map_err(Into::into),
     };
@@ -62,6 +69,12 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn dev_login(directory: &std::path::Path) -> Result<()> {
+    let (password, code) = dev::login(directory)?;
+    println!("{}\n{}", password.expose(), code.expose());
+    Ok(())
 }
 
 fn check_config(file: &std::path::Path) -> Result<()> {
@@ -100,7 +113,7 @@ impl Run {
         let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
         let running = start(config).await?;
         if self.dev {
-            announce(&dev::open(&running.vault, &self.dir, running.address).await?);
+            announce(&dev::open(&running.vault, &self.dir, running.address).await?, &self.dir);
         }
         tokio::select! {
             _ = terminate.recv() => {}
@@ -111,17 +124,18 @@ impl Run {
     }
 }
 
-fn announce(hints: &Hints) {
+fn announce(hints: &Hints, directory: &std::path::Path) {
     eprintln!(
         "\n\
          *** ONLY FOR TRYING OUT ******************************************************************\n\
-         *** The passphrase of this vault and its administrator's password lie beside its data. ***\n\
+         *** The passphrase of this vault, its administrator's password and what the codes are ***\n\
+         *** made of lie beside its data.                                                      ***\n\
          *** Put no secret into it that opens anything real.                                    ***\n\n\
          Listening on {address}\n\
-         In a shell:\n\n  {environment}\n  claviger login {name} --stdin < {password}\n",
+         In a shell:\n\n  {environment}\n  claviger-server dev-login --dir {directory} | claviger login {name} --stdin\n",
         address = hints.address,
         environment = hints.environment().trim_end().replace('\n', "\n  "),
         name = hints.administrator,
-        password = hints.password_file.display(),
+        directory = directory.display(),
     );
 }

@@ -137,9 +137,13 @@ async fn a_server_for_trying_out_looks_after_itself() {
         let ca = reqwest::Certificate::from_pem(&fs::read(&hints.ca_certificate).unwrap()).unwrap();
         let client = reqwest::Client::builder().tls_certs_only([ca]).build().unwrap();
         let at = |path: &str| format!("{}{path}", hints.address);
-        let password = fs::read_to_string(&hints.password_file).unwrap();
-        let login = json!({ "method": "password", "name": hints.administrator, "password": password.trim_end() });
-        let tokens = client.post(at("/v1/auth/login")).json(&login).send().await.unwrap();
+        let written = fs::read_to_string(&hints.password_file).unwrap();
+        let (password, code) = dev::login(&directory).unwrap();
+        assert_eq!(written.trim_end(), password.expose());
+        let login = json!({ "method": "password", "name": hints.administrator, "password": password.expose() });
+        let asked: Value = client.post(at("/v1/auth/login")).json(&login).send().await.unwrap().json().await.unwrap();
+        let mfa = json!({ "challenge": asked["challenge"], "second_factor": { "totp": code.expose() } });
+        let tokens = client.post(at("/v1/auth/mfa")).json(&mfa).send().await.unwrap();
         assert_eq!(tokens.status(), 200);
         let token = tokens.json::<Value>().await.unwrap()["access_token"].as_str().unwrap().to_owned();
         let status = if added { 201 } else { 409 };
@@ -147,7 +151,7 @@ async fn a_server_for_trying_out_looks_after_itself() {
         let made = client.post(at("/v1/customers")).bearer_auth(&token).json(&customer).send().await.unwrap();
         assert_eq!(made.status(), status);
         let modes = |name: &str| fs::metadata(directory.join(name)).unwrap().permissions().mode() & 0o777;
-        for name in ["passphrase", "password", "key.pem", "ca-key.pem", "dev.json"] {
+        for name in ["passphrase", "password", "totp-secret", "totp-step", "key.pem", "ca-key.pem", "dev.json"] {
             assert_eq!(modes(name), 0o600, "{name}");
         }
         assert!(!directory.join("enrolment").exists(), "it was used up");

@@ -2,10 +2,14 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test without its people cannot go on")]
 
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
 use claviger_api::wire::{
-    Conditions, EnrolRequest, GrantKind, InitRequest, NewGrant, NewServiceAccount, NewUser, Role, Tokens, UnsealRequest,
+    Conditions, ConfirmTotp, EnrolRequest, GrantKind, InitRequest, LoginAnswer, LoginRequest, MfaRequest, NewGrant,
+    NewServiceAccount, NewTotp, NewUser, Role, SecondFactor, Tokens, UnsealRequest,
 };
-use claviger_api::{Secret, UserName};
+use claviger_api::{Secret, Timestamp, UserName};
 use claviger_client::{Client, Credentials, Retries};
 
 use crate::postgres::random_text;
@@ -35,6 +39,8 @@ pub struct Person {
     pub name: UserName,
     /// The password.
     pub password: Secret,
+    /// The second factor.
+    pub app: App,
     access: Secret,
     refresh: Secret,
 }
@@ -65,21 +71,48 @@ impl People {
 }
 
 impl Person {
-    /// The first login, with a password of one's own.
+    /// The first login, with a password of one's own and an authenticator app.
     pub async fn enrol(address: &str, name: UserName, enrolment: Secret) -> Self {
         let password = Secret::new(random_text()).unwrap();
         let request = EnrolRequest {
             name: name.clone(),
             enrolment: enrolment.disclose(),
+            confirmation: None,
             password: password.duplicate().disclose(),
         };
         let tokens: Tokens = nobody(address).auth().enrol(&request).await.expect("enrolment");
+        assert!(tokens.may_only_enrol, "nobody does anything without a second factor");
+        let access = tokens.access_token.into_secret();
+        let refresh = tokens.refresh_token.expect("a user's session can be refreshed").into_secret();
+        let app = App::enrol(&client_of(address, &access, &refresh)).await;
+        Self { name, password, app, access, refresh }
+    }
+
+    /// Logs in again, by password and code: another session of the same person, with a fresh second factor.
+    pub async fn log_in(&self, address: &str) -> Self {
+        let nobody = nobody(address);
+        let password = self.password.duplicate().disclose();
+        let request = LoginRequest::Password { name: self.name.clone(), password };
+        let LoginAnswer::SecondFactor(asked) = nobody.auth().login(&request).await.expect("the password is right")
+        else {
+            panic!("{} has a second factor", self.name)
+        };
+        let code = self.app.code(asked.server_time).await;
+        let request = MfaRequest { challenge: asked.challenge, second_factor: SecondFactor::Totp(code.disclose()) };
+        let tokens = nobody.auth().mfa(&request).await.expect("the code is right");
         Self {
-            name,
-            password,
             access: tokens.access_token.into_secret(),
             refresh: tokens.refresh_token.expect("a user's session can be refreshed").into_secret(),
+            ..self.duplicate()
         }
+    }
+
+    /// Proves the second factor again, in the session that there is.
+    pub async fn step_up(&self, address: &str) {
+        let client = self.client(address);
+        let now = client.auth().factors().await.expect("factors").server_time;
+        let code = self.app.code(now).await;
+        client.auth().step_up(&SecondFactor::Totp(code.disclose())).await.expect("the code is right");
     }
 
     /// As an administrator: adds a user with one role at one place, and lets the user in.
@@ -118,8 +151,7 @@ impl Person {
 
     /// This person's client. It tries nothing twice: what fails is the test's to see.
     pub fn client(&self, address: &str) -> Client {
-        let session = Credentials::Session { access: self.access.duplicate(), refresh: self.refresh.duplicate() };
-        builder(address).credentials(session).build().unwrap()
+        client_of(address, &self.access, &self.refresh)
     }
 
     /// The bearer token, for requests that no client would send.
@@ -133,10 +165,74 @@ impl Person {
         Self {
             name: self.name.clone(),
             password: self.password.duplicate(),
+            app: self.app.clone(),
             access: self.access.duplicate(),
             refresh: self.refresh.duplicate(),
         }
     }
+}
+
+/// An authenticator app. The vault takes each step's code once, so the app remembers which it has shown.
+#[derive(Clone)]
+pub struct App(Arc<Mutex<Shown>>);
+
+struct Shown {
+    secret: Vec<u8>,
+    step: u64,
+    /// What was shown once: the secret in base 32, and the recovery codes.
+    once: Vec<String>,
+}
+
+impl App {
+    /// Enrols one for the client's user, by the code of the step before, so that the present one is still good.
+    pub async fn enrol(client: &Client) -> Self {
+        let offered = client.auth().offer_totp(&NewTotp { label: "phone".to_owned() }).await.expect("an offer");
+        let app = Self::of(offered.secret.secret().expose());
+        let code = {
+            let mut shown = app.0.lock().unwrap();
+            shown.step = step_at(offered.server_time) - 1;
+            shown.code().disclose()
+        };
+        let confirmed = client.auth().confirm_totp(&ConfirmTotp { code }).await.expect("the first code");
+        let codes = confirmed.recovery_codes.into_iter().map(|code| code.secret().expose().to_owned());
+        app.0.lock().unwrap().once.extend(codes);
+        app
+    }
+
+    /// One that has taken this secret, in base 32, and has shown nothing yet.
+    pub fn of(base32: &str) -> Self {
+        let secret = totp_rs::Secret::try_from_base32(base32).unwrap().as_ref().to_vec();
+        Self(Arc::new(Mutex::new(Shown { secret, step: 0, once: vec![base32.to_owned()] })))
+    }
+
+    /// The secret in base 32, and the recovery codes.
+    pub fn secrets(&self) -> Vec<String> {
+        self.0.lock().unwrap().once.clone()
+    }
+
+    /// A code that the vault has not seen, at this time of the vault's. Waits for the next one where it must.
+    pub async fn code(&self, now: Timestamp) -> Secret {
+        let ahead = {
+            let mut shown = self.0.lock().unwrap();
+            shown.step = step_at(now).max(shown.step + 1);
+            shown.step.saturating_sub(step_at(now) + 1)
+        };
+        tokio::time::sleep(Duration::from_secs(ahead * STEP_SECONDS)).await;
+        self.0.lock().unwrap().code()
+    }
+}
+
+impl Shown {
+    fn code(&self) -> Secret {
+        let totp = totp_rs::Builder::new().with_secret(self.secret.clone()).build().unwrap();
+        Secret::new(totp.generate(self.step * STEP_SECONDS).to_string()).unwrap()
+    }
+}
+
+const STEP_SECONDS: u64 = 30;
+
+fn step_at(now: Timestamp) -> u64 {
+    u64::try_from(now.as_second()).unwrap() / STEP_SECONDS
 }
 
 /// Gives the one share.
@@ -148,6 +244,11 @@ pub async fn unseal(address: &str, share: &Secret) {
 /// A client without a session.
 pub fn nobody(address: &str) -> Client {
     builder(address).build().unwrap()
+}
+
+fn client_of(address: &str, access: &Secret, refresh: &Secret) -> Client {
+    let session = Credentials::Session { access: access.duplicate(), refresh: refresh.duplicate() };
+    builder(address).credentials(session).build().unwrap()
 }
 
 fn builder(address: &str) -> claviger_client::Builder {

@@ -244,6 +244,7 @@ impl Ids {
             "rotation" => &self.rotation,
             "grant" => &self.grant,
             "issuer" => &self.issuer,
+            "factor" => "fa_0197a3c2e1f07b1a8c3d4e5f60718293",
             other => panic!("a part of a path that this test does not know: {other}"),
         }
     }

@@ -7,6 +7,8 @@
 mod ephemeral;
 #[path = "main_job/expiry.rs"]
 mod expiry;
+#[path = "main_job/people.rs"]
+mod people;
 #[path = "main_job/shared.rs"]
 mod shared;
 #[path = "main_job/standing.rs"]

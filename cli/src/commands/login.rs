@@ -3,14 +3,17 @@
 use std::io::{BufRead as _, IsTerminal as _, Write as _, stderr, stdin};
 
 use clap::Args;
-use claviger_client::api::UserName;
-use claviger_client::api::wire::{EnrolRequest, LoginRequest, Tokens};
+use claviger_client::api::wire::{EnrolRequest, LoginAnswer, LoginRequest, MfaRequest, Tokens};
+use claviger_client::api::{ProblemType, UserName};
 use claviger_client::{Client, Error, KeptSession, SessionKeeper as _};
 
 use super::login_program::ProgramLogin;
+use crate::commands::mfa;
 use crate::connection::Context;
+use crate::factor;
 use crate::failure::Failure;
 use crate::input::Input;
+use crate::progress::note;
 
 #[derive(Args)]
 pub struct Login {
@@ -19,7 +22,11 @@ pub struct Login {
     /// For the first login: asks for the enrolment code you were given, and for the password you choose
     #[arg(long)]
     enrolment: bool,
-    /// Read password (or code, then password) from standard input, one a line
+    /// With --enrolment: there are two codes, since another administrator had to confirm
+    #[arg(long, requires = "enrolment")]
+    confirmation: bool,
+    /// Read from standard input, one a line: the password and the second factor; with --enrolment, the enrolment code,
+    /// with --confirmation the second one, and the new password
     #[arg(long, requires = "name")]
     stdin: bool,
     #[command(flatten)]
@@ -37,12 +44,28 @@ impl Login {
             None => ask_name()?,
         };
         let input = Input::from_stdin(self.stdin);
-        let tokens =
-            if self.enrolment { enrol(&client, &name, input).await? } else { log_in(&client, &name, input).await? };
+        let tokens = if self.enrolment {
+            enrol(&client, &name, self.confirmation, input).await?
+        } else {
+            log_in(&client, &name, input).await?
+        };
+        let may_only_enrol = tokens.may_only_enrol;
         keep(context, tokens)?;
-        context.output.done(&format!("logged in to {} as {name}", client.address()))
+        context.output.done(&format!("logged in to {} as {name}", client.address()))?;
+        if !may_only_enrol {
+            return Ok(());
+        }
+        note("Nothing works without a second factor: an authenticator app on your phone, for example.");
+        if self.stdin || !stdin().is_terminal() {
+            note("Next: claviger mfa enrol");
+            return Ok(());
+        }
+        mfa::enrol(context, &context.client()?, DEFAULT_LABEL.to_owned()).await
     }
 }
+
+/// What the first authenticator app is called when nobody says otherwise.
+const DEFAULT_LABEL: &str = "authenticator";
 
 /// `claviger logout`: the session ends at the server, and is forgotten here whatever the server says.
 pub async fn logout(context: &Context) -> Result<(), Failure> {
@@ -59,15 +82,38 @@ pub async fn logout(context: &Context) -> Result<(), Failure> {
     }
 }
 
+/// The password, and then what the server asks for.
 async fn log_in(client: &Client, name: &UserName, input: Input) -> Result<Tokens, Failure> {
     let password = input.secret("Password")?.disclose();
-    Ok(client.auth().login(&LoginRequest::Password { name: name.clone(), password }).await?)
+    match client.auth().login(&LoginRequest::Password { name: name.clone(), password }).await? {
+        LoginAnswer::Session(tokens) => Ok(tokens),
+        LoginAnswer::SecondFactor(asked) => {
+            // A person reads the next code and tries again, while the password still counts; a program is told.
+            let mut tries = if input == Input::Terminal { TRIES } else { 1 };
+            loop {
+                tries -= 1;
+                let challenge = asked.challenge.secret().duplicate().disclose();
+                let request = MfaRequest { challenge, second_factor: factor::ask(input)? };
+                match client.auth().mfa(&request).await {
+                    Err(error) if tries > 0 && error.problem_type() == Some(ProblemType::InvalidCredentials) => {
+                        note(&error.to_string());
+                    }
+                    answer => return Ok(answer?),
+                }
+            }
+        }
+    }
 }
 
-async fn enrol(client: &Client, name: &UserName, input: Input) -> Result<Tokens, Failure> {
+/// How often a person may try the code before the password is asked for again.
+const TRIES: u32 = 3;
+
+async fn enrol(client: &Client, name: &UserName, two_codes: bool, input: Input) -> Result<Tokens, Failure> {
     let enrolment = input.secret("Enrolment code")?.disclose();
+    let confirmation =
+        if two_codes { Some(input.secret("Second code, of whoever confirmed")?.disclose()) } else { None };
     let password = input.new_secret("New password, at least 12 characters")?.disclose();
-    Ok(client.auth().enrol(&EnrolRequest { name: name.clone(), enrolment, password }).await?)
+    Ok(client.auth().enrol(&EnrolRequest { name: name.clone(), enrolment, confirmation, password }).await?)
 }
 
 fn keep(context: &Context, tokens: Tokens) -> Result<(), Failure> {

@@ -53,7 +53,8 @@ impl ProgramLogin {
                 let token = Input::Stdin.secret("Token")?.disclose();
                 (context.anonymous()?, LoginRequest::Token { token }, None)
             };
-        let tokens = client.auth().login(&request).await?;
+        let answer = client.auth().login(&request).await?;
+        let tokens = answer.session().ok_or_else(|| Failure::failed("a program was asked for a second factor"))?;
         let mut file = context.session()?;
         if let Some(identity) = identity {
             file = file.with_identity(identity);

@@ -40,8 +40,14 @@ pub enum User {
         /// The user
         name: UserName,
     },
-    /// Take the password away and issue a new enrolment code, shown once
+    /// Ask for a new enrolment; its code is shown once. Whoever has a second factor keeps everything until another
+    /// administrator confirms
     ReEnrol {
+        /// The user
+        name: UserName,
+    },
+    /// Confirm what another administrator asked for: password and second factors go; shows the second code, once
+    ConfirmReEnrol {
         /// The user
         name: UserName,
     },
@@ -68,7 +74,22 @@ impl User {
             Self::Resume { name } => output.one(&users.resume(&name).await?),
             Self::ReEnrol { name } => {
                 let enrolment = users.re_enrol(&name).await?;
-                hand_over();
+                if enrolment.needs_confirmation {
+                    note(&format!(
+                        "The code is shown once, and good for nothing until another administrator runs: claviger user \
+                         confirm-re-enrol {name}"
+                    ));
+                } else {
+                    hand_over();
+                }
+                output.one(&enrolment)
+            }
+            Self::ConfirmReEnrol { name } => {
+                let enrolment = users.confirm_re_enrol(&name).await?;
+                note(&format!(
+                    "The second code is shown once. Hand it to the person, who runs, with the first code at hand: claviger \
+                     login {name} --enrolment --confirmation"
+                ));
                 output.one(&enrolment)
             }
         }

@@ -2,7 +2,7 @@
 
 use claviger_client::api::Timestamp;
 use claviger_client::api::wire::{
-    AccessLine, Account, ApprovalRule, AuditEvent, Checkout, Conditions, Customer, Grant, Issuer, IssuerKeys,
+    AccessLine, Account, ApprovalRule, AuditEvent, Checkout, Conditions, Customer, Factor, Grant, Issuer, IssuerKeys,
     Principal, Rotation, System, SystemSpec,
 };
 use serde::Serialize;
@@ -199,6 +199,20 @@ impl Row for AuditEvent {
             or_dash(self.fields.get("actor_name").or_else(|| self.fields.get("actor"))),
             field("account"),
             more.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" "),
+        ]
+    }
+}
+
+impl Row for Factor {
+    const HEADS: &'static [&'static str] = &["factor", "kind", "label", "since", "last used"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.id.to_string(),
+            word(&self.kind),
+            self.label.clone(),
+            seconds(self.created_at),
+            self.last_used_at.map_or_else(|| "-".to_owned(), seconds),
         ]
     }
 }

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail like the tests")]
 
 mod exec;
+mod factors;
 mod program;
 mod terminal;
 mod words;

@@ -4,7 +4,13 @@ use std::process::Output;
 
 use crate::program::{Home, SECRET, code, run, stdout, vault};
 
-/// Runs the program on a terminal; what is typed is typed there.
+/// Runs the program on a terminal as whoever is logged in; what is typed is typed there.
+pub fn as_user_on_a_terminal(home: &Home, words: &str, typed: &str) -> Output {
+    let line = format!("{} {words}", env!("CARGO_BIN_EXE_claviger"));
+    run(home.command("script", &["--quiet", "--return", "--echo", "never", "--command", &line, "/dev/null"]), typed)
+}
+
+/// The same as a service account.
 fn on_a_terminal(home: &Home, words: &str, typed: &str) -> Output {
     let line = format!("{} {words}", env!("CARGO_BIN_EXE_claviger"));
     let mut command =

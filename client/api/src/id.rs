@@ -100,6 +100,8 @@ ids! {
     SessionId = "se";
     /// An issuer of tokens that is trusted.
     IssuerId = "is";
+    /// A user's second factor.
+    FactorId = "fa";
     /// One request, named in problems, logs and audit events.
     RequestId = "rq";
 }

@@ -23,10 +23,12 @@ pub mod memory;
 pub mod passphrase;
 pub mod password;
 pub mod random;
+pub mod recovery;
 pub mod shares;
 pub mod signing;
 mod stack;
 pub mod token;
+pub mod totp;
 pub mod wrap;
 
 pub use envelope::{Aad, OpenError};

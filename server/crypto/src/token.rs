@@ -19,6 +19,8 @@ pub enum TokenKind {
     Refresh,
     /// Lets one person enrol, once.
     Enrolment,
+    /// A right password that waits for its second factor.
+    Challenge,
 }
 
 impl TokenKind {
@@ -28,6 +30,7 @@ impl TokenKind {
             Self::ServiceAccount => "cvs_",
             Self::Refresh => "cvr_",
             Self::Enrolment => "cve_",
+            Self::Challenge => "cvc_",
         }
     }
 }
@@ -132,7 +135,8 @@ mod tests {
     use crate::random::Seeded;
     use crate::vectors::{Counting, documented, documented_text, secret};
 
-    const KINDS: [TokenKind; 3] = [TokenKind::ServiceAccount, TokenKind::Refresh, TokenKind::Enrolment];
+    const KINDS: [TokenKind; 4] =
+        [TokenKind::ServiceAccount, TokenKind::Refresh, TokenKind::Enrolment, TokenKind::Challenge];
 
     #[test]
     fn a_token_reads_back_as_its_kind_and_as_no_other() {

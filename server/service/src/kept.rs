@@ -62,6 +62,7 @@ fn may_be_kept(table: Table) -> bool {
         | Table::Sessions
         | Table::Tokens
         | Table::LoginCounters
+        | Table::Factors
         | Table::Timers
         | Table::Idempotency
         | Table::LogHeads

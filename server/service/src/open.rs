@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::record::FieldName;
+use claviger_api::problem::ProblemType;
 use claviger_api::wire::{FRESH_FACTOR_SECONDS, PrincipalKind};
 use claviger_api::{CustomerId, PrincipalId, RequestId, Scope, SessionId, Timestamp, UserName};
 use claviger_core::policy::{Act, Circumstances, Compiled, Denied, Permit, Resource, Subject, authorize};
@@ -111,6 +112,11 @@ impl Caller {
         }
     }
 
+    /// Refuses such a user.
+    pub fn must_have_second_factor(&self) -> Result<()> {
+        if self.may_only_enrol() { Err(Error::new(ProblemType::SecondFactorNeeded, "")) } else { Ok(()) }
+    }
+
     /// Whether a second factor was proven within the last five minutes. Never true of a program.
     pub fn has_fresh_factor(&self, now: Timestamp) -> bool {
         let most = SignedDuration::from_secs(i64::try_from(FRESH_FACTOR_SECONDS).unwrap_or(0));
@@ -187,6 +193,7 @@ impl Open {
         resource: &Resource,
         around: &Circumstances<'_>,
     ) -> Result<Permit<A>> {
+        caller.must_have_second_factor()?;
         authorize(&self.ground.policies, &caller.powers.compiled, &caller.subject(), resource, around)
             .map_err(|denied| refused(caller, denied))
     }

@@ -5,7 +5,7 @@ use claviger_api::wire::{
     Thumbprint,
 };
 use claviger_api::{
-    AccountId, CustomerId, IssuerId, Login, Part, PrincipalId, SessionId, SystemId, Timestamp, UserName,
+    AccountId, CustomerId, FactorId, IssuerId, Login, Part, PrincipalId, SessionId, SystemId, Timestamp, UserName,
 };
 use claviger_core::account::AccountState;
 use claviger_core::checkout::Checkout;
@@ -15,6 +15,9 @@ use claviger_store::{Record, Table};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use crate::base64_bytes;
 
 /// A customer.
 #[derive(Clone, Serialize, Deserialize)]
@@ -99,6 +102,18 @@ pub struct PrincipalRecord {
     /// How a program may log in; of a user, nothing.
     #[serde(default)]
     pub program: ProgramRecord,
+    /// Whether a user has confirmed a second factor: then there is a row of factors, or nobody gets in.
+    #[serde(default)]
+    pub has_factors: bool,
+    /// The hash of the second code that an enrolment wants, where another administrator had to confirm it.
+    #[serde(default)]
+    pub confirmation: Option<[u8; 32]>,
+    /// A re-enrolment that was asked for and waits for another administrator's yes.
+    #[serde(default)]
+    pub re_enrolment: Option<ReEnrolmentRecord>,
+    /// When others last took password and second factors away.
+    #[serde(default)]
+    pub factors_reset: Option<FactorResetRecord>,
 }
 
 /// How a program may log in, and from where it may act.
@@ -146,6 +161,30 @@ pub struct IssuerRecord {
     pub created_at: Timestamp,
 }
 
+/// A re-enrolment that waits for another administrator's yes. Until then it changes nothing.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub struct ReEnrolmentRecord {
+    /// Who asked.
+    pub asked_by: PrincipalId,
+    /// When.
+    pub asked_at: Timestamp,
+    /// The hash of the code that the asker was shown.
+    pub enrolment: [u8; 32],
+    /// After this it is good for nothing.
+    pub expires_at: Timestamp,
+}
+
+/// Who took a user's password and second factors away.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub struct FactorResetRecord {
+    /// When.
+    pub at: Timestamp,
+    /// Who asked.
+    pub asked_by: PrincipalId,
+    /// Who confirmed.
+    pub confirmed_by: Option<PrincipalId>,
+}
+
 impl PrincipalRecord {
     /// Every session that it has, or is about to get by what was read before, is good for nothing.
     #[must_use]
@@ -153,6 +192,66 @@ impl PrincipalRecord {
         self.generation += 1;
         self
     }
+}
+
+/// A user's second factors. No `Debug`: it holds what codes are made of.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub struct FactorsRecord {
+    /// Authenticator apps.
+    #[serde(default)]
+    pub totp: Vec<TotpRecord>,
+    /// A secret that waits for the first code of the app that took it.
+    #[serde(default)]
+    pub pending: Option<PendingTotpRecord>,
+    /// Keyed hashes of the recovery codes that were not used yet.
+    #[serde(default)]
+    pub recovery: Vec<[u8; 32]>,
+    /// Right passwords that wait for their second factor, the newest last.
+    #[serde(default)]
+    pub challenges: Vec<ChallengeRecord>,
+}
+
+/// An authenticator app.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct TotpRecord {
+    /// Its id.
+    pub id: FactorId,
+    /// What its owner calls it.
+    pub label: String,
+    /// What its codes are made of.
+    #[serde(with = "base64_bytes")]
+    pub secret: Zeroizing<Vec<u8>>,
+    /// When it was confirmed.
+    pub created_at: Timestamp,
+    /// When a code of it was last taken.
+    pub last_used_at: Option<Timestamp>,
+    /// The newest step whose code was taken: neither that code nor an older one is ever taken again.
+    pub last_step: u64,
+}
+
+/// A secret that waits for its first code.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct PendingTotpRecord {
+    /// The factor that it becomes.
+    pub id: FactorId,
+    /// What its owner calls it.
+    pub label: String,
+    /// What its codes are made of.
+    #[serde(with = "base64_bytes")]
+    pub secret: Zeroizing<Vec<u8>>,
+    /// After this it is good for nothing.
+    pub expires_at: Timestamp,
+}
+
+/// A right password that waits for its second factor.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub struct ChallengeRecord {
+    /// The hash of the token.
+    pub hash: [u8; 32],
+    /// After this it is good for nothing.
+    pub expires_at: Timestamp,
+    /// Its user's generation when the password was given.
+    pub generation: u64,
 }
 
 /// What a token's hash stands for.
@@ -263,6 +362,7 @@ tables! {
     SessionRecord: Sessions;
     IssuerRecord: Issuers;
     LoginCounter: LoginCounters;
+    FactorsRecord: Factors;
     GrantRecord: Grants;
     RevealsRecord: RevealTimes;
     StateRecord: AccountStates;

@@ -246,5 +246,9 @@ fn first_administrator(
         last_login_at: None,
         generation: 0,
         program: ProgramRecord::default(),
+        has_factors: false,
+        confirmation: None,
+        re_enrolment: None,
+        factors_reset: None,
     }
 }

@@ -16,6 +16,7 @@ mod journal;
 mod programs;
 mod rotation;
 mod seal;
+mod second_factors;
 mod system;
 mod tamper;
 mod workers;

@@ -1,5 +1,6 @@
-//! The two doors. Each handler's first argument is one of them: [`Session`] lets the authenticated in, [`Guest`]
-//! anybody who has budget left. There is no third way in.
+//! The doors. Each handler's first argument is one of them: [`Session`] lets the authenticated in, [`AnySession`] those
+//! too who have no second factor yet and may do nothing but enrol one, [`Guest`] anybody who has budget left. There is
+//! no other way in.
 
 use std::marker::PhantomData;
 use std::net::IpAddr;
@@ -49,18 +50,43 @@ impl Within {
     }
 }
 
+/// The same, also of a user who has no second factor yet: for what leads to one, and out.
+pub struct AnySession(pub Session);
+
 impl Door for Session {}
+impl Door for AnySession {}
 
 impl Argument for Session {
+    async fn take(call: &mut Call) -> Result<Self> {
+        let AnySession(session) = AnySession::take(call).await?;
+        session.caller.must_have_second_factor()?;
+        Ok(session)
+    }
+
+    fn describe(description: &mut Description) {
+        AnySession::describe(description);
+        description.fails(&[ProblemType::SecondFactorNeeded]);
+    }
+}
+
+impl Deref for AnySession {
+    type Target = Within;
+
+    fn deref(&self) -> &Within {
+        &self.0
+    }
+}
+
+impl Argument for AnySession {
     async fn take(call: &mut Call) -> Result<Self> {
         let open = call.site.vault.open()?;
         let refused = || Error::new(ProblemType::NotAuthenticated, "");
         let header = call.header(AUTHORIZATION).map_err(|_| refused())?.ok_or_else(refused)?;
         let token = bearer(header).ok_or_else(refused)?;
         let caller = open.authenticate(token, &call.origin(), call.id()).await?;
-        let session = Self(Rc::new(Within { open, caller }));
+        let session = Session(Rc::new(Within { open, caller }));
         call.session = Some(session.clone());
-        Ok(session)
+        Ok(Self(session))
     }
 
     fn describe(description: &mut Description) {

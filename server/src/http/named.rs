@@ -1,6 +1,7 @@
-//! What a path names at the operator: a principal by `{name}`, an issuer by `{issuer}`, a grant by `{grant}`.
+//! What a path names at the operator: a principal by `{name}`, an issuer by `{issuer}`, a grant by `{grant}`, a second
+//! factor by `{factor}`.
 
-use claviger_api::{GrantId, Part, ProblemType, UserName};
+use claviger_api::{FactorId, GrantId, Part, ProblemType, UserName};
 use claviger_service::Result;
 
 use super::call::Call;
@@ -15,6 +16,19 @@ pub struct Trusted(pub Part);
 
 /// The id in `{grant}`.
 pub struct Numbered(pub GrantId);
+
+/// The id in `{factor}`.
+pub struct FactorNamed(pub FactorId);
+
+impl Argument for FactorNamed {
+    async fn take(call: &mut Call) -> Result<Self> {
+        call.number("factor").map(Self)
+    }
+
+    fn describe(description: &mut Description) {
+        description.fails(&[ProblemType::NotFound]);
+    }
+}
 
 impl Argument for Named {
     async fn take(call: &mut Call) -> Result<Self> {

@@ -13,13 +13,13 @@ use actix_web::test::{TestRequest, init_service};
 use actix_web::web;
 use bytes::Bytes;
 use claviger_api::wire::{
-    EnrolRequest, InitRequest, LoginRequest, NewCustomer, NewGrant, NewServiceAccount, RefreshRequest, Tokens,
-    UnsealRequest,
+    Challenge, EnrolRequest, InitRequest, LoginRequest, MfaRequest, NewCustomer, NewGrant, NewServiceAccount,
+    PendingTotp, RefreshRequest, SecondFactor, Tokens, UnsealRequest,
 };
 use claviger_api::{Problem, ProblemType, Secret};
 use claviger_connectors::{Direct, Registry};
 use claviger_core::policy::Policies;
-use claviger_service::crypto::OsRandom;
+use claviger_service::crypto::{OsRandom, totp};
 use claviger_service::{Ground, Settings, SystemClock, Vault};
 use claviger_store::MemoryStore;
 use futures::FutureExt as _;
@@ -42,7 +42,7 @@ mod refusals;
 mod routes;
 
 const PASSPHRASE: &str = "a passphrase for tests";
-const PASSWORD: &str = "a password for tests";
+const PASSWORD: &str = "brisk walnut under gravel";
 
 /// A server without a socket.
 struct Rig {
@@ -105,14 +105,33 @@ impl Rig {
         self.send(request.set_json(body)).await
     }
 
-    /// Initialises, unseals, and enrols the administrator `admin`, whose tokens are given.
+    /// Initialises, unseals, and enrols the administrator `admin` with an authenticator app, whose tokens are given.
     async fn opened(&self) -> Tokens {
+        let tokens = self.opened_without_second_factor().await;
+        self.add_app(access(&tokens)).await;
+        tokens
+    }
+
+    /// The secret of an authenticator app, whose present code is still good.
+    async fn add_app(&self, token: &str) -> Secret {
+        let offered: PendingTotp = self.post("/v1/auth/totp", token, json!({ "label": "phone" })).await.json(201);
+        let secret = offered.secret.into_secret();
+        let step = totp::step(offered.server_time) - 1;
+        let confirm = json!({ "code": code(&secret, step) });
+        let confirmed: Value = self.post("/v1/auth/totp/confirm", token, confirm).await.json(200);
+        assert_eq!(confirmed["recovery_codes"].as_array().unwrap().len(), 10);
+        secret
+    }
+
+    /// The same as far as the password.
+    async fn opened_without_second_factor(&self) -> Tokens {
         let init = InitRequest::Passphrase { passphrase: secret(PASSPHRASE), administrator: "admin".parse().unwrap() };
         let made = self.vault.init(init).await.unwrap();
         if self.vault.open().is_err() {
             self.vault.unseal(secret(PASSPHRASE).secret()).await.unwrap();
         }
-        let enrol = EnrolRequest { name: made.administrator, enrolment: made.enrolment, password: secret(PASSWORD) };
+        let (name, enrolment) = (made.administrator, made.enrolment);
+        let enrol = EnrolRequest { name, enrolment, confirmation: None, password: secret(PASSWORD) };
         self.post("/v1/auth/enrol", "", enrol).await.json(200)
     }
 
@@ -176,6 +195,10 @@ fn secret(text: &str) -> claviger_api::secret::Disclosed {
     Secret::new(text.to_owned()).unwrap().disclose()
 }
 
+fn code(base32: &Secret, step: u64) -> String {
+    totp::code(&totp::from_base32(base32).unwrap(), step).unwrap()
+}
+
 fn access(tokens: &Tokens) -> &str {
     tokens.access_token.secret().expose()
 }
@@ -191,18 +214,26 @@ fn example(template: &str) -> String {
         .replace("{customer}", "nowhere")
         .replace("{system}", "nothing")
         .replace("{account}", "nobody")
+        .replace("{factor}", &format!("fa_{id}"))
         .replace("{name}", "nobody")
 }
 
 #[actix_web::test]
 async fn a_session_is_opened_used_renewed_and_ended() {
     let rig = rig().await;
-    let tokens = rig.opened().await;
+    let tokens = rig.opened_without_second_factor().await;
+    let app = rig.add_app(access(&tokens)).await;
     let me: Value = rig.get("/v1/me", access(&tokens)).await.json(200);
     assert_eq!(me["name"], "admin");
 
     let login = LoginRequest::Password { name: "admin".parse().unwrap(), password: secret(PASSWORD) };
-    let tokens: Tokens = rig.post("/v1/auth/login", "", login).await.json(200);
+    let asked: Challenge = rig.post("/v1/auth/login", "", login).await.json(200);
+    let code = code(&app, totp::step(asked.server_time));
+    let second_factor = SecondFactor::Totp(secret(&code));
+    let mfa = MfaRequest { challenge: asked.challenge, second_factor };
+    let tokens: Tokens = rig.post("/v1/auth/mfa", "", mfa).await.json(200);
+    let used = json!({ "totp": code });
+    rig.post("/v1/auth/step-up", access(&tokens), used).await.is(ProblemType::InvalidCredentials);
     let refresh = RefreshRequest { refresh_token: tokens.refresh_token.unwrap() };
     let tokens: Tokens = rig.post("/v1/auth/refresh", "", refresh).await.json(200);
     let logout = TestRequest::post()

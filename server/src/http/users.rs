@@ -37,9 +37,18 @@ pub fn endpoints() -> Vec<Endpoint> {
         Endpoint::post(
             "/v1/users/{name}/actions/re-enrol",
             "reEnrolUser",
-            "Take the password away and issue a new enrolment code, shown once.",
+            "Ask for a new enrolment; its code is shown once. A user who has a second factor keeps everything until \
+             another administrator confirms.",
             re_enrol,
-        ),
+        )
+        .fails(&[InUse]),
+        Endpoint::post(
+            "/v1/users/{name}/actions/confirm-re-enrol",
+            "confirmReEnrolUser",
+            "Confirm another's re-enrolment: password and second factors go; the second code is shown once.",
+            confirm_re_enrol,
+        )
+        .fails(&[AlreadyIssued]),
     ]
 }
 
@@ -100,4 +109,13 @@ async fn re_enrol(
     Named(name): Named,
 ) -> Result<Json<Enrolment>> {
     session.open.re_enrol(&name, &session.caller, permit).await.map(Json)
+}
+
+async fn confirm_re_enrol(
+    session: Session,
+    OnOperator(permit): OnOperator<PrincipalManage>,
+    Named(name): Named,
+    once: Once,
+) -> Result<Json<Enrolment>> {
+    session.open.confirm_re_enrol(&name, &once, &session.caller, permit).await.map(Json)
 }

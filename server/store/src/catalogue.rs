@@ -44,6 +44,8 @@ pub enum Table {
     Tokens = 0x23,
     /// Failed logins.
     LoginCounters = 0x24,
+    /// Users' second factors.
+    Factors = 0x25,
     /// Issuers of tokens that are trusted.
     Issuers = 0x26,
     /// When secrets were revealed under a grant that limits it.
@@ -94,6 +96,7 @@ const fn facts(table: Table) -> Facts {
         T::Sessions      => row(Scoped(UUID),                   Operator, true),  // scope ‖ session
         T::Tokens        => row(Scoped(HASH),                   Operator, true),  // scope ‖ hash of the token
         T::LoginCounters => row(Scoped(HASH),                   Operator, true),  // scope ‖ lookup index
+        T::Factors       => row(Scoped(UUID),                   Operator, true),  // scope ‖ principal
         T::Issuers       => row(Scoped(UUID),                   Operator, true),  // scope ‖ issuer
         T::RevealTimes   => row(Scoped(UUID),                   Operator, true),  // scope ‖ grant
         T::Timers        => row(Due,                            Owner,    true),  // due ms be8 ‖ scope ‖ kind u8 ‖ id
@@ -138,7 +141,7 @@ pub enum SealedBy {
 
 impl Table {
     /// All tables, in the order of their tags.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Meta,
         Self::Keys,
         Self::Names,
@@ -156,6 +159,7 @@ impl Table {
         Self::Sessions,
         Self::Tokens,
         Self::LoginCounters,
+        Self::Factors,
         Self::Issuers,
         Self::RevealTimes,
         Self::Timers,
@@ -217,6 +221,7 @@ mod tests {
             "22 Sessions",
             "23 Tokens",
             "24 LoginCounters",
+            "25 Factors",
             "26 Issuers",
             "27 RevealTimes",
             "30 Timers",

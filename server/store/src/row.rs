@@ -139,6 +139,11 @@ impl RowId {
         Self::new(Table::RevealTimes, Scope::Operator, &[grant.uuid().as_bytes()])
     }
 
+    /// A user's second factors.
+    pub fn factors(principal: PrincipalId) -> Self {
+        Self::new(Table::Factors, Scope::Operator, &[principal.uuid().as_bytes()])
+    }
+
     /// A timer. `due` is rounded up to a whole millisecond, so that it never fires early.
     pub fn timer(due: Timestamp, scope: Scope, kind: u8, id: Uuid) -> Self {
         Self::new(Table::Timers, scope, &[&due_milliseconds(due).to_be_bytes(), &[kind], id.as_bytes()])

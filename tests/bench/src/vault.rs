@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use claviger_client::api::wire::{
-    AccountSettings, Conditions, GrantKind, LoginRequest, NewAccount, NewCustomer, NewGrant, NewServiceAccount,
-    NewSystem, Role, SystemSpec, TlsMode,
+    AccountSettings, Conditions, GrantKind, LoginAnswer, LoginRequest, MfaRequest, NewAccount, NewCustomer, NewGrant,
+    NewServiceAccount, NewSystem, Role, SecondFactor, SystemSpec, TlsMode,
 };
 use claviger_client::api::{AccountPath, Part, Secret};
 use claviger_client::{Client, Credentials, NewCheckout};
@@ -27,6 +27,8 @@ const PROGRAM: &str = "bench";
 /// A running server.
 pub struct Vault {
     pub hints: Hints,
+    server: PathBuf,
+    directory: PathBuf,
     process: Process,
 }
 
@@ -36,7 +38,6 @@ pub struct Hints {
     address: String,
     pub ca_certificate: PathBuf,
     administrator: String,
-    password_file: PathBuf,
     pub pid: u32,
 }
 
@@ -54,7 +55,7 @@ impl Vault {
         loop {
             let text = fs::read(&hints).unwrap_or_default(); // not written yet
             if let Ok(hints) = serde_json::from_slice(&text) {
-                return Ok(Self { hints, process });
+                return Ok(Self { hints, server: server.to_owned(), directory: directory.to_owned(), process });
             }
             ensure!(process.0.try_wait()?.is_none() && start.elapsed() < START_MAX, "the server does not start");
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -71,6 +72,26 @@ impl Vault {
     pub fn target(&self) -> Result<Target> {
         let address = self.hints.address.trim_start_matches("https://").parse::<SocketAddr>()?;
         Target::new(address, &self.hints.ca_certificate)
+    }
+
+    /// The administrator, with the password and the code that the server's own program tells.
+    async fn administrator(&self) -> Result<Client> {
+        let mut command = Command::new(&self.server);
+        let told = command.arg("dev-login").arg("--dir").arg(&self.directory).stdin(Stdio::null()).output()?;
+        ensure!(told.status.success(), "there is no login: {}", String::from_utf8_lossy(&told.stderr));
+        let told = String::from_utf8(told.stdout)?;
+        let (password, code) = told.trim_end().split_once('\n').context("a password and a code")?;
+        let disclosed = |text: &str| Secret::new(text.to_owned()).map(Secret::disclose);
+        let nobody = self.client(Credentials::Nobody)?;
+        let (name, password) = (self.hints.administrator.parse()?, disclosed(password)?);
+        let LoginAnswer::SecondFactor(asked) = nobody.auth().login(&LoginRequest::Password { name, password }).await?
+        else {
+            bail!("the administrator has no second factor")
+        };
+        let second_factor = SecondFactor::Totp(disclosed(code)?);
+        let tokens = nobody.auth().mfa(&MfaRequest { challenge: asked.challenge, second_factor }).await?;
+        let refresh = tokens.refresh_token.context("a user's session can be refreshed")?.into_secret();
+        self.client(Credentials::Session { access: tokens.access_token.into_secret(), refresh })
     }
 
     fn client(&self, credentials: Credentials) -> Result<Client> {
@@ -91,9 +112,7 @@ impl Inventory {
     /// Adds customers, systems, accounts and a program that may use them, for so many connections. No system is ever
     /// connected to: nothing rotates.
     pub async fn make(vault: &Vault, connections: usize) -> Result<Self> {
-        let password = Secret::new(fs::read_to_string(&vault.hints.password_file)?.trim_end().to_owned())?;
-        let name = vault.hints.administrator.parse()?;
-        let administrator = vault.client(Credentials::Password { name, password })?;
+        let administrator = vault.administrator().await?;
         for customer in 0..CUSTOMERS {
             add_customer(&administrator, &customer_of(customer)?).await?;
         }
@@ -115,7 +134,9 @@ impl Inventory {
         self.bearers.clear();
         for _ in &self.held {
             let request = LoginRequest::Token { token: self.token.duplicate().disclose() };
-            let tokens = nobody.auth().login(&request).await?;
+            let LoginAnswer::Session(tokens) = nobody.auth().login(&request).await? else {
+                bail!("a program has no second factor")
+            };
             self.bearers.push(tokens.access_token.into_secret().expose().to_owned());
         }
         Ok(())

@@ -26,7 +26,8 @@ pub enum About {
 }
 
 /// Open to everybody: each has a budget.
-pub const OPEN: [&str; 8] = ["describe", "enrol", "health", "init", "logIn", "refresh", "sealStatus", "unseal"];
+pub const OPEN: [&str; 9] =
+    ["describe", "enrol", "health", "init", "logIn", "proveSecondFactor", "refresh", "sealStatus", "unseal"];
 
 const ALL: &[Role] = &[Administrator, Technician, Automation, Auditor, CustomerAuditor];
 const ADMINISTRATOR: &[Role] = &[Administrator];
@@ -56,6 +57,13 @@ pub const TABLE: &[Wanted] = &[
     vault("sealStatus", ALL, ""),
     vault("me", ALL, ""),
     vault("logOut", ALL, ""),
+    vault("stepUp", ALL, r#"{"totp":"000000"}"#),
+    vault("changePassword", ALL, r#"{"old_password":"x","new_password":"x"}"#),
+    vault("listFactors", ALL, ""),
+    vault("removeFactor", ALL, ""),
+    vault("offerTotp", ALL, r#"{"label":"x"}"#),
+    vault("confirmTotp", ALL, r#"{"code":"000000"}"#),
+    vault("makeRecoveryCodes", ALL, ""),
     vault("status", READERS, ""),
     vault("seal", ADMINISTRATOR, ""),
     vault("addCustomer", ADMINISTRATOR, r#"{"slug":"new","display_name":"x"}"#),
@@ -105,6 +113,7 @@ pub const TABLE: &[Wanted] = &[
     vault("suspendUser", ADMINISTRATOR, ""),
     vault("resumeUser", ADMINISTRATOR, ""),
     vault("reEnrolUser", ADMINISTRATOR, ""),
+    vault("confirmReEnrolUser", ADMINISTRATOR, ""),
     vault(
         "addIssuer",
         ADMINISTRATOR,

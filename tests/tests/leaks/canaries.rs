@@ -26,6 +26,7 @@ const NAMES: &[(&str, &str)] = &[
     ("addUser", "name"),
     ("changeCustomer", "display_name"),
     ("changeSystem", "management_account"),
+    ("offerTotp", "label"),
 ];
 
 /// Canaries are names too, so that they come as far as names do. All begin alike; their end says which one it was.
@@ -63,6 +64,7 @@ async fn anvil_canary_sweep() {
     let mut secrets = true_secrets(&vault, &postgres, &canaries).await;
     for person in [&vault.people.administrator, &vault.people.technician] {
         secrets.push(person.password.expose().to_owned());
+        secrets.extend(person.app.secrets());
         secrets.push(person.token().to_owned());
     }
     secrets.push(vault.people.share.expose().to_owned());
@@ -172,6 +174,7 @@ fn existing(part: &str) -> String {
         "rotation" => "ro_0197a3c2e1f07b1a8c3d4e5f60718293",
         "grant" => "gr_0197a3c2e1f07b1a8c3d4e5f60718293",
         "issuer" => "trusted",
+        "factor" => "fa_0197a3c2e1f07b1a8c3d4e5f60718293",
         other => panic!("a part of a path that this test does not know: {other}"),
     }
     .to_owned()
@@ -209,8 +212,17 @@ async fn true_secrets(vault: &Vault, postgres: &Postgres, canaries: &Canaries) -
     secrets.push(session["access_token"].as_str().unwrap().to_owned());
     let person = vault.people.administrator.adds_user(vault.address(), "kim", Some((Role::Auditor, "*"))).await;
     secrets.push(person.password.expose().to_owned());
+    secrets.extend(person.app.secrets());
     let login = json!({ "method": "password", "name": "kim", "password": person.password.expose() });
-    let session = nobody.ask(Method::POST, "/v1/auth/login", Some(&login)).await.success();
+    let asked = nobody.ask(Method::POST, "/v1/auth/login", Some(&login)).await.success();
+    secrets.push(asked["challenge"].as_str().unwrap().to_owned());
+    let code = person.app.code(asked["server_time"].as_str().unwrap().parse().unwrap()).await;
+    for wrong in [json!({ "totp": canaries.another() }), json!({ "recovery_code": canaries.another() })] {
+        let mfa = json!({ "challenge": asked["challenge"], "second_factor": wrong });
+        assert_eq!(nobody.ask(Method::POST, "/v1/auth/mfa", Some(&mfa)).await.status.as_u16(), 401);
+    }
+    let mfa = json!({ "challenge": asked["challenge"], "second_factor": { "totp": code.expose() } });
+    let session = nobody.ask(Method::POST, "/v1/auth/mfa", Some(&mfa)).await.success();
     let refresh = json!({ "refresh_token": session["refresh_token"] });
     let next = nobody.ask(Method::POST, "/v1/auth/refresh", Some(&refresh)).await.success();
     for tokens in [&session, &next] {

@@ -83,7 +83,8 @@ async fn anvil_cert_binding_a_token_moved_to_another_connection_is_refused() {
     let (own, other) = (ca.client("x", &[NAME]), ca.client("x", &[NAME]));
     let house = House::start(&ca, &[("robot", CertificatePin::of_name(NAME).unwrap())]).await;
     let login = LoginRequest::Certificate { name: "robot".parse().unwrap() };
-    let tokens = house.client(Some(&own)).build().unwrap().auth().login(&login).await.unwrap();
+    let answer = house.client(Some(&own)).build().unwrap().auth().login(&login).await.unwrap();
+    let tokens = answer.session().unwrap();
     let token = tokens.access_token.secret().expose();
     let me = async |issued| {
         let request = house.http(issued).get(format!("{}/v1/me", house.address())).bearer_auth(token);

@@ -96,6 +96,17 @@ words! {
 
     /// A grant has a new end.
     GrantRenewed = "grant.renewed",
+    /// Name and password were right, and a second factor was asked for.
+    LoginPasswordAccepted = "login.password_accepted",
+    SessionSteppedUp = "session.stepped_up",
+    FactorAdded = "factor.added",
+    FactorRemoved = "factor.removed",
+    /// A new secret waits in an app for its first code.
+    FactorOffered = "factor.offered",
+    FactorRecoveryCodesMade = "factor.recovery_codes_made",
+    UserPasswordChanged = "user.password_changed",
+    /// An administrator asked for a re-enrolment, which waits for another's yes.
+    UserReEnrolmentAsked = "user.re_enrolment_asked",
 }
 
 #[cfg(test)]

@@ -3,15 +3,15 @@
 use serde::{Deserialize, Serialize};
 
 use crate::secret::Disclosed;
-use crate::wire::{Grant, PrincipalKind};
+use crate::wire::{Challenge, FactorReset, Grant, PrincipalKind, ReEnrolment};
 use crate::{PrincipalId, SessionId, Timestamp, UserName};
 
 /// The life of an access token.
 pub const ACCESS_TTL_SECONDS: u64 = 15 * 60;
 /// The life of a refresh token, renewed at each use.
 pub const REFRESH_TTL_SECONDS: u64 = 12 * 60 * 60;
-/// How long a proven second factor is fresh: sensitive verbs want one no older than this.
-pub const FRESH_FACTOR_SECONDS: u64 = 5 * 60;
+/// The life of a session that may do nothing but enrol a second factor.
+pub const ENROL_TTL_SECONDS: u64 = 60 * 60;
 
 /// `POST /v1/auth/login`.
 #[derive(Serialize, Deserialize)]
@@ -45,7 +45,29 @@ pub enum LoginRequest {
     },
 }
 
-/// `POST /v1/auth/enrol`: a user's first login sets the password; the code is used up.
+/// What a login answers when name and password, or the token, are right.
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(untagged)]
+pub enum LoginAnswer {
+    /// The session is open.
+    Session(Tokens),
+    /// A user's second factor opens it: `POST /v1/auth/mfa`.
+    SecondFactor(Challenge),
+}
+
+impl LoginAnswer {
+    /// The session, unless a second factor is asked for first. A program is never asked.
+    pub fn session(self) -> Option<Tokens> {
+        match self {
+            Self::Session(tokens) => Some(tokens),
+            Self::SecondFactor(_) => None,
+        }
+    }
+}
+
+/// `POST /v1/auth/enrol`: a user's first login sets the password; the code is used up. The session may do nothing but
+/// enrol a second factor.
 #[derive(Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
@@ -54,8 +76,22 @@ pub struct EnrolRequest {
     pub name: UserName,
     /// The enrolment code, `cve_…`.
     pub enrolment: Disclosed,
-    /// At least 12 characters.
+    /// The second code, where another administrator had to confirm the re-enrolment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmation: Option<Disclosed>,
+    /// At least 12 characters that are hard to guess.
     pub password: Disclosed,
+}
+
+/// `POST /v1/auth/password`: a user changes the own password; every other session ends.
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ChangePassword {
+    /// The password as it is.
+    pub old_password: Disclosed,
+    /// At least 12 characters that are hard to guess.
+    pub new_password: Disclosed,
 }
 
 /// `POST /v1/auth/refresh`: each refresh token is good once; a second use ends the session.
@@ -80,6 +116,9 @@ pub struct Tokens {
     pub refresh_token: Option<Disclosed>,
     /// The session, for its revocation.
     pub session: SessionId,
+    /// Whether the session may do nothing but enrol a second factor.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub may_only_enrol: bool,
 }
 
 /// `GET /v1/me`.
@@ -96,6 +135,18 @@ pub struct Me {
     pub session: SessionId,
     /// When the session ends if it is not refreshed.
     pub session_expires_at: Timestamp,
+    /// When a second factor was last proven in this session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second_factor_at: Option<Timestamp>,
+    /// Whether the session may do nothing but enrol a second factor.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub may_only_enrol: bool,
+    /// When others last took the caller's password and second factors away, and who they were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub factors_reset: Option<FactorReset>,
+    /// A re-enrolment that somebody asked for and nobody has confirmed yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub re_enrolment: Option<ReEnrolment>,
     /// The caller's grants that have not ended.
     pub grants: Vec<Grant>,
 }

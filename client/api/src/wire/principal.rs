@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::secret::Disclosed;
-use crate::wire::{CertificatePin, Network, Workload};
+use crate::wire::{CertificatePin, Network, ReEnrolment, Workload};
 use crate::{Part, PrincipalId, Timestamp, UserName};
 
 /// A person or a program.
@@ -42,7 +42,7 @@ pub struct NewUser {
     pub customer: Option<Part>,
 }
 
-/// What adding or re-enrolling a user shows once.
+/// What adding or re-enrolling a user, or confirming a re-enrolment, shows once.
 #[derive(Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Enrolment {
@@ -52,6 +52,9 @@ pub struct Enrolment {
     pub enrolment: Disclosed,
     /// After this the code no longer works.
     pub enrolment_expires_at: Timestamp,
+    /// Whether the code is good for nothing until another administrator has confirmed the re-enrolment.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub needs_confirmation: bool,
 }
 
 /// `POST /v1/service-accounts`. At least one way to log in is named; others can be added later.
@@ -191,6 +194,12 @@ pub struct Principal {
     /// How it may log in, if it is a service account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logins: Option<Logins>,
+    /// Whether a user has a second factor.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_second_factor: bool,
+    /// A re-enrolment that waits for another administrator's yes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub re_enrolment: Option<ReEnrolment>,
 }
 
 /// Which of the principals to list.

@@ -1,13 +1,15 @@
-//! Logins of users, by password. Failures are counted, durably, before they are answered. Programs: `program_login.rs`.
+//! Logins of users, by password, and then a second factor: `mfa.rs`. Failures are counted, durably, before they are
+//! answered. Programs: `program_login.rs`.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::record::FieldName;
 use claviger_api::problem::ProblemType;
-use claviger_api::wire::{PrincipalKind, PrincipalState, Tokens};
+use claviger_api::wire::{LoginAnswer, PrincipalKind, PrincipalState};
 use claviger_api::{PrincipalId, Scope, Secret, Timestamp, UserName};
-use claviger_crypto::password;
+use claviger_crypto::{Random, password};
 use claviger_store::{RowId, Table, Versioned};
 use jiff::SignedDuration;
 
@@ -29,62 +31,77 @@ const HASHES_AT_ONCE: usize = 2;
 static HASHING: tokio::sync::Semaphore = tokio::sync::Semaphore::const_new(HASHES_AT_ONCE);
 
 impl Open {
-    /// Opens a session for a user. Unknown, locked and disabled users cost the same and are answered alike.
-    pub async fn login_user(&self, name: &UserName, password: &Secret, source: Option<IpAddr>) -> Result<Tokens> {
+    /// Asks a user for the second factor, or, where there is none yet, opens a session that may do nothing but enrol
+    /// one. Unknown, locked and disabled users cost the same and are answered alike.
+    pub async fn login_user(&self, name: &UserName, password: &Secret, source: Option<IpAddr>) -> Result<LoginAnswer> {
         let turn = HASHING.acquire().await.map_err(Error::internal)?;
         // Read when its turn has come: whoever waited for it may have been locked out meanwhile.
         let locked = self.is_locked_out(name).await?;
         let found = self.user_named(name).await?;
         let stored = found.as_ref().and_then(|row| row.value.password.clone()).filter(|_| !locked);
         let may_log_in = found.as_ref().is_some_and(|row| row.value.state == PrincipalState::Active);
-        let matches = matches_password(password.duplicate(), stored).await?;
+        let right = right_password(password.duplicate(), stored, self.ground().random.clone()).await?;
         drop(turn);
-        if let Some(user) = found.filter(|_| matches && may_log_in) {
-            return deciding(|| self.open_session(user.value.id, Some(name), source)).await;
+        if let (Some(user), Some(right)) = (found.filter(|_| may_log_in), right) {
+            return deciding(|| self.password_accepted(user.value.id, &right, source)).await;
         }
         deciding(|| self.login_failed(name, source)).await?;
         Err(Error::new(ProblemType::InvalidCredentials, ""))
     }
 
-    /// One commit: the session, the event, and the failures forgotten.
-    async fn open_session(
+    async fn password_accepted(
         &self,
-        id: PrincipalId,
-        by_name: Option<&UserName>,
+        user: PrincipalId,
+        right: &RightPassword,
         source: Option<IpAddr>,
-    ) -> Result<Tokens> {
-        let principal = self.load::<PrincipalRecord>(&RowId::principal(id)).await?;
-        if principal.value.state != PrincipalState::Active {
-            return Err(Error::new(ProblemType::InvalidCredentials, ""));
+    ) -> Result<LoginAnswer> {
+        let refused = || Error::new(ProblemType::InvalidCredentials, "");
+        let user = self.load::<PrincipalRecord>(&RowId::principal(user)).await?;
+        if user.value.state != PrincipalState::Active || user.value.password.as_ref() != Some(&right.stored) {
+            return Err(refused());
         }
-        let counter = match by_name {
-            Some(name) => self.login_counter(name).await?,
-            None => None,
-        };
+        let counter = self.login_counter(&user.value.name).await?;
         if counter.as_ref().is_some_and(|row| self.locks_out(&row.value)) {
-            return Err(Error::new(ProblemType::InvalidCredentials, ""));
+            return Err(refused());
         }
-        let session = self.new_session(&principal.value);
+        let hashed = right.upgraded.clone().or_else(|| user.value.password.clone());
+        let known = PrincipalRecord { password: hashed, ..user.value.clone() };
+        if user.value.has_factors {
+            return self.challenge(&user, &known, source).await.map(LoginAnswer::SecondFactor);
+        }
+        let session = self.new_session(&user.value);
         let event = self
-            .login_event(EventKind::LoginSucceeded, source, Some(&principal.value))
+            .login_event(EventKind::LoginSucceeded, source, Some(&user.value))
             .with(FieldName::Session, session.record.id);
-        let mut change = Self::with_session(self.change(event), &session)?;
-        if let Some(counter) = counter {
-            change = change.remove(&counter);
-        }
-        let now = self.now();
-        if principal.value.last_login_at.is_none_or(|last| now.duration_since(last) > LAST_LOGIN_EXACT_TO) {
-            let seen = PrincipalRecord { last_login_at: Some(now), ..principal.value.clone() };
-            change = change.update(&principal, &seen)?;
-        } else {
-            // Whoever suspends the account meanwhile wins.
-            change = change.expect(&principal);
-        }
+        let change = Self::with_session(self.change(event), &session)?;
+        let change = self.with_login(change, &user, known, counter.as_ref())?;
         self.commit(change).await?;
-        self.tokens(session)
+        self.tokens(session).map(LoginAnswer::Session)
     }
 
-    async fn login_failed(&self, name: &UserName, source: Option<IpAddr>) -> Result<()> {
+    /// Adds to a change that a user is in: the failures are forgotten, the time is noted.
+    pub(super) fn with_login<'a>(
+        &self,
+        change: Change<'a>,
+        user: &Versioned<PrincipalRecord>,
+        known: PrincipalRecord,
+        counter: Option<&Versioned<LoginCounter>>,
+    ) -> Result<Change<'a>> {
+        let change = match counter {
+            Some(counter) => change.remove(counter),
+            None => change,
+        };
+        let now = self.now();
+        let noted = user.value.last_login_at.is_some_and(|last| now.duration_since(last) <= LAST_LOGIN_EXACT_TO);
+        if noted && known.password == user.value.password {
+            // Whoever suspends the user meanwhile wins.
+            return Ok(change.expect(user));
+        }
+        change.update(user, &PrincipalRecord { last_login_at: Some(now), ..known })
+    }
+
+    /// Counts a failure and tells of it, in one commit. Passwords, codes and recovery codes share one counter.
+    pub(super) async fn login_failed(&self, name: &UserName, source: Option<IpAddr>) -> Result<()> {
         let found = self.user_named(name).await?;
         let before = self.login_counter(name).await?;
         let failures = before.as_ref().map_or(0, |row| row.value.failures).saturating_add(1);
@@ -134,15 +151,15 @@ impl Open {
         Ok(principal.filter(|row| row.value.kind == PrincipalKind::User))
     }
 
-    async fn is_locked_out(&self, name: &UserName) -> Result<bool> {
+    pub(super) async fn is_locked_out(&self, name: &UserName) -> Result<bool> {
         Ok(self.login_counter(name).await?.is_some_and(|row| self.locks_out(&row.value)))
     }
 
-    fn locks_out(&self, counter: &LoginCounter) -> bool {
+    pub(super) fn locks_out(&self, counter: &LoginCounter) -> bool {
         counter.locked_until.is_some_and(|until| self.now() < until)
     }
 
-    async fn login_counter(&self, name: &UserName) -> Result<Option<Versioned<LoginCounter>>> {
+    pub(super) async fn login_counter(&self, name: &UserName) -> Result<Option<Versioned<LoginCounter>>> {
         self.read(&self.counter_row(name)).await
     }
 
@@ -153,19 +170,41 @@ impl Open {
     }
 }
 
-/// A real Argon2id run, whether there is a hash to compare with or not; for whoever has a turn.
-async fn matches_password(password: Secret, stored: Option<String>) -> Result<bool> {
-    tokio::task::spawn_blocking(move || argon2id(&password, stored.as_deref())).await.map_err(Error::internal)
+/// A password that is the stored one.
+struct RightPassword {
+    /// The hash that it was compared with.
+    stored: String,
+    /// The same password's hash at today's cost, where the stored one is of another.
+    upgraded: Option<String>,
 }
 
-fn argon2id(password: &Secret, stored: Option<&str>) -> bool {
+/// A real Argon2id run, whether there is a hash to compare with or not; for whoever has a turn.
+async fn right_password(
+    password: Secret,
+    stored: Option<String>,
+    random: Arc<dyn Random>,
+) -> Result<Option<RightPassword>> {
+    let work = move || argon2id(&password, stored, random.as_ref());
+    tokio::task::spawn_blocking(work).await.map_err(Error::internal)
+}
+
+fn argon2id(password: &Secret, stored: Option<String>, random: &dyn Random) -> Option<RightPassword> {
     #[cfg(test)]
     RUNS.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
-    let Some(phc) = stored else {
+    let Some(stored) = stored else {
         password::dummy_verify(password);
-        return false;
+        return None;
     };
-    password::verify(password, phc).is_ok_and(|verdict| verdict.matches)
+    let verdict = password::verify(password, &stored).ok().filter(|verdict| verdict.matches)?;
+    let upgraded = verdict.needs_upgrade.then(|| password::hash(password, random));
+    Some(RightPassword { stored, upgraded })
+}
+
+/// Whether it is the user's password: for one who has a session, in the same bounded pool.
+pub(super) async fn is_password(open: &Open, password: &Secret, stored: Option<String>) -> Result<bool> {
+    let _turn = HASHING.acquire().await.map_err(Error::internal)?;
+    let right = right_password(password.duplicate(), stored, open.ground().random.clone()).await?;
+    Ok(right.is_some())
 }
 
 #[cfg(test)]

@@ -21,12 +21,17 @@ impl Open {
         for grant in caller.powers.grants.iter().filter(|grant| self.now() < grant.expires_at) {
             grants.push(self.grant_view(grant).await?);
         }
+        let own = self.load::<PrincipalRecord>(&RowId::principal(caller.id)).await?.value;
         Ok(Me {
             id: caller.id,
             kind: caller.kind,
             name: caller.name.clone(),
             session: caller.session,
             session_expires_at: caller.session_expires_at,
+            second_factor_at: caller.second_factor_at,
+            may_only_enrol: caller.may_only_enrol(),
+            factors_reset: self.factor_reset_view(&own).await?,
+            re_enrolment: self.re_enrolment_view(&own).await?,
             grants,
         })
     }
@@ -103,6 +108,7 @@ impl Open {
             if let Some(hash) = row.value.token {
                 change = change.erase(RowId::token(&hash));
             }
+            change = self.without_factors(change, &row.value).await;
             for grant in self.all::<GrantRecord>(&Range::scope(Table::Grants, Scope::Operator)).await? {
                 if grant.value.0.principal == row.value.id {
                     change = change.remove(&grant).erase(RowId::reveal_times(grant.value.0.id));
@@ -159,6 +165,8 @@ impl Open {
                 PrincipalKind::User => None,
                 PrincipalKind::ServiceAccount => Some(self.logins_view(&record.program).await?),
             },
+            has_second_factor: record.has_factors,
+            re_enrolment: self.re_enrolment_view(record).await?,
         })
     }
 }

@@ -59,6 +59,10 @@ impl Open {
                 last_login_at: None,
                 generation: 0,
                 program: ProgramRecord { workloads, ..program.clone() },
+                has_factors: false,
+                confirmation: None,
+                re_enrolment: None,
+                factors_reset: None,
             };
             let event = self.program_event(EventKind::ServiceAccountAdded, caller, &account);
             let mut change = expecting(self.new_principal(event, &account)?, &issuers);

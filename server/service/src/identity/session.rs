@@ -3,7 +3,7 @@
 use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::record::FieldName;
 use claviger_api::problem::ProblemType;
-use claviger_api::wire::{PrincipalKind, PrincipalState, REFRESH_TTL_SECONDS, Tokens};
+use claviger_api::wire::{ENROL_TTL_SECONDS, PrincipalKind, PrincipalState, REFRESH_TTL_SECONDS, Tokens};
 use claviger_api::{PrincipalId, Scope, Secret, SessionId, Timestamp};
 use claviger_crypto::{Token, TokenKind};
 use claviger_store::{Range, RowId, Table};
@@ -22,12 +22,33 @@ pub(super) struct NewSession {
     refresh: Option<Secret>,
 }
 
+impl NewSession {
+    /// A second factor was proven: it is a full session.
+    #[must_use]
+    pub fn with_second_factor(self, now: Timestamp) -> Self {
+        Self { record: self.record.proven(now), ..self }
+    }
+}
+
+impl SessionRecord {
+    /// The session, once a second factor was proven in it.
+    #[must_use]
+    pub(super) fn proven(self, now: Timestamp) -> Self {
+        let expires_at = match self.second_factor_at {
+            Some(_) => self.expires_at,
+            None => after(now, REFRESH_TTL_SECONDS),
+        };
+        Self { second_factor_at: Some(now), expires_at, ..self }
+    }
+}
+
 impl Open {
-    /// A session of this principal. A service account's has no refresh token: it logs in again, at no cost.
+    /// A session of this principal. A service account's has no refresh token: it logs in again, at no cost. A user's
+    /// may do nothing but enrol a second factor, until [one was proven](NewSession::with_second_factor).
     pub(super) fn new_session(&self, principal: &PrincipalRecord) -> NewSession {
         let now = self.now();
         let (refresh, ttl) = match principal.kind {
-            PrincipalKind::User => (Some(Token::generate(TokenKind::Refresh, self.random())), REFRESH_TTL_SECONDS),
+            PrincipalKind::User => (Some(Token::generate(TokenKind::Refresh, self.random())), ENROL_TTL_SECONDS),
             PrincipalKind::ServiceAccount => (None, claviger_api::wire::ACCESS_TTL_SECONDS),
         };
         let record = SessionRecord {
@@ -62,6 +83,8 @@ impl Open {
         Ok(Tokens {
             access_token: access.disclose(),
             expires_in_seconds,
+            // Programs have no second factor, and no refresh token.
+            may_only_enrol: session.refresh.is_some() && session.record.second_factor_at.is_none(),
             refresh_token: session.refresh.map(Secret::disclose),
             session: session.record.id,
         })
@@ -92,8 +115,10 @@ impl Open {
             return Err(ended());
         }
         let refresh = Token::generate(TokenKind::Refresh, self.random());
+        // Who has no second factor has an hour to enrol one.
+        let renewed = session.value.second_factor_at.map(|_| after(now, REFRESH_TTL_SECONDS));
         let record = SessionRecord {
-            expires_at: after(now, REFRESH_TTL_SECONDS),
+            expires_at: renewed.unwrap_or(session.value.expires_at),
             refresh: Some(token_hash(&refresh)),
             refresh_before: Some(hash),
             ..session.value
@@ -125,13 +150,19 @@ impl Open {
 
     /// Adds the end of every session of a principal to a change. One that is opened meanwhile is of the generation before,
     /// and good for nothing.
-    pub(super) async fn end_sessions_of<'a>(
+    pub(super) async fn end_sessions_of<'a>(&self, change: Change<'a>, principal: PrincipalId) -> Result<Change<'a>> {
+        self.end_sessions_but(change, principal, None).await
+    }
+
+    /// The same for all but one.
+    pub(super) async fn end_sessions_but<'a>(
         &self,
         mut change: Change<'a>,
         principal: PrincipalId,
+        kept: Option<SessionId>,
     ) -> Result<Change<'a>> {
         for row in self.all::<SessionRecord>(&Range::scope(Table::Sessions, Scope::Operator)).await? {
-            if row.value.principal == principal {
+            if row.value.principal == principal && kept != Some(row.value.id) {
                 for hash in [row.value.refresh, row.value.refresh_before].into_iter().flatten() {
                     change = change.erase(RowId::token(&hash));
                 }

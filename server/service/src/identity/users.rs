@@ -1,17 +1,16 @@
-//! Users: added with a single-use enrolment, enrolled anew when they have lost their way in.
+//! Users: added with a single-use enrolment. How they are enrolled anew is `re_enrol.rs`.
 
 use claviger_api::audit::kind::EventKind;
 use claviger_api::wire::{self, NewUser, PrincipalKind, PrincipalState};
-use claviger_api::{PrincipalId, UserName};
+use claviger_api::{PrincipalId, Scope};
 use claviger_core::policy::{Permit, PrincipalManage};
 use claviger_store::RowId;
 
 use super::Enrolment;
 use crate::error::Result;
 use crate::idempotency::Once;
-use crate::open::{Caller, Open, deciding, deciding_once};
+use crate::open::{Caller, Open, deciding_once};
 use crate::records::{PrincipalRecord, ProgramRecord};
-use claviger_api::Scope;
 
 impl Open {
     /// Adds a user, who may do nothing but enrol.
@@ -42,6 +41,10 @@ impl Open {
                 last_login_at: None,
                 generation: 0,
                 program: ProgramRecord::default(),
+                has_factors: false,
+                confirmation: None,
+                re_enrolment: None,
+                factors_reset: None,
             };
             let change = self
                 .new_principal(self.principal_event(EventKind::UserAdded, caller, &user), &user)?
@@ -52,43 +55,12 @@ impl Open {
         .await
     }
 
-    /// Makes the password, and an enrolment that was not used, good for nothing, ends every session, and gives a new
-    /// enrolment.
-    pub async fn re_enrol(
-        &self,
-        name: &UserName,
-        caller: &Caller,
-        _permit: Permit<PrincipalManage>,
-    ) -> Result<wire::Enrolment> {
-        deciding(|| async {
-            let row = self.principal_of_kind(name, PrincipalKind::User).await?;
-            let enrolment = Enrolment::new(self.now(), self.random());
-            let user = PrincipalRecord {
-                state: PrincipalState::Invited,
-                password: None,
-                token: Some(enrolment.hash),
-                ..row.value.clone()
-            }
-            .without_sessions();
-            let event = self.principal_event(EventKind::UserReEnrolled, caller, &user);
-            let mut change = self
-                .change(event)
-                .update(&row, &user)?
-                .create(RowId::token(&enrolment.hash), &enrolment.record(user.id))?;
-            if let Some(before) = row.value.token {
-                change = change.erase(RowId::token(&before));
-            }
-            self.commit(self.end_sessions_of(change, user.id).await?).await?;
-            self.enrolment_view(&user, enrolment).await
-        })
-        .await
-    }
-
-    async fn enrolment_view(&self, user: &PrincipalRecord, enrolment: Enrolment) -> Result<wire::Enrolment> {
+    pub(super) async fn enrolment_view(&self, user: &PrincipalRecord, enrolment: Enrolment) -> Result<wire::Enrolment> {
         Ok(wire::Enrolment {
             user: self.principal_view(user).await?,
             enrolment: enrolment.secret.disclose(),
             enrolment_expires_at: enrolment.expires_at,
+            needs_confirmation: user.re_enrolment.is_some(),
         })
     }
 }

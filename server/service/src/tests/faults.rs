@@ -4,17 +4,20 @@
 
 use claviger_api::problem::ProblemType;
 use claviger_api::wire::{
-    AccountChange, CustomerChange, GrantScope, ImportRequest, ImportRow, NewCustomer, NewServiceAccount, NewSystem,
-    NewUser, PrincipalKind, RevocationState, Role, SystemChange, Tokens,
+    AccountChange, ChangePassword, CustomerChange, GrantScope, ImportRequest, ImportRow, NewCustomer,
+    NewServiceAccount, NewSystem, NewTotp, NewUser, PrincipalKind, RevocationState, Role, SecondFactor as Factor,
+    SystemChange, Tokens,
 };
 use claviger_api::{CheckoutId, RotationId, Scope, Secret};
 use claviger_core::policy::{Act, Permit, Resource};
-use claviger_crypto::{Random as _, Seeded};
+use claviger_crypto::{Random as _, Seeded, totp};
 use claviger_store::memory::{CommitFault, FaultPlan};
 use jiff::SignedDuration;
 
 use super::system::Happens;
-use super::world::{Moment, PASSWORD, World, key, may, new_grant, of, part, secret, spec, standing, waiting};
+use super::world::{
+    Moment, PASSWORD, World, code_of, enrolling, key, may, new_grant, of, part, secret, spec, standing, waiting,
+};
 use crate::{Once, Origin, Result};
 
 /// What a repeat of the same request does.
@@ -60,6 +63,16 @@ enum Case {
     RevokeGrant,
     LoginUser,
     LoginWrong,
+    SecondFactor,
+    WrongSecondFactor,
+    StepUp,
+    OfferTotp,
+    ConfirmTotp,
+    RemoveFactor,
+    RecoveryCodes,
+    ChangePassword,
+    AskReEnrol,
+    ConfirmReEnrol,
     LoginService,
     Refresh,
     Logout,
@@ -74,7 +87,7 @@ enum Case {
     Export,
 }
 
-const CASES: [(Case, Repeat); 38] = [
+const CASES: [(Case, Repeat); 48] = [
     (Case::AddCustomer, Keyed),
     (Case::ChangeCustomer, Same),
     (Case::RemoveCustomer, Same),
@@ -101,6 +114,16 @@ const CASES: [(Case, Repeat); 38] = [
     (Case::RevokeGrant, Same),
     (Case::LoginUser, Another),
     (Case::LoginWrong, Another),
+    (Case::SecondFactor, Another),
+    (Case::WrongSecondFactor, Another),
+    (Case::StepUp, Another),
+    (Case::OfferTotp, Same),
+    (Case::ConfirmTotp, Same),
+    (Case::RemoveFactor, Same),
+    (Case::RecoveryCodes, Same),
+    (Case::ChangePassword, Another),
+    (Case::AskReEnrol, Same),
+    (Case::ConfirmReEnrol, ShownOnce),
     (Case::LoginService, Another),
     (Case::Refresh, Another),
     (Case::Logout, Same),
@@ -123,6 +146,9 @@ struct Setup {
     bot: Secret,
     enrolment: Secret,
     session: Tokens,
+    challenge: Secret,
+    offered: Secret,
+    recovery: Secret,
 }
 
 async fn setup() -> Setup {
@@ -138,7 +164,17 @@ async fn setup() -> Setup {
     let bot = open.replace_token(&part("bot"), 86_400, &root, operator(&world).await).await.unwrap();
     let ina = NewUser { name: part("ina"), customer: None };
     let ina = open.add_user(&ina, &Once::none(), &root, operator(&world).await).await.unwrap();
-    let session = open.login_user(&part("tom"), &secret(PASSWORD), None).await.unwrap();
+    let session = world.log_in("tom", PASSWORD).await.unwrap();
+    for name in ["ada", "ann"] {
+        world.enrolled(name).await;
+        world.grant(name, Role::Administrator, GrantScope::Operator).await.unwrap();
+    }
+    open.re_enrol(&part("ada"), &root, operator(&world).await).await.unwrap();
+    let challenge = world.challenge("tess").await.challenge.into_secret();
+    let caller = world.caller(&session).await.unwrap();
+    world.add_app(&caller).await;
+    let offered = open.offer_totp(&NewTotp { label: "tablet".to_owned() }, &caller).await.unwrap();
+    let codes = open.new_recovery_codes(&Once::none(), &caller).await.unwrap();
     let started = world.rotate(&root, "idle").await.unwrap();
     let held = world.check_out(&world.tess().await, &of("app"), &Once::none()).await.unwrap();
     world.reveal(&world.tess().await, held.id).await.unwrap();
@@ -150,6 +186,9 @@ async fn setup() -> Setup {
         bot: bot.token.into_secret(),
         enrolment: ina.enrolment.into_secret(),
         session,
+        challenge,
+        offered: offered.secret.into_secret(),
+        recovery: codes.recovery_codes.into_iter().next().unwrap().into_secret(),
     }
 }
 
@@ -173,6 +212,16 @@ impl Setup {
                 self.programs(case, world).await
             }
             C::LoginUser | C::LoginWrong | C::LoginService | C::Refresh | C::Logout => self.sessions(case, world).await,
+            C::SecondFactor
+            | C::WrongSecondFactor
+            | C::StepUp
+            | C::OfferTotp
+            | C::ConfirmTotp
+            | C::RemoveFactor
+            | C::RecoveryCodes
+            | C::ChangePassword
+            | C::AskReEnrol
+            | C::ConfirmReEnrol => self.factors(case, world).await,
             C::CheckOut
             | C::Wait
             | C::CheckOutEphemeral
@@ -271,8 +320,8 @@ impl Setup {
                 let new = NewUser { name: part("eve"), customer: None };
                 open.add_user(&new, &key("k"), &root, operator(world).await).await.map(drop)
             }
-            Case::Enrol => open.enrol(&part("ina"), &self.enrolment, secret(PASSWORD), None).await.map(drop),
-            Case::ReEnrol => open.re_enrol(&tom, &root, operator(world).await).await.map(drop),
+            Case::Enrol => open.enrol(enrolling("ina", &self.enrolment, PASSWORD), None).await.map(drop),
+            Case::ReEnrol => open.re_enrol(&part("ina"), &root, operator(world).await).await.map(drop),
             Case::RemoveUser => open.remove_principal(&tom, user, &root, operator(world).await).await,
             _ => open.suspend(&tom, user, case == Case::Suspend, &root, operator(world).await).await.map(drop),
         }
@@ -317,6 +366,51 @@ impl Setup {
             Case::LoginService => open.login_by_token(&self.bot, &Origin::default()).await.map(drop),
             Case::Refresh => open.refresh(self.session.refresh_token.as_ref().unwrap().secret()).await.map(drop),
             _ => open.logout(&world.caller(&self.session).await?).await,
+        }
+    }
+
+    async fn factors(&self, case: Case, world: &World) -> Result<()> {
+        let (open, root, once) = (world.open(), world.root().await, key("k"));
+        let tom = async || world.caller(&self.session).await;
+        let totp = async |name: &str| Factor::Totp(world.code(name).await.disclose());
+        match case {
+            Case::SecondFactor => open.login_second_factor(&self.challenge, &totp("tess").await, None).await.map(drop),
+            Case::WrongSecondFactor => {
+                let wrong = Factor::Totp(secret("no code").disclose());
+                match open.login_second_factor(&self.challenge, &wrong, None).await {
+                    Err(error) if error.problem == ProblemType::InvalidCredentials => Ok(()),
+                    answer => answer.map(drop),
+                }
+            }
+            Case::StepUp => {
+                let code = Factor::RecoveryCode(self.recovery.duplicate().disclose());
+                open.step_up(&code, &tom().await?).await.map(drop)
+            }
+            Case::OfferTotp => open.offer_totp(&NewTotp { label: "x".to_owned() }, &tom().await?).await.map(drop),
+            Case::ConfirmTotp => {
+                let code = code_of(&self.offered, totp::step(world.now()));
+                open.confirm_totp(&code, &once, &tom().await?).await.map(drop)
+            }
+            Case::RemoveFactor => {
+                let tom = tom().await?;
+                let last = open.factors(&tom).await?.factors.into_iter().nth(1);
+                let Some(last) = last else { return Ok(()) };
+                open.remove_factor(last.id, &tom).await
+            }
+            Case::RecoveryCodes => open.new_recovery_codes(&once, &tom().await?).await.map(drop),
+            Case::ChangePassword => {
+                let change = ChangePassword {
+                    old_password: secret(PASSWORD).disclose(),
+                    new_password: secret("seven lanterns drift north").disclose(),
+                };
+                open.change_password(change, &tom().await?).await
+            }
+            Case::AskReEnrol => open.re_enrol(&part("tess"), &root, operator(world).await).await.map(drop),
+            _ => {
+                let ann = open.acting("ann").await;
+                let permit = may(&open, &ann, Resource::Operator);
+                open.confirm_re_enrol(&part("ada"), &once, &ann, permit).await.map(drop)
+            }
         }
     }
 

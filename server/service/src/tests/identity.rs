@@ -19,7 +19,7 @@ use jiff::SignedDuration;
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use super::world::{PASSWORD, Refused as _, World, key, may, new_grant, of, part, path, seconds, secret};
+use super::world::{PASSWORD, Refused as _, World, enrolling, key, may, new_grant, of, part, path, seconds, secret};
 use crate::identity::login::{self, FAILURES_MOST, LOCKOUT};
 use crate::{Ground, Once, Origin, Result, Vault};
 
@@ -28,7 +28,7 @@ async fn operator<A: Act>(world: &World) -> Permit<A> {
 }
 
 async fn guess(world: &World, name: &str, password: &str) -> Result<Tokens> {
-    world.open().login_user(&part(name), &secret(password), None).await
+    world.log_in(name, password).await
 }
 
 /// Unknown, locked, disabled and not yet enrolled users cost one run of Argon2id, and are answered alike.
@@ -112,11 +112,11 @@ async fn an_enrolment_is_good_once_for_whom_it_was_made_and_for_three_days() {
     let made = open.add_user(&new, &Once::none(), &root, operator(&world).await).await.unwrap();
     let code = made.enrolment.secret();
     let enrol =
-        async |name: &str, code: &Secret, password: &str| open.enrol(&part(name), code, secret(password), None).await;
+        async |name: &str, code: &Secret, password: &str| open.enrol(enrolling(name, code, password), None).await;
     assert_eq!(enrol("ina", code, "short").await.problem(), ProblemType::InvalidValue);
     assert_eq!(enrol("tess", code, PASSWORD).await.problem(), ProblemType::InvalidCredentials);
     assert_eq!(enrol("ina", &secret("cve_nonsense"), PASSWORD).await.problem(), ProblemType::InvalidCredentials);
-    let both = join_all([enrol("ina", code, PASSWORD), enrol("ina", code, "another password")]).await;
+    let both = join_all([enrol("ina", code, PASSWORD), enrol("ina", code, "seven lanterns drift north")]).await;
     assert_eq!(both.iter().filter(|answer| answer.is_ok()).count(), 1, "once, whoever comes first");
     assert_eq!(enrol("ina", code, PASSWORD).await.problem(), ProblemType::InvalidCredentials);
     world.check().await;
@@ -468,7 +468,7 @@ async fn anvil_cross_customer_a_foreign_id_answers_like_a_random_one() {
     world.add_account("globex", "db1", app).await.unwrap();
     let theirs = NewUser { name: part("gina"), customer: Some(part("globex")) };
     let made = open.add_user(&theirs, &Once::none(), &root, operator(&world).await).await.unwrap();
-    open.enrol(&part("gina"), made.enrolment.secret(), secret(PASSWORD), None).await.unwrap();
+    world.enrol("gina", made.enrolment.secret()).await;
     world.grant("gina", Role::Technician, GrantScope::Customer(part("globex"))).await.unwrap();
     // A grant given in error reaches nothing outside her own customer.
     world.grant("gina", Role::Technician, GrantScope::Customer(part("acme"))).await.unwrap();

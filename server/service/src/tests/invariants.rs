@@ -8,7 +8,7 @@ use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::merkle::root_of;
 use claviger_api::audit::record::FieldName;
 use claviger_api::wire::{AccountKind, CandidateState, RevocationState};
-use claviger_api::{AccountId, CheckoutId, CustomerId, RotationId, Scope};
+use claviger_api::{AccountId, CheckoutId, CustomerId, PrincipalId, RotationId, Scope};
 use claviger_core::checkout::{Checkout, State};
 use claviger_core::rotation::Step;
 use claviger_crypto::Digest;
@@ -22,9 +22,9 @@ use crate::inventory::account_name;
 use crate::journal::LogHead;
 use crate::journal::head::{LogTile, leaf_hash};
 use crate::records::{
-    AccountRecord, CheckoutRecord, CustomerRecord, GrantRecord, IdempotencyRecord, IssuerRecord, LoginCounter,
-    NameRecord, PrincipalRecord, RevealsRecord, RotationRecord, SessionRecord, StateRecord, SystemRecord, TimerRecord,
-    TokenRecord,
+    AccountRecord, CheckoutRecord, CustomerRecord, FactorsRecord, GrantRecord, IdempotencyRecord, IssuerRecord,
+    LoginCounter, NameRecord, PrincipalRecord, RevealsRecord, RotationRecord, SessionRecord, StateRecord, SystemRecord,
+    TimerRecord, TokenRecord,
 };
 use crate::workers::TimerKind;
 
@@ -42,6 +42,7 @@ struct Found {
     principals: Vec<PrincipalRecord>,
     issuers: Vec<IssuerRecord>,
     sessions: Vec<SessionRecord>,
+    factors: BTreeMap<PrincipalId, FactorsRecord>,
     tokens: BTreeMap<RowId2, TokenRecord>,
     names: BTreeMap<RowId2, Uuid>,
     timers: BTreeMap<(u8, Uuid), Vec<Timer>>,
@@ -121,6 +122,7 @@ fn sort(found: &mut Found, open: &Open, id: &RowId, row: &Row) {
         Table::Tokens => drop(found.tokens.insert(id.to_string(), opened(open, id, row))),
         Table::LoginCounters => drop(opened::<LoginCounter>(open, id, row)),
         Table::RevealTimes => drop(opened::<RevealsRecord>(open, id, row)),
+        Table::Factors => drop(found.factors.insert(PrincipalId::from_uuid(uuid), opened(open, id, row))),
         Table::Timers => {
             opened::<TimerRecord>(open, id, row);
             let timer = id.as_timer().unwrap();
@@ -151,7 +153,22 @@ fn people(found: &Found, open: &Open) {
             assert_eq!(found.tokens[&RowId::token(&hash).to_string()].session, Some(session.id));
         }
     }
-    for token in found.tokens.values() {
+    for person in &found.principals {
+        let apps = found.factors.get(&person.id).map_or(0, |factors| factors.totp.len());
+        assert_eq!(person.has_factors, apps > 0, "second factors of {:?}", person.name);
+    }
+    for (owner, factors) in &found.factors {
+        assert!(found.principals.iter().any(|person| person.id == *owner), "second factors of nobody");
+        for challenge in &factors.challenges {
+            assert_eq!(found.tokens[&RowId::token(&challenge.hash).to_string()].principal, *owner);
+        }
+    }
+    for (row, token) in &found.tokens {
+        let challenges = found.factors.get(&token.principal).map(|factors| factors.challenges.as_slice());
+        let waits = |hash: &[u8; 32]| RowId::token(hash).to_string() == *row;
+        if challenges.unwrap_or_default().iter().any(|challenge| waits(&challenge.hash)) {
+            continue;
+        }
         let of_session = token.session.is_some_and(|id| found.sessions.iter().any(|session| session.id == id));
         let of_person = found.principals.iter().any(|person| person.id == token.principal && person.token.is_some());
         assert!(of_session || (token.session.is_none() && of_person), "a token that opens nothing");

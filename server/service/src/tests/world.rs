@@ -4,15 +4,16 @@ use std::sync::{Arc, LazyLock};
 
 use claviger_api::problem::ProblemType;
 use claviger_api::wire::{
-    self, AccountKind, AccountSettings, Claim, GrantKind, GrantScope, InitRequest, NewAccount, NewCheckout,
-    NewCustomer, NewGrant, NewServiceAccount, NewSystem, NewUser, OnConflict, Role, RotateBy, SystemSpec, TlsMode,
+    self, AccountKind, AccountSettings, Claim, EnrolRequest, GrantKind, GrantScope, InitRequest, LoginAnswer,
+    NewAccount, NewCheckout, NewCustomer, NewGrant, NewServiceAccount, NewSystem, NewTotp, NewUser, OnConflict, Role,
+    RotateBy, SecondFactor, SystemSpec, TlsMode,
 };
 use claviger_api::{
     AccountPath, CheckoutId, CustomerId, Login, Part, RequestId, RotationId, Secret, SystemId, Timestamp,
 };
 use claviger_connectors::{Connector, Direct, Registry};
 use claviger_core::policy::{Act, Policies, Resource};
-use claviger_crypto::Seeded;
+use claviger_crypto::{Seeded, totp};
 use claviger_store::memory::{FaultPlan, Snapshot};
 use claviger_store::{MemoryStore, Table};
 use jiff::SignedDuration;
@@ -25,7 +26,7 @@ use crate::error::{Error, Result};
 use crate::{Caller, Clock as _, Ground, ManualClock, Once, Open, Origin, Place, Settings, Vault};
 
 pub const START: &str = "2026-11-24T09:00:00Z";
-pub const PASSWORD: &str = "correct horse battery";
+pub const PASSWORD: &str = "brisk walnut under gravel";
 pub const FIRST_SECRET: &str = "as it was found";
 
 /// Everything a test owns.
@@ -152,7 +153,7 @@ impl World {
         let made = self.vault.init(request).await.unwrap();
         self.shares = Arc::new(made.shares.into_iter().map(wire_secret).collect());
         self.unseal().await;
-        self.open().enrol(&part("root"), made.enrolment.secret(), secret(PASSWORD), None).await.unwrap();
+        self.enrol("root", made.enrolment.secret()).await;
     }
 
     async fn fill(&mut self) {
@@ -184,7 +185,53 @@ impl World {
         let (open, root) = (self.open(), self.root().await);
         let new = NewUser { name: part(name), customer: None };
         let made = open.add_user(&new, &Once::none(), &root, may(&open, &root, Resource::Operator)).await.unwrap();
-        open.enrol(&part(name), made.enrolment.secret(), secret(PASSWORD), None).await.unwrap()
+        self.enrol(name, made.enrolment.secret()).await
+    }
+
+    /// A first login: a password, and an authenticator app.
+    pub async fn enrol(&self, name: &str, enrolment: &Secret) -> wire::Tokens {
+        let tokens = self.open().enrol(enrolling(name, enrolment, PASSWORD), None).await.unwrap();
+        self.add_app(&self.caller(&tokens).await.unwrap()).await;
+        tokens
+    }
+
+    /// An authenticator app, by the code that was shown just before, so that the present one is still good.
+    pub async fn add_app(&self, caller: &Caller) -> wire::ConfirmedFactor {
+        let offered = self.open().offer_totp(&NewTotp { label: "phone".to_owned() }, caller).await.unwrap();
+        let code = code_of(offered.secret.secret(), totp::step(self.now()) - 1);
+        self.open().confirm_totp(&code, &Once::none(), caller).await.unwrap()
+    }
+
+    /// The next code of this user's first app that counts. Waits for it, as a person does.
+    pub async fn code(&self, name: &str) -> Secret {
+        let open = self.open();
+        let user = open.principal_named(&part(name)).await.unwrap().value;
+        let factors = open.factors_of(&user).await.unwrap().value;
+        let app = factors.totp.first().unwrap();
+        let step = (app.last_step + 1).max(totp::step(self.now()) - 1);
+        while step > totp::step(self.now()) + 1 {
+            self.clock.advance(seconds(30));
+        }
+        secret(&totp::code(&app.secret, step).unwrap())
+    }
+
+    /// What the right password gives.
+    pub async fn challenge(&self, name: &str) -> wire::Challenge {
+        match self.open().login_user(&part(name), &secret(PASSWORD), None).await.unwrap() {
+            LoginAnswer::SecondFactor(challenge) => challenge,
+            LoginAnswer::Session(_) => panic!("{name} has no second factor"),
+        }
+    }
+
+    /// A whole login: the password, and then a code.
+    pub async fn log_in(&self, name: &str, password: &str) -> Result<wire::Tokens> {
+        match self.open().login_user(&part(name), &secret(password), None).await? {
+            LoginAnswer::Session(tokens) => Ok(tokens),
+            LoginAnswer::SecondFactor(asked) => {
+                let proof = SecondFactor::Totp(self.code(name).await.disclose());
+                self.open().login_second_factor(asked.challenge.secret(), &proof, None).await
+            }
+        }
     }
 
     pub async fn grant(&self, to: &str, role: Role, scope: GrantScope) -> Result<wire::Grant> {
@@ -381,6 +428,17 @@ impl World {
         let counted = Table::ALL.into_iter().filter(|table| !beside.contains(table));
         counted.map(|table| (table, tables.iter().filter(|other| **other == table).count())).collect()
     }
+}
+
+/// The request of a first login.
+pub fn enrolling(name: &str, enrolment: &Secret, password: &str) -> EnrolRequest {
+    let enrolment = enrolment.duplicate().disclose();
+    EnrolRequest { name: part(name), enrolment, confirmation: None, password: secret(password).disclose() }
+}
+
+/// The code that an app shows at a step.
+pub fn code_of(base32: &Secret, step: u64) -> Secret {
+    secret(&totp::code(&totp::from_base32(base32).unwrap(), step).unwrap())
 }
 
 /// A permit that must be given.

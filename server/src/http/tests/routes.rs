@@ -53,7 +53,8 @@ fn anvil_budget_default_every_route_wants_a_session_or_a_budget() {
         })
         .map(|row| row.description.name)
         .collect();
-    let known = ["logIn", "enrol", "refresh", "health", "sealStatus", "init", "unseal", "describe"];
+    let known =
+        ["logIn", "proveSecondFactor", "enrol", "refresh", "health", "sealStatus", "init", "unseal", "describe"];
     assert_eq!(open, known, "a new unauthenticated route is looked at by a person");
 }
 
@@ -106,6 +107,30 @@ async fn nobody_gets_past_a_door_without_a_session() {
             .append_header(("Authorization", format!("Bearer {}", access(&tokens))));
         rig.send(twice).await.is(ProblemType::NotAuthenticated);
     }
+}
+
+/// The type of a handler's first argument makes it so; this looks whether it did.
+#[actix_web::test]
+async fn who_has_no_second_factor_gets_nowhere_but_to_one() {
+    let rig = rig().await;
+    let tokens = rig.opened_without_second_factor().await;
+    let mut open = Vec::new();
+    // Logging out comes last: it ends the session.
+    let bearers = || table().into_iter().filter(|row| row.description.entrance == Some(Entrance::Bearer));
+    let (last, first): (Vec<_>, Vec<_>) = bearers().partition(|row| row.description.name == "logOut");
+    for row in first.into_iter().chain(last) {
+        let request = TestRequest::default().method(row.description.method.clone());
+        let request = request.uri(&example(row.description.path));
+        let request = request.insert_header(("Authorization", format!("Bearer {}", access(&tokens))));
+        let reply = rig.send(if row.description.reads().body { request.set_json(json!({})) } else { request }).await;
+        if reply.status == 403 && reply.problem().1 == ProblemType::SecondFactorNeeded {
+            assert!(reply.problem().2.contains("claviger mfa enrol"), "{}", reply.problem().2);
+        } else {
+            open.push(row.description.name);
+        }
+    }
+    let known = ["stepUp", "me", "listFactors", "offerTotp", "confirmTotp", "logOut"];
+    assert_eq!(open, known, "what such a session may do is looked at by a person");
 }
 
 #[actix_web::test]
