@@ -41,7 +41,7 @@ mod tests {
             let (mut reveals, mut given) = (Reveals::default(), Vec::<Timestamp>::new());
             for step in steps {
                 now += SignedDuration::from_secs(step);
-                let recent = given.iter().filter(|time| now.duration_since(**time) < HOUR).count();
+                let recent = given.iter().filter(|time| now.duration_since(**time).as_secs() < 3600).count();
                 let fits = recent < usize::try_from(most).unwrap();
                 match reveals.clone().one_more(most, now) {
                     Ok(more) => {

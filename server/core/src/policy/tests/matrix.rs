@@ -196,9 +196,16 @@ fn questions() -> impl Strategy<Value = (Action, Resource)> {
     // Half of all are about checkouts: conditions are for them above all.
     let action = prop_oneof![
         prop::sample::select(Action::ALL),
-        prop::sample::select(vec![Action::CheckoutCreate, Action::CheckoutReveal, Action::CheckoutExtend]),
+        prop::sample::select(vec![
+            Action::CheckoutCreate,
+            Action::CheckoutReveal,
+            Action::CheckoutExtend,
+            Action::CheckoutTakeOver,
+        ]),
     ];
-    (action, prop::sample::select(resources()))
+    // Half of all things are a checkout or its account.
+    let there = prop::sample::select(vec![checkout(0, 0), checkout(0, 1), checkout(1, 1), account_of(0)]);
+    (action, prop_oneof![prop::sample::select(resources()), there])
 }
 
 fn any_circumstances() -> impl Strategy<Value = Around> {
