@@ -157,7 +157,7 @@ pub fn unmet(grant: &Grant, action: Action, around: &Circumstances<'_>) -> Vec<C
         unmet.push(Condition::Ticket);
     }
     let age = around.second_factor_at.map(|proven| around.now.as_second() - proven.as_second());
-    if conditions.fresh_factor && !age.is_some_and(|age| age < 300) {
+    if conditions.fresh_factor && age.is_none_or(|age| age >= 300) {
         unmet.push(Condition::FreshFactor);
     }
     if conditions.reveals_per_hour.is_some() && action == Action::CheckoutReveal && around.spent.contains(&grant.id) {
