@@ -54,6 +54,23 @@ async fn anvil_path_forms_are_refused_on_the_wire() {
     server.stop().await;
 }
 
+/// RocksDB's lock on its directory is free only once it is closed: opening it anew is the proof.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_was_stopped_waits_for_the_last_hand_on_its_store() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(&directory.path().join("data"));
+    let server = start(config.clone()).await.unwrap();
+    let still_working = server.vault.clone();
+    let stopped = server.stop().await;
+    let worker = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(300));
+        drop(still_working);
+    });
+    assert!(tokio::task::spawn_blocking(|| stopped.close()).await.unwrap());
+    worker.join().unwrap();
+    start(config).await.unwrap().stop().await;
+}
+
 /// Neither a body that is announced too large nor one that grows too large is read to its end; others are served.
 #[tokio::test(flavor = "multi_thread")]
 async fn anvil_json_bombs_huge_bodies_are_cut_off() {
