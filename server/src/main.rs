@@ -11,6 +11,9 @@ use claviger_server::{Config, Stopped, check_files, logging, openapi, start};
 use claviger_service::crypto::harden_process;
 use tokio::signal::unix::{SignalKind, signal};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The privileged credential vault of an MSP: the server.
 #[derive(Parser)]
 #[command(name = "claviger-server", version)]

@@ -15,7 +15,7 @@ use claviger_api::wire::{PrincipalKind, PrincipalState};
 use claviger_api::{PrincipalId, RequestId, Scope, Secret, SessionId, Timestamp};
 use claviger_crypto::{Random, SigningKey, Token, TokenKind};
 use claviger_store::{Range, RowId, Table, Versioned};
-use moka::sync::Cache;
+use quick_cache::sync::Cache;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
@@ -46,7 +46,7 @@ use access_token::AccessTokens;
 pub use certificate::{ClientCertificate, Origin};
 
 /// Tokens, sessions and principals kept at hand.
-const KEPT: u64 = 10_000;
+const KEPT: usize = 10_000;
 /// How long an enrolment code may wait to be used.
 const ENROLMENT_TTL: jiff::SignedDuration = jiff::SignedDuration::from_hours(72);
 
@@ -112,9 +112,9 @@ impl Identities {
         // Before the caches: whoever read before this and keeps what it read after it, sees that the number has moved.
         self.writes.fetch_add(1, Ordering::SeqCst);
         if row.table() == Table::Principals {
-            self.known.invalidate(&PrincipalId::from_uuid(id));
+            self.known.remove(&PrincipalId::from_uuid(id));
         } else {
-            self.sessions.invalidate(&SessionId::from_uuid(id));
+            self.sessions.remove(&SessionId::from_uuid(id));
         }
     }
 
@@ -128,7 +128,7 @@ impl Identities {
     ) {
         cache.insert(key, value);
         if self.writes.load(Ordering::SeqCst) != writes {
-            cache.invalidate(&key);
+            cache.remove(&key);
         }
     }
 }

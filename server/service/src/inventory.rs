@@ -6,7 +6,7 @@ use claviger_api::problem::ProblemType;
 use claviger_api::{AccountId, AccountPath, CheckoutId, CustomerId, Part, RotationId, Scope, SystemId};
 use claviger_core::policy::Resource;
 use claviger_store::{RowId, Table};
-use moka::sync::Cache;
+use quick_cache::sync::Cache;
 use uuid::Uuid;
 
 use crate::error::{Error, Result};
@@ -22,7 +22,7 @@ mod text;
 pub(crate) use text::short_text;
 
 /// Names and ids kept at hand.
-const KEPT: u64 = 100_000;
+const KEPT: usize = 100_000;
 
 /// Where an account is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,12 +67,12 @@ impl Places {
     pub(crate) fn written(&self, row: &RowId) {
         if row.table() == Table::Names && row.scope() != Scope::Operator {
             self.writes.fetch_add(1, Ordering::SeqCst);
-            self.paths.invalidate_all();
+            self.paths.clear();
         }
         if let (Table::Customers, Scope::Customer(customer)) = (row.table(), row.scope()) {
             self.writes.fetch_add(1, Ordering::SeqCst);
-            self.paths.invalidate_all();
-            self.slugs.invalidate(&customer);
+            self.paths.clear();
+            self.slugs.remove(&customer);
         }
     }
 }
@@ -101,7 +101,7 @@ impl Open {
         let place = Place { customer, system, account };
         self.places.paths.insert(path.clone(), place);
         if self.places.writes.load(Ordering::SeqCst) != writes {
-            self.places.paths.invalidate(path);
+            self.places.paths.remove(path);
         }
         Ok(place)
     }
@@ -121,7 +121,7 @@ impl Open {
         let slug = self.load::<CustomerRecord>(&RowId::customer(customer)).await?.value.slug;
         self.places.slugs.insert(customer, slug.clone());
         if self.places.writes.load(Ordering::SeqCst) != writes {
-            self.places.slugs.invalidate(&customer);
+            self.places.slugs.remove(&customer);
         }
         Ok(slug)
     }

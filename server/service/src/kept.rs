@@ -8,10 +8,10 @@ use std::any::Any;
 use std::sync::Arc;
 
 use claviger_store::{Row, RowId, StoreKey, Table};
-use moka::sync::Cache;
+use quick_cache::sync::Cache;
 
 /// The most records kept.
-const KEPT_MOST: u64 = 20_000;
+const KEPT_MOST: usize = 20_000;
 
 /// Opened records, by their row.
 pub struct Kept(Cache<StoreKey, One>);

@@ -15,7 +15,7 @@ use claviger_store::{
     FIRST_REVISION, Keyring, Range, Record, Row, RowId, Sealed, SealedPut, Versioned, WrappedKey, open_record,
 };
 use jiff::SignedDuration;
-use moka::sync::Cache;
+use quick_cache::sync::Cache;
 use uuid::Uuid;
 
 use crate::clock::new_uuid;
@@ -30,7 +30,7 @@ use crate::seal::{LOG_KEY, TOKEN_KEY};
 use crate::vault::Ground;
 
 /// Subjects' keys kept at hand.
-const SUBJECT_KEYS_KEPT: u64 = 4096;
+const SUBJECT_KEYS_KEPT: usize = 4096;
 /// How often a decision that lost against another is made again.
 const DECISIONS_MOST: u32 = 16;
 

@@ -12,6 +12,7 @@
 
 mod directory;
 mod options;
+mod recent;
 mod write;
 
 use std::path::{Path, PathBuf};
@@ -25,6 +26,7 @@ use rocksdb::{DB, Direction, IteratorMode, ReadOptions};
 pub use directory::OpenError;
 
 use crate::options::options;
+use crate::recent::Recent;
 use crate::write::Health;
 
 /// How a store is opened.
@@ -49,6 +51,7 @@ pub struct RocksStore {
     db: RwLock<Option<DB>>,
     /// Held by the commit under way: expectations are checked and the batch written under one lock.
     commits: Mutex<Health>,
+    recent: Recent,
 }
 
 impl RocksStore {
@@ -62,7 +65,7 @@ impl RocksStore {
         let directory = directory.as_ref().to_owned();
         directory::prepare(&directory)?;
         let db = open_db(&directory)?;
-        Ok(Self { directory, settings, db: RwLock::new(Some(db)), commits: Mutex::new(Health::Sound) })
+        Ok(Self { directory, settings, db: RwLock::new(Some(db)), commits: Mutex::new(Health::Sound), recent: Recent::new() })
     }
 
     /// Why commits are refused since a write failed; `None` while all is well.
@@ -87,10 +90,18 @@ impl RocksStore {
 #[async_trait]
 impl Store for RocksStore {
     async fn get(&self, key: &StoreKey) -> Result<Option<Row>, ReadError> {
+        if let Some(row) = self.recent.find(key) {
+            return Ok(Some(Row::clone(&row)));
+        }
         let db = self.db.read();
         let db = db.as_ref().ok_or_else(|| ReadError(CLOSED.to_owned()))?;
+        let moment = self.recent.moment();
         let found = db.get_pinned(key.as_bytes()).map_err(unreadable)?;
-        found.map(|stored| row(key, &stored)).transpose()
+        let row = found.map(|stored| row(key, &stored)).transpose()?;
+        if let Some(row) = &row {
+            self.recent.keep(key, row, moment);
+        }
+        Ok(row)
     }
 
     async fn scan(&self, range: &Range) -> Result<Vec<(StoreKey, Row)>, ReadError> {

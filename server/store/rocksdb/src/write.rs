@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 
-use claviger_store::{Batch, CommitError};
+use claviger_store::{Batch, CommitError, StoreKey};
 use rocksdb::{DB, WriteBatch};
 
 use crate::options::synced;
@@ -24,15 +24,30 @@ impl RocksStore {
         self.has_room()?;
         let db = self.db.read();
         let db = db.as_ref().ok_or_else(|| refused("it is closed"))?;
-        expectations_hold(db, batch)?;
+        self.expectations_hold(db, batch)?;
         if batch.put.is_empty() && batch.delete.is_empty() {
             return Ok(());
         }
-        db.write_opt(on_disk(batch), &synced()).map_err(|error| {
+        let write = || db.write_opt(on_disk(batch), &synced());
+        self.recent.across(batch, write).map_err(|error| {
             let why = error.into_string();
             *health = Health::Failed(why.clone());
             CommitError::OutcomeUnknown(why)
         })
+    }
+
+    /// A failed read is a refusal: nothing was written yet.
+    fn expectations_hold(&self, db: &DB, batch: &Batch) -> Result<(), CommitError> {
+        for (key, expected) in &batch.expect {
+            let found = match self.recent.find(key) {
+                Some(row) => Some(row.revision),
+                None => revision(db, key)?,
+            };
+            if !expected.holds(found) {
+                return Err(CommitError::Conflict(key.clone()));
+            }
+        }
+        Ok(())
     }
 
     /// After a failed write: once the disk takes a file again, opens the store anew, which settles what became of it.
@@ -43,6 +58,7 @@ impl RocksStore {
         let mut db = self.db.write();
         // RocksDB's lock is held until the old handle is gone.
         *db = None;
+        self.recent.clear();
         *db = Some(open_db(&self.directory).map_err(|error| still(&error))?);
         *health = Health::Sound;
         Ok(())
@@ -75,17 +91,10 @@ impl RocksStore {
     }
 }
 
-/// A failed read is a refusal: nothing was written yet.
-fn expectations_hold(db: &DB, batch: &Batch) -> Result<(), CommitError> {
-    for (key, expected) in &batch.expect {
-        let stored = db.get_pinned(key.as_bytes()).map_err(|error| refused(&error.into_string()))?;
-        let row = stored.map(|stored| crate::row(key, &stored)).transpose();
-        let row = row.map_err(|error| refused(&error.to_string()))?;
-        if !expected.holds(row.map(|row| row.revision)) {
-            return Err(CommitError::Conflict(key.clone()));
-        }
-    }
-    Ok(())
+fn revision(db: &DB, key: &StoreKey) -> Result<Option<u64>, CommitError> {
+    let stored = db.get_pinned(key.as_bytes()).map_err(|error| refused(&error.into_string()))?;
+    let row = stored.map(|stored| crate::row(key, &stored)).transpose();
+    Ok(row.map_err(|error| refused(&error.to_string()))?.map(|row| row.revision))
 }
 
 /// Values as they lie on disk: `revision be8 ‖ sealed bytes`.
