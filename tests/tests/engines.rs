@@ -73,7 +73,7 @@ fn key(name: &str) -> StoreKey {
 }
 
 fn put(name: &str, revision: u64) -> Batch {
-    Batch { put: vec![(key(name), Row { revision, value: b"sealed".to_vec() })], ..Batch::default() }
+    Batch { put: vec![(key(name), Row { revision, value: b"sealed".as_slice().into() })], ..Batch::default() }
 }
 
 /// Puts the next revision, if the row is of the one before; from 1 on, the row is new.

@@ -75,7 +75,7 @@ pub enum OpenError {
 pub fn seal(key: &impl SealingKey, aad: &Aad<'_>, plaintext: &[u8], random: &dyn Random) -> Vec<u8> {
     let bound = aad.bytes();
     let mut salt = [0; SALT_BYTES];
-    random.fill(&mut salt);
+    random.fill_public(&mut salt);
 
     let mut sealed = Vec::with_capacity(OVERHEAD_BYTES + plaintext.len());
     sealed.extend([FORMAT, SUITE]);

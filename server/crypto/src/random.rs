@@ -1,5 +1,6 @@
 //! Randomness, as a parameter: whoever makes a key, a salt or a token is handed its source.
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::sync::{Mutex, PoisonError};
 
@@ -10,6 +11,12 @@ use rand::{Rng as _, SeedableRng as _, TryCryptoRng, TryRng};
 pub trait Random: Send + Sync {
     /// Fills the whole slice.
     fn fill(&self, bytes: &mut [u8]);
+
+    /// Fills the whole slice with what will be public: salts, ids. It must never repeat, and is no secret, so that it
+    /// may come from bytes drawn ahead.
+    fn fill_public(&self, bytes: &mut [u8]) {
+        self.fill(bytes);
+    }
 }
 
 /// The operating system's source, `getrandom(2)`. The one place that opens it.
@@ -22,6 +29,39 @@ impl Random for OsRandom {
     )]
     fn fill(&self, bytes: &mut [u8]) {
         SysRng.try_fill_bytes(bytes).expect("the operating system gives no random bytes");
+    }
+
+    fn fill_public(&self, bytes: &mut [u8]) {
+        AHEAD.with_borrow_mut(|ahead| ahead.fill(bytes));
+    }
+}
+
+/// Bytes that a thread draws ahead: sealing one change takes half a dozen salts, and each draw of its own is a call to the
+/// operating system.
+const AHEAD_BYTES: usize = 512;
+
+thread_local! {
+    static AHEAD: RefCell<Ahead> = const { RefCell::new(Ahead { drawn: [0; AHEAD_BYTES], left: 0 }) };
+}
+
+struct Ahead {
+    drawn: [u8; AHEAD_BYTES],
+    left: usize,
+}
+
+impl Ahead {
+    fn fill(&mut self, bytes: &mut [u8]) {
+        if bytes.len() > AHEAD_BYTES {
+            return OsRandom.fill(bytes);
+        }
+        if self.left < bytes.len() {
+            OsRandom.fill(&mut self.drawn);
+            self.left = AHEAD_BYTES;
+        }
+        self.left -= bytes.len();
+        if let Some(given) = self.drawn.get(self.left..self.left + bytes.len()) {
+            bytes.copy_from_slice(given);
+        }
     }
 }
 
@@ -76,6 +116,19 @@ mod tests {
         let mut bytes = [0; 32];
         random.fill(&mut bytes);
         bytes
+    }
+
+    #[test]
+    fn what_is_drawn_ahead_is_given_once() {
+        let mut seen = std::collections::HashSet::new();
+        for length in (8..=40).cycle().take(1000) {
+            let mut bytes = vec![0; length];
+            OsRandom.fill_public(&mut bytes);
+            assert!(seen.insert(bytes[..8].to_vec()), "eight bytes came twice");
+        }
+        let mut much = [0; 2 * AHEAD_BYTES];
+        OsRandom.fill_public(&mut much);
+        assert!(much.chunks(8).all(|chunk| seen.insert(chunk.to_vec())));
     }
 
     #[test]

@@ -52,6 +52,6 @@ impl Clock for ManualClock {
 /// A new UUID version 7 (RFC 9562): the time first, so that ids sort as they were made.
 pub fn new_uuid(now: Timestamp, random: &dyn Random) -> Uuid {
     let mut bytes = [0; 10];
-    random.fill(&mut bytes);
+    random.fill_public(&mut bytes);
     uuid::Builder::from_unix_timestamp_millis(u64::try_from(now.as_millisecond()).unwrap_or(0), &bytes).into_uuid()
 }

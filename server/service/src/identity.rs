@@ -184,14 +184,19 @@ impl Open {
         missing: &'static str,
         origin: &Origin,
     ) -> Result<()> {
-        if !self.identities.told.entry(session).or_insert(()).is_fresh() {
+        let mut first = false;
+        self.identities.told.get_or_insert_with(&session, || {
+            first = true;
+            Ok::<_, Error>(())
+        })?;
+        if !first {
             return Ok(());
         }
         let event = self.login_event(EventKind::SessionRefused, origin.source, Some(owner));
         let event = event.with(FieldName::Session, session).with(FieldName::Cause, missing);
         let told = self.commit(self.change(event)).await.map(drop);
         if told.is_err() {
-            self.identities.told.invalidate(&session);
+            self.identities.told.remove(&session);
         }
         told
     }

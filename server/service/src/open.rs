@@ -294,7 +294,7 @@ fn refused(caller: &Caller, denied: Denied) -> Error {
 
 /// A wrapped key as a row that must not be there yet.
 pub(crate) fn wrapped_put((id, value): WrappedKey) -> SealedPut {
-    SealedPut { key: id.to_key(), row: Row { revision: FIRST_REVISION, value }, id }
+    SealedPut { key: id.to_key(), row: Row { revision: FIRST_REVISION, value: value.into() }, id }
 }
 
 /// Makes a decision again while it loses against others: what it read is read anew each time.

@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 
 use crate::engine::{Batch, CommitError, Expected, Range, ReadError, Row, Store, StoreKey};
 
@@ -371,7 +372,7 @@ fn key(name: &[u8]) -> StoreKey {
 }
 
 fn row(revision: u64, value: &[u8]) -> Row {
-    Row { revision, value: value.to_vec() }
+    Row { revision, value: Bytes::copy_from_slice(value) }
 }
 
 fn put(name: &[u8], revision: u64, value: &[u8]) -> Batch {

@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::fmt;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 
 /// Rows in one order of bytes, and batches that apply whole or not at all.
 #[async_trait]
@@ -60,7 +61,7 @@ pub struct Row {
     /// Which writing of the row this is, as its writer counted; what [`Expected::Revision`] is compared with.
     pub revision: u64,
     /// Sealed bytes; engines see nothing else.
-    pub value: Vec<u8>,
+    pub value: Bytes,
 }
 
 /// What a batch expects of a row before it is applied.

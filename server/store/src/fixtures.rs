@@ -62,7 +62,7 @@ async fn a_store_of_format_1_opens_today() {
 fn parse(fixture: &str) -> Vec<(StoreKey, Row)> {
     let row = |line: &str| {
         let [key, revision, value] = line.split(' ').collect::<Vec<_>>().try_into().unwrap();
-        (StoreKey::from_stored(unhex(key)), Row { revision: revision.parse().unwrap(), value: unhex(value) })
+        (StoreKey::from_stored(unhex(key)), Row { revision: revision.parse().unwrap(), value: unhex(value).into() })
     };
     fixture.lines().map(row).collect()
 }
@@ -95,6 +95,6 @@ async fn print_the_fixture() {
     let put = puts.into_iter().map(|put| (put.key, put.row)).collect();
     memory.commit(Batch { put, ..Batch::default() }).await.unwrap();
     for (key, row) in memory.snapshot().rows() {
-        println!("{key} {} {}", row.revision, StoreKey::from_stored(row.value.clone()));
+        println!("{key} {} {}", row.revision, StoreKey::from_stored(row.value.to_vec()));
     }
 }

@@ -3,6 +3,8 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use bytes::Bytes;
+
 use crate::engine::{Batch, CommitError, Expected, Range, ReadError, Row, Store, StoreKey};
 use crate::row::RowId;
 
@@ -108,12 +110,12 @@ impl Chain {
 /// The format and the revision of its row.
 async fn read(store: &dyn Store) -> Result<Option<(u32, u64)>, FormatError> {
     let Some(row) = store.get(&key()).await? else { return Ok(None) };
-    let bytes = <[u8; 4]>::try_from(row.value).map_err(|_| FormatError::NotOurs)?;
+    let bytes = <[u8; 4]>::try_from(&*row.value).map_err(|_| FormatError::NotOurs)?;
     Ok(Some((u32::from_be_bytes(bytes), row.revision)))
 }
 
 async fn write(store: &dyn Store, format: u32, expected: Expected, revision: u64) -> Result<(), FormatError> {
-    let row = Row { revision, value: format.to_be_bytes().to_vec() };
+    let row = Row { revision, value: Bytes::copy_from_slice(&format.to_be_bytes()) };
     let batch = Batch { expect: vec![(key(), expected)], put: vec![(key(), row)], delete: vec![] };
     Ok(store.commit(batch).await?)
 }
@@ -152,7 +154,7 @@ mod tests {
             let mut batch = Batch::default();
             for (key, row) in store.scan(&tagged(NEW)).await? {
                 if row.revision == 1 {
-                    batch.put.push((key, Row { revision: 2, value: row.value.repeat(2) }));
+                    batch.put.push((key, Row { revision: 2, value: row.value.repeat(2).into() }));
                 }
             }
             Ok(store.commit(batch).await?)
@@ -168,15 +170,16 @@ mod tests {
     async fn fixture() -> MemoryStore {
         let store = MemoryStore::new();
         write(&store, 1, Expected::Absent, 1).await.unwrap();
-        let row =
-            |name: &[u8]| (StoreKey::from_stored([&[OLD], name].concat()), Row { revision: 1, value: name.to_vec() });
+        let row = |name: &[u8]| {
+            (StoreKey::from_stored([&[OLD], name].concat()), Row { revision: 1, value: Bytes::copy_from_slice(name) })
+        };
         store.commit(Batch { put: vec![row(b"ab"), row(b"cd")], ..Batch::default() }).await.unwrap();
         store
     }
 
     async fn values(store: &MemoryStore) -> Vec<Vec<u8>> {
         assert!(store.scan(&tagged(OLD)).await.unwrap().is_empty());
-        store.scan(&tagged(NEW)).await.unwrap().into_iter().map(|(_, row)| row.value).collect()
+        store.scan(&tagged(NEW)).await.unwrap().into_iter().map(|(_, row)| row.value.to_vec()).collect()
     }
 
     #[tokio::test]
@@ -186,7 +189,7 @@ mod tests {
         let first = store.snapshot();
         assert_eq!(open_or_create(&store).await, Ok(FORMAT));
         assert_eq!(store.snapshot(), first, "opening again writes nothing");
-        assert_eq!(first.row(&key()).unwrap().value, [0, 0, 0, 1]);
+        assert_eq!(first.row(&key()).unwrap().value, [0, 0, 0, 1].as_slice());
     }
 
     #[tokio::test]
@@ -229,7 +232,7 @@ mod tests {
         assert_eq!(open_or_create(&store).await, Err(FormatError::TooOld { found: 0, oldest: 1 }));
 
         let foreign = MemoryStore::new();
-        let row = (StoreKey::from_stored(b"user:1".to_vec()), Row { revision: 1, value: vec![] });
+        let row = (StoreKey::from_stored(b"user:1".to_vec()), Row { revision: 1, value: Bytes::new() });
         foreign.commit(Batch { put: vec![row], ..Batch::default() }).await.unwrap();
         assert_eq!(open_or_create(&foreign).await, Err(FormatError::NotOurs));
     }

@@ -202,7 +202,7 @@ mod tests {
     }
 
     fn put(name: &str, revision: u64) -> Batch {
-        Batch { put: vec![(key(name), Row { revision, value: vec![] })], ..Batch::default() }
+        Batch { put: vec![(key(name), Row { revision, value: bytes::Bytes::new() })], ..Batch::default() }
     }
 
     #[tokio::test]

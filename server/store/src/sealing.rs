@@ -57,7 +57,7 @@ pub struct SealedPut {
 /// A wrapped key, at the revision it was wrapped for.
 impl From<WrappedKey> for SealedPut {
     fn from((id, value): WrappedKey) -> Self {
-        Self { key: id.to_key(), row: Row { revision: FIRST_REVISION, value }, id }
+        Self { key: id.to_key(), row: Row { revision: FIRST_REVISION, value: value.into() }, id }
     }
 }
 
@@ -199,7 +199,7 @@ impl Sealed {
     pub async fn read_plain(&self, id: &RowId) -> Result<Option<Versioned<Vec<u8>>>, SealedError> {
         plain(id)?;
         let row = self.store.get(&id.to_key()).await?;
-        Ok(row.map(|row| Versioned { id: id.clone(), revision: row.revision, value: row.value }))
+        Ok(row.map(|row| Versioned { id: id.clone(), revision: row.revision, value: row.value.to_vec() }))
     }
 }
 
@@ -252,7 +252,7 @@ impl Sealed {
     /// A plain row of Meta at this revision.
     pub fn put_plain(&self, id: &RowId, next_revision: u64, value: Vec<u8>) -> Result<SealedPut, SealedError> {
         plain(id)?;
-        Ok(SealedPut { key: id.to_key(), row: Row { revision: next_revision, value }, id: id.clone() })
+        Ok(SealedPut { key: id.to_key(), row: Row { revision: next_revision, value: value.into() }, id: id.clone() })
     }
 }
 
@@ -277,7 +277,7 @@ fn seal(
     random: &dyn Random,
 ) -> Result<SealedPut, SealedError> {
     let value = keyring.sealer(id)?.seal(id, revision, plaintext, random);
-    Ok(SealedPut { key: id.to_key(), row: Row { revision, value }, id: id.clone() })
+    Ok(SealedPut { key: id.to_key(), row: Row { revision, value: value.into() }, id: id.clone() })
 }
 
 /// What follows the format byte, if that is the one expected.

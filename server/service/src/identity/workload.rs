@@ -8,7 +8,7 @@ use claviger_api::{IssuerId, Timestamp};
 use claviger_connectors::https::{self, Question};
 use claviger_store::{RowId, Versioned};
 use jiff::SignedDuration;
-use moka::sync::Cache;
+use quick_cache::sync::Cache;
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
@@ -26,7 +26,7 @@ const KEYS_LIVE: SignedDuration = SignedDuration::from_mins(10);
 /// An issuer is asked at most so often, whoever names keys that it does not have.
 const ASK_EVERY: SignedDuration = SignedDuration::from_secs(30);
 /// Issuers whose keys are kept.
-const ISSUERS_KEPT: u64 = 1000;
+const ISSUERS_KEPT: usize = 1000;
 
 /// Issuers' keys at hand.
 pub(super) struct IssuerKeyCache(Cache<IssuerId, Arc<Mutex<Kept>>>);
@@ -87,7 +87,8 @@ impl Open {
             let text = serde_json::to_vec(jwks).map_err(Error::internal)?;
             return Keys::parse(&text).map_err(Error::internal);
         }
-        let kept = self.identities.issuer_keys.0.get_with(issuer.value.id, Arc::default);
+        let ours = &self.identities.issuer_keys.0;
+        let kept = ours.get_or_insert_with(&issuer.value.id, || Ok::<_, Error>(Arc::default()))?;
         let mut kept = kept.lock().await;
         if kept.revision != issuer.revision {
             *kept = Kept { revision: issuer.revision, ..Kept::default() };

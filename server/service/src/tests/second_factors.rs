@@ -8,8 +8,8 @@ use claviger_api::wire::{
 use claviger_api::{Scope, Secret};
 use claviger_core::policy::{Act, Permit, PrincipalManage, Resource};
 use claviger_crypto::totp;
-use claviger_store::RowId;
 use claviger_store::memory::{CommitFault, FaultPlan};
+use claviger_store::{Row, RowId};
 use futures::future::join_all;
 use jiff::SignedDuration;
 
@@ -258,8 +258,9 @@ async fn anvil_mfa_fail_open_what_cannot_be_verified_lets_nobody_in() {
     let asked = challenge(&world, "tess").await;
     let code = world.code("tess").await;
     let asked_rows = world.store.snapshot();
-    let mut flipped = stored.clone();
-    *flipped.value.last_mut().unwrap() ^= 1;
+    let mut bytes = stored.value.to_vec();
+    *bytes.last_mut().unwrap() ^= 1;
+    let flipped = Row { value: bytes.into(), ..stored.clone() };
     for (n, damaged) in [None, Some(foreign), Some(flipped)].into_iter().enumerate() {
         world.store.restore(asked_rows.clone().with(row.to_key(), damaged));
         world.crash(n as u64).await;

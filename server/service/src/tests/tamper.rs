@@ -74,9 +74,9 @@ async fn anvil_tamper_a_row_in_anothers_place_is_refused_at_read() {
         let mut rows = whole.rows().filter(|(key, _)| RowId::from_key(key).unwrap().table() == table);
         let (key, row) = rows.next().unwrap();
         let revision = Row { revision: row.revision + 1, ..row.clone() };
-        let mut flipped = row.clone();
-        let last = flipped.value.len() - 1;
-        flipped.value[last] ^= 1;
+        let mut bytes = row.value.to_vec();
+        *bytes.last_mut().unwrap() ^= 1;
+        let flipped = Row { value: bytes.into(), ..row.clone() };
         for changed in [revision, flipped] {
             world.store.restore(whole.clone().with(key.clone(), Some(changed)));
             let open = world.open();

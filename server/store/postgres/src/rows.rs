@@ -16,7 +16,7 @@ pub(crate) fn given(stored: i64) -> u64 {
 
 /// The columns `revision, value`, from this one on.
 pub(crate) fn row(found: &tokio_postgres::Row, from: usize) -> Result<Row, Failure> {
-    Ok(Row { revision: given(found.try_get(from)?), value: found.try_get(from + 1)? })
+    Ok(Row { revision: given(found.try_get(from)?), value: found.try_get::<_, Vec<u8>>(from + 1)?.into() })
 }
 
 /// The columns `key, revision, value`.

@@ -197,7 +197,7 @@ async fn put(session: &Session, batch: &Batch) -> Result<(), Failure> {
     }
     let keys: Vec<&[u8]> = batch.put.iter().map(|(key, _)| key.as_bytes()).collect();
     let revisions: Vec<i64> = batch.put.iter().map(|(_, row)| stored(row.revision)).collect();
-    let sealed: Vec<&[u8]> = batch.put.iter().map(|(_, row)| row.value.as_slice()).collect();
+    let sealed: Vec<&[u8]> = batch.put.iter().map(|(_, row)| &*row.value).collect();
     let values: [Value<'_>; 3] =
         [(&keys, Type::BYTEA_ARRAY), (&revisions, Type::INT8_ARRAY), (&sealed, Type::BYTEA_ARRAY)];
     session.query(PUT, &values).await.map(drop)

@@ -18,6 +18,7 @@ mod write;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use claviger_store::{Batch, CommitError, Range, ReadError, Row, Store, StoreKey};
 use parking_lot::{Mutex, RwLock};
 use rocksdb::checkpoint::Checkpoint;
@@ -65,7 +66,13 @@ impl RocksStore {
         let directory = directory.as_ref().to_owned();
         directory::prepare(&directory)?;
         let db = open_db(&directory)?;
-        Ok(Self { directory, settings, db: RwLock::new(Some(db)), commits: Mutex::new(Health::Sound), recent: Recent::new() })
+        Ok(Self {
+            directory,
+            settings,
+            db: RwLock::new(Some(db)),
+            commits: Mutex::new(Health::Sound),
+            recent: Recent::new(),
+        })
     }
 
     /// Why commits are refused since a write failed; `None` while all is well.
@@ -141,7 +148,7 @@ fn open_db(directory: &Path) -> Result<DB, OpenError> {
 fn row(key: &StoreKey, stored: &[u8]) -> Result<Row, ReadError> {
     let (revision, value) =
         stored.split_first_chunk().ok_or_else(|| ReadError(format!("the row {key} is too short to be one")))?;
-    Ok(Row { revision: u64::from_be_bytes(*revision), value: value.to_vec() })
+    Ok(Row { revision: u64::from_be_bytes(*revision), value: Bytes::copy_from_slice(value) })
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "taken as map_err hands it over")]

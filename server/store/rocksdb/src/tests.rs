@@ -5,6 +5,7 @@ use std::io::BufRead as _;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use claviger_store::Expected;
 use claviger_store::conformance::{Factory, run_all};
@@ -47,7 +48,7 @@ fn key(name: &str) -> StoreKey {
 }
 
 fn put(name: &str, revision: u64, value: &[u8]) -> Batch {
-    Batch { put: vec![(key(name), Row { revision, value: value.to_vec() })], ..Batch::default() }
+    Batch { put: vec![(key(name), Row { revision, value: Bytes::copy_from_slice(value) })], ..Batch::default() }
 }
 
 async fn revision(store: &RocksStore, name: &str) -> Option<u64> {
@@ -112,7 +113,13 @@ async fn every_commit_is_flushed_before_it_is_acknowledged() {
     counted.enable_statistics();
     let db = DB::open(&counted, directory.path()).unwrap();
     let (db, commits) = (RwLock::new(Some(db)), Mutex::new(Health::Sound));
-    let store = RocksStore { directory: directory.path().to_owned(), settings: Settings::default(), db, commits };
+    let store = RocksStore {
+        directory: directory.path().to_owned(),
+        settings: Settings::default(),
+        db,
+        commits,
+        recent: Recent::new(),
+    };
     for n in 1..=5 {
         store.commit(put("a", n, b"v")).await.unwrap();
         assert_eq!(counted.get_ticker_count(Ticker::WalFileSynced), n);
@@ -219,6 +226,45 @@ async fn a_value_on_disk_is_its_revision_and_its_bytes() {
     assert!(store.get(&key("short")).await.is_err());
     let batch = Batch { expect: vec![(key("short"), Expected::Absent)], ..Batch::default() };
     assert!(matches!(store.commit(batch).await, Err(CommitError::Refused(_))));
+}
+
+/// Two rows of one batch are read while they are written: no read is older than what was acknowledged before it, nor than
+/// a read before it, of either row.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_is_at_hand_is_never_older_than_the_engine() {
+    const WRITES: u64 = 500;
+    let directory = private();
+    let store = Arc::new(RocksStore::open(directory.path()).unwrap());
+    let acknowledged = Arc::new(AtomicU64::new(0));
+    let read = |store: Arc<RocksStore>, acknowledged: Arc<AtomicU64>| async move {
+        let mut last = 0;
+        while last < WRITES {
+            for name in ["a", "b"] {
+                let least = last.max(acknowledged.load(Ordering::SeqCst));
+                let found = revision(&store, name).await.unwrap_or(0);
+                assert!(found >= least, "{name} of revision {found} was read when {least} was known");
+                last = found;
+            }
+        }
+    };
+    let readers = (0..3).map(|_| tokio::spawn(read(store.clone(), acknowledged.clone())));
+    let readers: Vec<_> = readers.collect();
+    for revision in 1..=WRITES {
+        let (mut both, b) = (put("b", revision, b"v"), put("a", revision, b"v"));
+        both.put.extend(b.put);
+        both.expect = match revision - 1 {
+            0 => vec![(key("a"), Expected::Absent)],
+            before => vec![(key("a"), Expected::Revision(before)), (key("b"), Expected::Revision(before))],
+        };
+        store.commit(both).await.unwrap();
+        acknowledged.store(revision, Ordering::SeqCst);
+    }
+    for reader in readers {
+        reader.await.unwrap();
+    }
+    let gone = Batch { delete: vec![key("a")], ..Batch::default() };
+    store.commit(gone).await.unwrap();
+    assert_eq!(revision(&store, "a").await, None);
 }
 
 const ABORTED_AFTER: u64 = 20;

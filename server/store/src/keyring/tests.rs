@@ -33,7 +33,7 @@ async fn vault() -> (MemoryStore, Keyring, Seeded) {
 /// Whether two keyrings hold the same key for this row.
 fn agree(a: &Keyring, b: &Keyring, id: &RowId, random: &Seeded) -> bool {
     let sealed = a.sealer(id).unwrap().seal(id, 1, b"value", random);
-    b.sealer(id).unwrap().open(id, &Row { revision: 1, value: sealed }).is_ok()
+    b.sealer(id).unwrap().open(id, &Row { revision: 1, value: sealed.into() }).is_ok()
 }
 
 #[tokio::test]
@@ -113,7 +113,7 @@ async fn no_customer_opens_with_anothers_key() {
     commit(&store, [keyring.new_customer(customer(2), &random)]).await;
     let (one, two) = (Scope::Customer(customer(1)), Scope::Customer(customer(2)));
     let value = keyring.owner(one).unwrap().seal(&RowId::log_leaf(one, 0), 1, b"one's", &random);
-    let row = Row { revision: 1, value };
+    let row = Row { revision: 1, value: value.into() };
     let id = RowId::log_leaf(one, 0);
     assert!(keyring.owner(one).unwrap().open(&id, &row).is_ok());
     assert!(keyring.owner(two).unwrap().open(&id, &row).is_err());

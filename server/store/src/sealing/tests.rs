@@ -119,13 +119,13 @@ async fn anvil_tamper_a_revision_cannot_be_claimed_and_no_bit_flipped() {
     vault.overwrite(&id, Row { revision: 4, ..good.clone() }).await;
     assert!(tampered(vault.read(&id).await, &id), "an old value under a new revision");
     for byte in 2..good.value.len() {
-        let mut value = good.value.clone();
+        let mut value = good.value.to_vec();
         value[byte] ^= 1;
-        vault.overwrite(&id, Row { value, ..good.clone() }).await;
+        vault.overwrite(&id, Row { value: value.into(), ..good.clone() }).await;
         assert!(tampered(vault.read(&id).await, &id), "byte {byte} flipped");
     }
     for length in 0..good.value.len() {
-        vault.overwrite(&id, Row { value: good.value[..length].to_vec(), ..good.clone() }).await;
+        vault.overwrite(&id, Row { value: good.value.slice(..length), ..good.clone() }).await;
         assert!(tampered(vault.read(&id).await, &id), "cut to {length} bytes");
     }
 }
@@ -253,13 +253,15 @@ async fn newer_formats_are_told_apart_from_tampering() {
     let vault = Vault::new();
     let id = account(ACME, 1);
     let sealer = vault.keyring.sealer(&id).unwrap();
-    let as_record = |plaintext: &[u8]| Row { revision: 1, value: sealer.seal(&id, 1, plaintext, &vault.random) };
+    let as_record = |plaintext: &[u8]| Row { revision: 1, value: sealer.seal(&id, 1, plaintext, &vault.random).into() };
 
     vault.overwrite(&id, as_record(&[NEWEST + 1, b'{', b'}'])).await;
     assert_eq!(vault.read(&id).await, Err(SealedError::NewerFormat { row: id.clone(), found: NEWEST + 1 }));
 
     let mut newer_envelope = as_record(br#"x{"text":""}"#);
-    newer_envelope.value[0] = 9;
+    let mut bytes = newer_envelope.value.to_vec();
+    bytes[0] = 9;
+    newer_envelope.value = bytes.into();
     vault.overwrite(&id, newer_envelope).await;
     assert_eq!(vault.read(&id).await, Err(SealedError::NewerFormat { row: id.clone(), found: 9 }));
 
@@ -275,7 +277,7 @@ async fn errors_name_the_row_and_never_its_content() {
     let id = account(ACME, 1);
     let sealer = vault.keyring.sealer(&id).unwrap();
     let value = sealer.seal(&id, 1, b"\x01{\"text\": [\"content-canary\"], \"content-canary\": 1}", &vault.random);
-    vault.overwrite(&id, Row { revision: 1, value }).await;
+    vault.overwrite(&id, Row { revision: 1, value: value.into() }).await;
     let error = vault.read(&id).await.unwrap_err();
     for shown in [error.to_string(), format!("{error:?}")] {
         assert!(shown.contains("Accounts") && shown.contains(&id.to_key().to_string()), "{shown}");
