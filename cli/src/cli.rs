@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    access, account, audit, checkout, customer, exec, grant, import, issuer, login, mfa, operator, pages, password,
-    rotation, service_account, system, user,
+    access, account, approval, audit, checkout, customer, exec, grant, import, issuer, login, mfa, operator, pages,
+    password, rotation, service_account, system, user,
 };
 
 /// The privileged credential vault of an MSP, from the command line.
@@ -129,6 +129,12 @@ pub enum Command {
     TakeOver(checkout::TakeOver),
     /// List a customer's checkouts
     Checkouts(checkout::Checkouts),
+    /// Say yes to another's request
+    Approve(approval::Decision),
+    /// Say no to another's request, or take back what was approved
+    Deny(approval::Decision),
+    /// What waits for your yes
+    Approvals(approval::Approvals),
     /// Run a command with an account's secret in its environment, and check in when it ends
     Exec(exec::Exec),
     /// Replace secrets on the systems themselves
@@ -201,6 +207,10 @@ mod tests {
             "audit verify FILE",
             "import f.csv --customer acme",
             "grant add anna --role technician --scope acme/db --for 30d",
+            "checkout acme/db/a --reason x --not-before 2026-12-24T02:00:00Z --wait 10m",
+            "approve co_0197a3c2e1f07b1a8c3d4e5f60718293 --comment go",
+            "deny co_0197a3c2e1f07b1a8c3d4e5f60718293 --comment no",
+            "approvals --follow",
         ] {
             let words = ["claviger"].into_iter().chain(line.split(' '));
             assert!(Cli::try_parse_from(words).is_ok(), "{line}");
@@ -210,10 +220,11 @@ mod tests {
             "checkout acme/db/a",                          // no reason
             "checkout acme/db/a --reason x --copy --show", // one or the other
             "checkout acme/db/a --reason x --wait 1m --reuse",
-            "exec acme/db/a --reason x",        // no command
-            "rotate",                           // nothing named
-            "rotate acme/db/a --customer acme", // two things named
-            "audit log",                        // no log named
+            "exec acme/db/a --reason x",                   // no command
+            "approve co_0197a3c2e1f07b1a8c3d4e5f60718293", // no comment
+            "rotate",                                      // nothing named
+            "rotate acme/db/a --customer acme",            // two things named
+            "audit log",                                   // no log named
             "audit log --operator --customer acme",
             "checkout acme/db/a --reason x --for 30", // no unit
             "operator init --administrator anna --passphrase --shares 3 --threshold 2",

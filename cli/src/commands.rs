@@ -6,6 +6,7 @@ use crate::failure::Failure;
 
 pub mod access;
 pub mod account;
+pub mod approval;
 pub mod audit;
 pub mod checkout;
 pub mod customer;
@@ -52,6 +53,9 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Revoke(revoke) => revoke.run(context).await,
         Command::TakeOver(take_over) => take_over.run(context).await,
         Command::Checkouts(checkouts) => checkouts.run(context).await,
+        Command::Approve(decision) => decision.approve(context).await,
+        Command::Deny(decision) => decision.deny(context).await,
+        Command::Approvals(approvals) => approvals.run(context).await,
         Command::Exec(exec) => exec.run(context).await,
         Command::Rotate(rotate) => rotate.run(context).await,
         Command::Rotations(rotations) => rotations.run(context).await,

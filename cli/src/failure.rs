@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use claviger_client::api::wire::WaitsFor;
 use claviger_client::api::{Problem, ProblemType};
 use claviger_client::{Error, Exit};
 use serde_json::json;
@@ -130,8 +131,11 @@ fn advice(error: &Error) -> Option<&'static str> {
         }
         Error::BadAnswer { .. } => "check that CLAVIGER_ADDR is a Claviger server of this version",
         Error::NotLoggedIn => "claviger login, or set CLAVIGER_TOKEN",
-        Error::WaitEnded { behind: Some(_), .. } => "wait longer (--wait), or ask the holder to check in",
-        Error::WaitEnded { behind: None, .. } => "ask an approver, and wait longer (--wait)",
+        Error::WaitEnded { waits_for: Some(WaitsFor::Approval), .. } => "ask an approver, or wait longer (--wait)",
+        Error::WaitEnded { waits_for: Some(WaitsFor::Start), .. } => {
+            "come back when it starts, or wait longer (--wait)"
+        }
+        Error::WaitEnded { .. } => "wait longer (--wait), or ask the holder to check in",
         Error::Problem(_) | Error::Session(_) | Error::Usage(_) | _ => return None,
     })
 }

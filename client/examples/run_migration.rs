@@ -47,6 +47,7 @@ async fn run() -> Result<bool> {
         ticket: None,
         claim: Claim::Now,
         on_conflict: OnConflict::Wait,
+        not_before: None,
     };
     let held = client.checkouts().hold_within(&new, WAIT).await?;
     let done = migrate(held.reveal().await?, &file).await; // an early return checks in as well

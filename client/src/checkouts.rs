@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use claviger_api::CheckoutId;
 use claviger_api::wire::{
-    Checkout, CheckoutQuery, CheckoutState, Extend, NewCheckout, OnConflict, Revealed, WithReason,
+    Checkout, CheckoutQuery, CheckoutState, Extend, NewCheckout, OnConflict, PageQuery, Revealed, WithComment,
+    WithReason,
 };
 
 use crate::poll::{Waited, poll};
@@ -63,7 +64,10 @@ impl Checkouts<'_> {
         };
         match poll(at_most, look, no_more_waiting).await? {
             Waited::Done(checkout) => Ok(checkout),
-            Waited::TimeOver(checkout) => Err(Error::WaitEnded { after: at_most, behind: checkout.waiting_behind }),
+            Waited::TimeOver(checkout) => {
+                let Checkout { waiting_behind: behind, waits_for, .. } = checkout;
+                Err(Error::WaitEnded { after: at_most, behind, waits_for })
+            }
         }
     }
 
@@ -95,6 +99,21 @@ impl Checkouts<'_> {
     /// Ends another's checkout.
     pub async fn revoke(&self, id: CheckoutId, request: &WithReason) -> Result<Checkout> {
         self.0.post(format!("{}/revoke", path(id)), request).await
+    }
+
+    /// Says yes to another's request.
+    pub async fn approve(&self, id: CheckoutId, request: &WithComment) -> Result<Checkout> {
+        self.0.post(format!("{}/approve", path(id)), request).await
+    }
+
+    /// Says no to another's request, or takes back what was approved.
+    pub async fn deny(&self, id: CheckoutId, request: &WithComment) -> Result<Checkout> {
+        self.0.post(format!("{}/deny", path(id)), request).await
+    }
+
+    /// What waits for the caller's yes, at every customer.
+    pub fn awaiting_approval(&self) -> List<'_, Checkout> {
+        List::new(self.0, "/v1/approvals", PageQuery::default())
     }
 
     /// Ends another's checkout and takes the account: the answer is the caller's own new checkout.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use claviger_api::problem::Exit;
+use claviger_api::wire::WaitsFor;
 use claviger_api::{Problem, ProblemType};
 
 /// The outcome of every call.
@@ -62,12 +63,14 @@ pub enum Error {
     #[error("the kept session cannot be used: {0}")]
     Session(#[source] std::io::Error),
     /// The account's turn did not come within the time that the caller gave.
-    #[error("the checkout's turn did not come within {} s", .after.as_secs())]
+    #[error("the checkout could not be used within {} s: it waits for {}", .after.as_secs(), waited_for(*.waits_for))]
     WaitEnded {
         /// How long was waited.
         after: Duration,
-        /// How many were before it; absent when it waits for an approval.
+        /// How many were before it, while it waits for its turn.
         behind: Option<u32>,
+        /// What it waits for.
+        waits_for: Option<WaitsFor>,
     },
     /// The call itself is wrong.
     #[error("{0}")]
@@ -119,8 +122,8 @@ impl Error {
             }
             Self::BadAnswer { .. } | Self::Session(_) => Exit::Failed,
             Self::NotLoggedIn => Exit::NotAuthenticated,
-            Self::WaitEnded { behind: Some(_), .. } => Exit::Conflict,
-            Self::WaitEnded { behind: None, .. } => Exit::ApprovalNeeded,
+            Self::WaitEnded { waits_for: Some(WaitsFor::Approval), .. } => Exit::ApprovalNeeded,
+            Self::WaitEnded { waits_for: Some(WaitsFor::Start | WaitsFor::Turn) | None, .. } => Exit::Conflict,
             Self::Usage(_) => Exit::Usage,
         }
     }
@@ -128,6 +131,15 @@ impl Error {
     /// Whether a new login may help: the access token is not accepted any more.
     pub(crate) fn session_is_over(&self) -> bool {
         matches!(self.problem_type(), Some(ProblemType::SessionEnded | ProblemType::NotAuthenticated))
+    }
+}
+
+/// What a checkout waits for, in words.
+fn waited_for(waits_for: Option<WaitsFor>) -> &'static str {
+    match waits_for {
+        Some(WaitsFor::Approval) => "an approval",
+        Some(WaitsFor::Start) => "its start",
+        Some(WaitsFor::Turn) | None => "its turn",
     }
 }
 

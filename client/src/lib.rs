@@ -17,6 +17,7 @@
 //!     ticket: None,
 //!     claim: Default::default(),
 //!     on_conflict: Default::default(),
+//!     not_before: None,
 //! }).await?;
 //! let revealed = held.reveal().await?;
 //! // ... log in as revealed.login with revealed.secret ...

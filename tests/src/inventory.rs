@@ -83,6 +83,7 @@ pub fn wanted(account: &AccountPath, ttl_seconds: u64) -> NewCheckout {
         ticket: None,
         claim: claviger_api::wire::Claim::Now,
         on_conflict: claviger_api::wire::OnConflict::Fail,
+        not_before: None,
     }
 }
 

@@ -23,8 +23,8 @@ use serde_json::Value;
 
 use crate::operations::{About, OPEN, TABLE, Wanted};
 
-const ROLES: [Role; 5] =
-    [Role::Administrator, Role::Technician, Role::Automation, Role::Auditor, Role::CustomerAuditor];
+const ROLES: [Role; 6] =
+    [Role::Administrator, Role::Technician, Role::Automation, Role::Auditor, Role::CustomerAuditor, Role::Approver];
 
 /// A vault with two customers, and the ids of what the first has.
 struct House {

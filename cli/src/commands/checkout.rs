@@ -11,7 +11,7 @@ use claviger_client::api::{CheckoutId, Part, Secret};
 use claviger_client::{Client, Exit};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 
-use super::taking::{Taking, ended_by};
+use super::taking::{Taking, Unapproved, ended_by};
 use crate::clipboard;
 use crate::connection::Context;
 use crate::duration::Seconds;
@@ -119,7 +119,7 @@ impl CheckOut {
         let destination = self.display.destination(stdout().is_terminal())?;
         let client = context.client()?;
         let mut signals = listen()?;
-        let checkout = self.taking.take(&client, self.reuse, &mut signals).await?;
+        let checkout = self.taking.take(&client, self.reuse, Unapproved::Stays, &mut signals).await?;
         if destination == Destination::Nowhere {
             return context.output.one(&checkout);
         }

@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::NamedTempFile;
 use tokio::process::{Child, Command};
 
-use super::taking::{Taking, ended_by};
+use super::taking::{Taking, Unapproved, ended_by};
 use crate::connection::Context;
 use crate::failure::Failure;
 use crate::output::word;
@@ -40,7 +40,7 @@ impl Exec {
         let client = context.client()?;
         let mut signals =
             Signals::listen().map_err(|error| Failure::failed(format!("cannot listen for signals: {error}")))?;
-        let checkout = self.taking.take(&client, false, &mut signals).await?;
+        let checkout = self.taking.take(&client, false, Unapproved::IsWithdrawn, &mut signals).await?;
         let outcome = self.lend(&client, &checkout, &mut signals).await;
         let returned = give_back(&client, checkout.id).await;
         match (outcome, returned) {

@@ -107,6 +107,8 @@ enum RoleWord {
     Auditor,
     /// The customer's own auditor
     CustomerAuditor,
+    /// Says yes or no to what others ask for
+    Approver,
 }
 
 impl Grant {
@@ -164,6 +166,7 @@ impl RoleWord {
             Self::Automation => Role::Automation,
             Self::Auditor => Role::Auditor,
             Self::CustomerAuditor => Role::CustomerAuditor,
+            Self::Approver => Role::Approver,
         }
     }
 }

@@ -4,9 +4,9 @@ use std::future::Future;
 use std::pin::pin;
 
 use clap::Args;
-use claviger_client::api::wire::{Checkout, Claim, NewCheckout, OnConflict};
-use claviger_client::api::{AccountPath, CheckoutId};
-use claviger_client::{Client, Exit};
+use claviger_client::api::wire::{Checkout, Claim, NewCheckout, OnConflict, WaitsFor};
+use claviger_client::api::{AccountPath, CheckoutId, Timestamp};
+use claviger_client::{Client, Error, Exit};
 use rustix::process::Signal;
 
 use crate::duration::Seconds;
@@ -28,14 +28,33 @@ pub struct Taking {
     /// The ticket this is for
     #[arg(long, value_name = "TICKET")]
     ticket: Option<String>,
-    /// Wait in order, at most this long, while others hold the account
+    /// Wait in order, at most this long, while others hold the account, or until it is approved
     #[arg(long, value_name = "DURATION")]
     wait: Option<Seconds>,
+    /// Ask now for a use that may start then, e.g. 2026-12-24T02:00:00Z
+    #[arg(long, value_name = "TIME")]
+    not_before: Option<Timestamp>,
+}
+
+/// What becomes of a request that is not approved, or has not started, when the wait is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unapproved {
+    /// It stays: an approver may come to it later, and then it can be revealed.
+    Stays,
+    /// It is withdrawn, as nobody would use it.
+    IsWithdrawn,
 }
 
 impl Taking {
-    /// Checks the account out and waits for its turn. What is not usable in time, or interrupted, is withdrawn.
-    pub async fn take(&self, client: &Client, reuse: bool, signals: &mut Signals) -> Result<Checkout, Failure> {
+    /// Checks the account out and waits for its turn. What is not usable in time, or interrupted, is withdrawn; what waits
+    /// for an approval, as `unapproved` says.
+    pub async fn take(
+        &self,
+        client: &Client,
+        reuse: bool,
+        unapproved: Unapproved,
+        signals: &mut Signals,
+    ) -> Result<Checkout, Failure> {
         let new = self.new_checkout(reuse);
         let (checkout, interrupted) = finish(client.checkouts().create(&new), signals).await?;
         let id = checkout.id;
@@ -49,7 +68,13 @@ impl Taking {
         let failure = tokio::select! {
             turn = checkouts.wait_for_turn(checkout, at_most, show) => match turn {
                 Ok(checkout) => return Ok(checkout),
-                Err(error) => error.into(),
+                Err(error) => {
+                    if unapproved == Unapproved::Stays && waits_for_others(&error) {
+                        note(&format!("{id} stays; then: claviger reveal {id}, or withdraw it: claviger checkin {id}"));
+                        return Err(error.into());
+                    }
+                    error.into()
+                }
             },
             signal = signals.next() => ended_by(signal),
         };
@@ -68,8 +93,14 @@ impl Taking {
                 (None, true) => OnConflict::Reuse,
                 (None, false) => OnConflict::Fail,
             },
+            not_before: self.not_before,
         }
     }
+}
+
+/// Whether the wait was for an approval or the start, and not for a turn.
+fn waits_for_others(error: &Error) -> bool {
+    matches!(error, Error::WaitEnded { waits_for: Some(WaitsFor::Approval | WaitsFor::Start), .. })
 }
 
 /// A signal ended the command.
@@ -111,8 +142,15 @@ async fn withdrawn(client: &Client, id: CheckoutId, why: Failure) -> Failure {
 }
 
 fn waiting_for(checkout: &Checkout) -> String {
-    match checkout.waiting_behind {
-        Some(behind) => format!("waiting for {}: {behind} before you", checkout.account),
-        None => format!("waiting for {}: an approval is needed", checkout.account),
+    let account = &checkout.account;
+    match (checkout.waits_for, checkout.waiting_behind, checkout.not_before) {
+        (Some(WaitsFor::Approval), ..) => {
+            let approvals = checkout.approvals.as_ref();
+            let (given, needed) = approvals.map_or((0, 1), |approvals| (approvals.given.len(), approvals.needed));
+            format!("waiting for {account}: {given} of {needed} approvals ({})", checkout.id)
+        }
+        (Some(WaitsFor::Start), _, Some(start)) => format!("waiting for {account}: it starts at {start}"),
+        (_, Some(behind), _) => format!("waiting for {account}: {behind} before you"),
+        _ => format!("waiting for {account}"),
     }
 }

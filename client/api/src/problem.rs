@@ -112,7 +112,7 @@ problems! {
         "Issue a new one: the detail names the call.";
     ApprovalNeeded "approval-needed" 409 ApprovalNeeded Later
         "Another person must approve this first"
-        "Ask an approver; the checkout keeps its place.";
+        "Ask an approver, and wait for the yes; approvals of whoever lost the right since do not count.";
     BodyTooLarge "body-too-large" 413 Usage No
         "The request body is too large"
         "Send less, or in several requests.";
@@ -167,6 +167,9 @@ problems! {
     NothingStored "nothing-stored" 409 Conflict No
         "No secret is stored for this account"
         "Import its present secret, or rotate it by the system's management account.";
+    NothingToDecide "nothing-to-decide" 409 Conflict No
+        "The checkout waits for no decision of yours"
+        "Get it to see: it needs no approval, is in use already, or you have approved it before.";
     OutOfHours "out-of-hours" 403 Forbidden Later
         "The grant gives this in other hours"
         "Wait for its hours, which the detail names, or ask for another grant.";

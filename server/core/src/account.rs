@@ -1,9 +1,10 @@
 //! One account's changing state, in one stored row, so that every decision about it is one expectation.
 
 use claviger_api::wire::AccountState as StateName;
-use claviger_api::{CheckoutId, PrincipalId, RotationId};
+use claviger_api::{CheckoutId, PrincipalId, RotationId, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::checkout::{Checkout, State};
 use crate::secrets::{SecretSet, Version};
 
 /// Who sits in one of the account's seats.
@@ -14,6 +15,31 @@ pub struct Seat {
     /// Its principal.
     pub principal: PrincipalId,
 }
+
+/// Who asked for the account, and waits for approvals or the start: in no seat and in no queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asking {
+    /// The checkout.
+    pub checkout: CheckoutId,
+    /// Its principal.
+    pub principal: PrincipalId,
+    /// The start that was asked for.
+    pub not_before: Option<Timestamp>,
+}
+
+/// An approved checkout that was given back before its end: until then its approvals may serve again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StillGood {
+    /// The checkout, ended.
+    pub checkout: CheckoutId,
+    /// Its principal.
+    pub principal: PrincipalId,
+    /// The end of what was approved.
+    pub until: Timestamp,
+}
+
+/// The most approved checkouts that are remembered for an account; the oldest goes first.
+pub const STILL_GOOD_MOST: usize = 16;
 
 /// The rotation under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +80,12 @@ pub struct AccountState {
     /// Settled rotations that have still to see their old secret refused.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub proving: Vec<Proving>,
+    /// Those who wait for approvals or their start.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asking: Vec<Asking>,
+    /// Approvals that may serve again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub still_good: Vec<StillGood>,
 }
 
 /// Whether the account can be checked out.
@@ -90,11 +122,50 @@ impl AccountState {
     pub fn leave(&mut self, checkout: CheckoutId) {
         self.seats.retain(|seat| seat.checkout != checkout);
         self.waiting.retain(|waiting| *waiting != checkout);
+        self.asking.retain(|asking| asking.checkout != checkout);
+    }
+
+    /// Puts a checkout that is new here, or has just moved on, where its state belongs.
+    pub(crate) fn note(&mut self, checkout: &Checkout) {
+        let Checkout { id, principal, not_before, .. } = *checkout;
+        match checkout.state {
+            State::Pending { .. } | State::Scheduled { .. } => {
+                self.asking.push(Asking { checkout: id, principal, not_before });
+            }
+            State::Requested { .. } => self.waiting.push(id),
+            State::Approved { .. } | State::Active(_) => self.seats.push(Seat { checkout: id, principal }),
+            State::Ended { .. } => {}
+        }
+    }
+
+    /// The principal's own checkout: the one that is held, or the one that was asked for with the same start.
+    pub fn own(&self, principal: PrincipalId, not_before: Option<Timestamp>) -> Option<CheckoutId> {
+        let held = self.seats.iter().find(|seat| seat.principal == principal && not_before.is_none());
+        let asked = |asking: &&Asking| asking.principal == principal && asking.not_before == not_before;
+        held.map(|seat| seat.checkout).or_else(|| self.asking.iter().find(asked).map(|asking| asking.checkout))
+    }
+
+    /// The principal's latest checkout whose approvals may serve again.
+    pub fn still_good(&self, principal: PrincipalId, now: Timestamp) -> Option<CheckoutId> {
+        let good = |kept: &&StillGood| kept.principal == principal && now < kept.until;
+        self.still_good.iter().rev().find(good).map(|kept| kept.checkout)
+    }
+
+    /// Remembers the approvals of a checkout that is given back before its end.
+    pub(crate) fn keep_approvals(&mut self, checkout: &Checkout, now: Timestamp) {
+        self.still_good.retain(|kept| now < kept.until);
+        let Some(approvals) = checkout.approvals.as_ref().filter(|approvals| approvals.rule.reuse) else { return };
+        let Some(until) = approvals.good_until.filter(|until| now < *until) else { return };
+        if self.still_good.len() >= STILL_GOOD_MOST {
+            self.still_good.remove(0);
+        }
+        self.still_good.push(StillGood { checkout: checkout.id, principal: checkout.principal, until });
     }
 
     /// Whether anybody holds the account or waits for it, or the vault has still something to do on its system.
     pub fn in_use(&self) -> bool {
-        let held = !self.seats.is_empty() || !self.waiting.is_empty() || !self.logins.is_empty();
+        let held =
+            !self.seats.is_empty() || !self.waiting.is_empty() || !self.asking.is_empty() || !self.logins.is_empty();
         held || self.rotation.is_some() || !self.to_revoke.is_empty() || !self.proving.is_empty()
     }
 }

@@ -1,9 +1,14 @@
 //! The life of a checkout: `requested → approved → active → ended`.
 //!
+//! What needs approvals waits for them first, then for its start, then for its turn, and only then has a window to be
+//! claimed in: an approved request burns none of its window while it waits. Until it has its turn it takes no seat.
+//!
 //! A stored state is an enum whose variants carry that state's data. Transitions consume the checkout and return it
 //! with what must be stored beside it: the account's seats and the timer. No transition leaves a seat without an end.
 
-use claviger_api::wire::{CheckoutState, Claim, EndCause, OnConflict, RevocationState, TTL_MIN_SECONDS};
+use claviger_api::wire::{
+    ApprovalRule, CheckoutState, Claim, EndCause, OnConflict, RevocationState, TTL_MIN_SECONDS, WaitsFor,
+};
 use claviger_api::{AccountId, CheckoutId, PrincipalId, RotationId, SystemId, Timestamp};
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
@@ -12,8 +17,13 @@ use crate::account::{AccountState, Availability, Seat};
 use crate::rotation::later;
 use crate::secrets::Version;
 
+mod approval;
+#[cfg(test)]
+mod approvals_tests;
 #[cfg(test)]
 mod tests;
+
+pub use approval::{APPROVALS_MOST, Approval, Approvals, Asked};
 
 /// How long an approved checkout may be claimed by a first reveal.
 pub const CLAIM_WINDOW: SignedDuration = SignedDuration::from_mins(15);
@@ -21,11 +31,29 @@ pub const CLAIM_WINDOW: SignedDuration = SignedDuration::from_mins(15);
 pub const WAIT_MOST: SignedDuration = SignedDuration::from_hours(24);
 /// The most checkouts that wait for one account.
 pub const QUEUE_MOST: usize = 100;
+/// How long a request waits for its approvals before it lapses.
+pub const DECIDE_WITHIN: SignedDuration = SignedDuration::from_hours(24);
+/// How far ahead a start may be.
+pub const START_MOST: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// How long after its start a scheduled checkout can still be approved or begin; then it lapses.
+pub const START_GRACE: SignedDuration = SignedDuration::from_hours(1);
+/// The most requests for one account that wait for approvals or their start.
+pub const ASKING_MOST: usize = 100;
 
 /// Where a checkout is, with that state's data.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "snake_case")]
 pub enum State {
+    /// Waits for the approvals that it needs.
+    Pending {
+        /// Lapses then.
+        until: Timestamp,
+    },
+    /// Needs no further approval, and waits for its start.
+    Scheduled {
+        /// Takes a seat, or a place in the queue, then.
+        starts_at: Timestamp,
+    },
     /// Waits for its turn.
     Requested {
         /// Lapses then.
@@ -107,6 +135,12 @@ pub struct Checkout {
     pub ttl_seconds: u64,
     /// The longest that the grant allows; an extension never passes it.
     pub most_seconds: u64,
+    /// When the use may start, if not at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Timestamp>,
+    /// The approvals that it needs, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approvals: Option<Approvals>,
     /// When it was asked for.
     pub created_at: Timestamp,
     /// Where it is.
@@ -143,6 +177,12 @@ pub struct Wanted {
     pub claim: Claim,
     /// What to do when there is no seat.
     pub on_conflict: OnConflict,
+    /// When the use may start, if not at once.
+    pub not_before: Option<Timestamp>,
+    /// The approvals that the grant wants.
+    pub rule: Option<ApprovalRule>,
+    /// Approvals of an earlier checkout of the same principal, those alone that still count.
+    pub earlier: Option<Approvals>,
 }
 
 /// What can be refused.
@@ -169,6 +209,33 @@ pub enum Refusal {
     /// It is over.
     #[error("the checkout has ended")]
     Ended,
+    /// A start that is too far ahead.
+    #[error("a checkout starts at most {} days from now", START_MOST.as_hours() / 24)]
+    Start,
+    /// Too many wait for approvals or their start.
+    #[error("{ASKING_MOST} requests for this account wait already")]
+    AskingFull,
+    /// It waits for approvals, or those that were given no longer count.
+    #[error("the checkout needs an approval")]
+    NotApproved,
+    /// Nobody approves their own.
+    #[error("nobody decides on their own request")]
+    OwnRequest,
+    /// It needs no approval, or none from this approver.
+    #[error("the checkout waits for no decision of this approver")]
+    NothingToDecide,
+    /// Longer than what was approved.
+    #[error("an approval is for what was asked, and no longer")]
+    BeyondApproval,
+}
+
+/// What the time that has come means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FellDue {
+    /// The checkout is over.
+    End(EndCause),
+    /// The start has come.
+    Start,
 }
 
 /// The answer to a request.
@@ -189,7 +256,8 @@ pub fn allowed_ttl(ttl_seconds: u64, most_seconds: u64) -> Result<u64, Refusal> 
     }
 }
 
-/// Decides a request: a seat, a place in the queue, the caller's own checkout, or no.
+/// Decides a request: a seat, a place in the queue, the caller's own checkout, a wait for approvals or for the start, or
+/// no.
 pub fn request(
     wanted: Wanted,
     account: &mut AccountState,
@@ -198,27 +266,16 @@ pub fn request(
     now: Timestamp,
 ) -> Result<Decision, Refusal> {
     let ttl_seconds = allowed_ttl(wanted.ttl_seconds, wanted.most_seconds)?;
-    let own = account.seats.iter().find(|seat| seat.principal == wanted.principal).map(|seat| seat.checkout);
-    if let (OnConflict::Reuse, Some(own)) = (wanted.on_conflict, own) {
+    let not_before = wanted.not_before.filter(|start| *start > now);
+    if not_before.is_some_and(|start| start > later(now, START_MOST)) {
+        return Err(Refusal::Start);
+    }
+    if wanted.on_conflict == OnConflict::Reuse
+        && let Some(own) = account.own(wanted.principal, not_before)
+    {
         return Ok(Decision::Reuse(own));
     }
-    let availability = account.availability(max_holders, has_secret);
-    let state = match (availability, wanted.on_conflict) {
-        (Availability::Free, _) if account.waiting.is_empty() => seated(wanted.claim, ttl_seconds, now),
-        (Availability::Empty, _) => return Err(Refusal::NotAvailable(availability)),
-        (_, OnConflict::Wait) if account.waiting.len() >= QUEUE_MOST => return Err(Refusal::QueueFull),
-        (_, OnConflict::Wait) => State::Requested { until: later(now, WAIT_MOST) },
-        (Availability::Free | Availability::Held, OnConflict::Fail | OnConflict::Reuse) => return Err(Refusal::Held),
-        (Availability::Rotating | Availability::Unresolved, OnConflict::Fail | OnConflict::Reuse) => {
-            return Err(Refusal::NotAvailable(availability));
-        }
-    };
-    if matches!(state, State::Requested { .. }) {
-        account.waiting.push(wanted.id);
-    } else {
-        account.seats.push(Seat { checkout: wanted.id, principal: wanted.principal });
-    }
-    Ok(Decision::New(Box::new(Checkout {
+    let mut checkout = Checkout {
         id: wanted.id,
         system: wanted.system,
         account: wanted.account,
@@ -227,44 +284,80 @@ pub fn request(
         ticket: wanted.ticket,
         ttl_seconds,
         most_seconds: wanted.most_seconds,
+        not_before,
+        approvals: None,
         created_at: now,
-        state,
+        state: State::Pending { until: decided_by(not_before, now) },
         reveals: 0,
         seen: Vec::new(),
         ephemeral: None,
-    })))
+    };
+    if let Some(rule) = wanted.rule {
+        checkout.approvals = Some(checkout.needs(rule, wanted.earlier, now));
+    }
+    let approved = checkout.approvals.as_ref().is_none_or(|approvals| approvals.suffice(|_| true));
+    let available = account.availability(max_holders, has_secret);
+    if available == Availability::Empty {
+        return Err(Refusal::NotAvailable(available));
+    }
+    match (approved, not_before) {
+        (true, None) => checkout.state = checkout.place(account, available, wanted.claim, wanted.on_conflict, now)?,
+        (true | false, _) if account.asking.len() >= ASKING_MOST => return Err(Refusal::AskingFull),
+        (true, Some(starts_at)) => checkout.state = State::Scheduled { starts_at },
+        (false, _) => {}
+    }
+    account.note(&checkout);
+    Ok(Decision::New(Box::new(checkout)))
 }
 
-fn seated(claim: Claim, ttl_seconds: u64, now: Timestamp) -> State {
-    match claim {
-        Claim::Now => State::Active(Use { started_at: now, expires_at: seconds_later(now, ttl_seconds) }),
-        Claim::Later => State::Approved { claim_until: later(now, CLAIM_WINDOW) },
-    }
+/// Until when a request waits for its approvals.
+fn decided_by(not_before: Option<Timestamp>, now: Timestamp) -> Timestamp {
+    not_before.map_or_else(|| later(now, DECIDE_WITHIN), |start| later(start, START_GRACE))
 }
 
 impl Checkout {
-    /// When it ends if nobody does anything; `None` once ended. A timer of this time is stored with every state.
+    /// When it ends, or starts, if nobody does anything; `None` once ended. A timer of this time is stored with every
+    /// state.
     pub fn due(&self) -> Option<Timestamp> {
         match &self.state {
-            State::Requested { until } => Some(*until),
+            State::Pending { until } | State::Requested { until } => Some(*until),
+            State::Scheduled { starts_at } => Some(*starts_at),
             State::Approved { claim_until } => Some(*claim_until),
             State::Active(used) => Some(used.expires_at),
             State::Ended { .. } => None,
         }
     }
 
-    /// Whether the holder may see the secret now. The first reveal starts the use. Refused at and after the end, even
-    /// if no worker has noticed the end yet.
-    pub fn reveal(mut self, version: Version, now: Timestamp) -> Result<Self, Refusal> {
+    /// Whether the holder may see the secret now. The first reveal starts the use, if the approvals still count: `still`
+    /// says of an approver whether they might approve today. Refused at and after the end, even if no worker has noticed
+    /// the end yet.
+    pub fn reveal(
+        mut self,
+        version: Version,
+        still: impl Fn(PrincipalId) -> bool,
+        now: Timestamp,
+    ) -> Result<Self, Refusal> {
         match self.state {
             State::Active(used) if now < used.expires_at => {}
             State::Approved { claim_until } if now < claim_until => {
-                self.state = State::Active(Use { started_at: now, expires_at: seconds_later(now, self.ttl_seconds) });
+                if !self.is_approved(|yes| still(yes.by)) {
+                    return Err(Refusal::NotApproved);
+                }
+                let used = self.used_from(now);
+                self.state = State::Active(used);
+                if let Some(approvals) = &mut self.approvals {
+                    approvals.good_until.get_or_insert(used.expires_at);
+                }
             }
+            State::Pending { until } if now < until => return Err(Refusal::NotApproved),
+            State::Scheduled { starts_at } if now < later(starts_at, START_GRACE) => return Err(Refusal::NotReady),
             State::Requested { until } if now < until => return Err(Refusal::NotReady),
-            State::Requested { .. } | State::Approved { .. } | State::Active(_) | State::Ended { .. } => {
-                return Err(Refusal::Ended);
-            }
+            State::Pending { .. }
+            | State::Scheduled { .. }
+            | State::Requested { .. }
+            | State::Approved { .. }
+            | State::Active(_)
+            | State::Ended { .. } => return Err(Refusal::Ended),
         }
         self.reveals += 1;
         if !self.seen.contains(&version) {
@@ -273,25 +366,178 @@ impl Checkout {
         Ok(self)
     }
 
-    /// A new length, counted from the start of use; never past what the grant allowed, and never in the past.
+    /// The approvers to ask again, if the next reveal is the one that claims it.
+    pub fn approvers_at_claim(&self) -> impl Iterator<Item = PrincipalId> + '_ {
+        let claimed_next = matches!(self.state, State::Approved { .. });
+        let given = self.approvals.iter().filter(move |_| claimed_next).flat_map(|approvals| &approvals.given);
+        given.map(|yes| yes.by)
+    }
+
+    /// Whether it needs no approval, or has those it needs, for exactly what it is.
+    pub fn is_approved(&self, counts: impl Fn(&Approval) -> bool) -> bool {
+        self.approvals.as_ref().is_none_or(|approvals| approvals.cover(self) && approvals.suffice(counts))
+    }
+
+    /// A new length, counted from the start of use; never past what the grant allowed or others approved, and never in
+    /// the past.
     pub fn extend(mut self, ttl_seconds: u64, now: Timestamp) -> Result<Self, Refusal> {
+        if self.approvals.as_ref().is_some_and(|approvals| ttl_seconds > approvals.asked.ttl_seconds) {
+            return Err(Refusal::BeyondApproval);
+        }
         self.ttl_seconds = allowed_ttl(ttl_seconds, self.most_seconds)?;
-        match &mut self.state {
+        match self.state {
             State::Active(used) if now < used.expires_at => {
                 let expires_at = seconds_later(used.started_at, ttl_seconds);
                 if expires_at <= now {
                     return Err(Refusal::Ttl { most_seconds: self.most_seconds });
                 }
-                used.expires_at = expires_at;
+                if self.approvals.as_ref().is_some_and(|approvals| approvals.bound(expires_at) < expires_at) {
+                    return Err(Refusal::BeyondApproval);
+                }
+                self.state = State::Active(Use { expires_at, ..used });
                 Ok(self)
             }
-            State::Requested { until } | State::Approved { claim_until: until } if now < *until => {
+            State::Pending { until } | State::Requested { until } | State::Approved { claim_until: until }
+                if now < until =>
+            {
                 Err(Refusal::NotReady)
             }
-            State::Requested { .. } | State::Approved { .. } | State::Active(_) | State::Ended { .. } => {
-                Err(Refusal::Ended)
-            }
+            State::Scheduled { starts_at } if now < later(starts_at, START_GRACE) => Err(Refusal::NotReady),
+            State::Pending { .. }
+            | State::Scheduled { .. }
+            | State::Requested { .. }
+            | State::Approved { .. }
+            | State::Active(_)
+            | State::Ended { .. } => Err(Refusal::Ended),
         }
+    }
+
+    /// Another's yes. With the last one that is needed it goes on: to its start, to its turn, or to a window to claim it.
+    /// More than needed may be given until it is claimed, since an approver may lose the right before.
+    pub fn approve(
+        mut self,
+        yes: Approval,
+        account: &mut AccountState,
+        max_holders: u32,
+        has_secret: bool,
+        now: Timestamp,
+    ) -> Result<Self, Refusal> {
+        match self.state {
+            State::Ended { .. } => return Err(Refusal::Ended),
+            State::Active(_) => return Err(Refusal::NothingToDecide),
+            State::Pending { .. } | State::Scheduled { .. } | State::Requested { .. } | State::Approved { .. } => {}
+        }
+        if matches!(self.fell_due(now), Some(FellDue::End(_))) {
+            return Err(Refusal::Ended);
+        }
+        self.approvals.as_mut().ok_or(Refusal::NothingToDecide)?.add(yes)?;
+        if !matches!(self.state, State::Pending { .. }) || !self.is_approved(|_| true) {
+            return Ok(self);
+        }
+        match self.not_before.filter(|start| *start > now) {
+            Some(starts_at) => {
+                self.state = State::Scheduled { starts_at };
+                Ok(self)
+            }
+            None => self.enter(account, max_holders, has_secret, now),
+        }
+    }
+
+    /// Whether an approver may end it by a no: only what needs approvals, and nobody their own.
+    pub fn may_be_denied_by(&self, approver: PrincipalId) -> Result<(), Refusal> {
+        match (&self.state, &self.approvals) {
+            (State::Ended { .. }, _) => Err(Refusal::Ended),
+            (_, None) => Err(Refusal::NothingToDecide),
+            (_, Some(_)) if approver == self.principal => Err(Refusal::OwnRequest),
+            (_, Some(_)) => Ok(()),
+        }
+    }
+
+    /// The start has come of what waited for nothing else.
+    pub fn start(
+        self,
+        account: &mut AccountState,
+        max_holders: u32,
+        has_secret: bool,
+        now: Timestamp,
+    ) -> Result<Self, Refusal> {
+        match self.fell_due(now) {
+            Some(FellDue::Start) => self.enter(account, max_holders, has_secret, now),
+            Some(FellDue::End(_)) => Err(Refusal::Ended),
+            None => Err(Refusal::NotReady),
+        }
+    }
+
+    /// A seat with a window to claim it, or a place in the queue: whoever asked is perhaps not there just now.
+    fn enter(
+        mut self,
+        account: &mut AccountState,
+        max_holders: u32,
+        has_secret: bool,
+        now: Timestamp,
+    ) -> Result<Self, Refusal> {
+        let available = account.availability(max_holders, has_secret);
+        if available == Availability::Empty {
+            return Err(Refusal::NotAvailable(available));
+        }
+        self.state = self.place(account, available, Claim::Later, OnConflict::Wait, now)?;
+        account.leave(self.id);
+        account.note(&self);
+        Ok(self)
+    }
+
+    /// A seat or a place in the queue, for what waits for nothing else.
+    fn place(
+        &self,
+        account: &AccountState,
+        available: Availability,
+        claim: Claim,
+        on_conflict: OnConflict,
+        now: Timestamp,
+    ) -> Result<State, Refusal> {
+        match (available, on_conflict, claim) {
+            (Availability::Free, _, Claim::Now) if account.waiting.is_empty() => Ok(State::Active(self.used_from(now))),
+            (Availability::Free, _, Claim::Later) if account.waiting.is_empty() => {
+                Ok(State::Approved { claim_until: later(now, CLAIM_WINDOW) })
+            }
+            (_, OnConflict::Wait, _) if account.waiting.len() >= QUEUE_MOST => Err(Refusal::QueueFull),
+            (_, OnConflict::Wait, _) => Ok(State::Requested { until: later(now, WAIT_MOST) }),
+            (Availability::Free | Availability::Held, OnConflict::Fail | OnConflict::Reuse, _) => Err(Refusal::Held),
+            (
+                Availability::Rotating | Availability::Unresolved | Availability::Empty,
+                OnConflict::Fail | OnConflict::Reuse,
+                _,
+            ) => Err(Refusal::NotAvailable(available)),
+        }
+    }
+
+    /// The approvals that it needs by this rule: an earlier checkout's if they are enough for it, else new ones.
+    fn needs(&self, rule: ApprovalRule, earlier: Option<Approvals>, now: Timestamp) -> Approvals {
+        let still_good = |earlier: &Approvals| {
+            let until = earlier.good_until.unwrap_or(Timestamp::MIN);
+            rule.reuse
+                && earlier.cover(self)
+                && earlier.suffice(|_| true)
+                && seconds_later(now, self.ttl_seconds) <= until
+        };
+        let earlier = earlier.map(|earlier| Approvals { rule, ..earlier }).filter(still_good);
+        earlier.unwrap_or_else(|| Approvals { rule, asked: self.asked(), given: Vec::new(), good_until: None })
+    }
+
+    fn asked(&self) -> Asked {
+        Asked {
+            account: self.account,
+            principal: self.principal,
+            reason: self.reason.clone(),
+            ticket: self.ticket.clone(),
+            ttl_seconds: self.ttl_seconds,
+            not_before: self.not_before,
+        }
+    }
+
+    fn used_from(&self, now: Timestamp) -> Use {
+        let end = seconds_later(now, self.ttl_seconds);
+        Use { started_at: now, expires_at: self.approvals.as_ref().map_or(end, |approvals| approvals.bound(end)) }
     }
 
     /// A turn has come: the one who waited has a seat, and a window to claim it.
@@ -316,9 +562,15 @@ impl Checkout {
         let (used, at) = match self.state {
             State::Ended { .. } => return Err(Refusal::Ended),
             State::Active(used) => (Some(used), now.min(used.expires_at)),
-            State::Approved { claim_until: until } | State::Requested { until } => (None, now.min(until)),
+            State::Scheduled { starts_at } => (None, now.min(later(starts_at, START_GRACE))),
+            State::Pending { until } | State::Approved { claim_until: until } | State::Requested { until } => {
+                (None, now.min(until))
+            }
         };
         account.leave(self.id);
+        if cause == EndCause::CheckedIn {
+            account.keep_approvals(&self, now);
+        }
         let state = match &self.ephemeral {
             Some(_) => RevocationState::Pending,
             None if self.seen.is_empty() => RevocationState::NotNeeded,
@@ -334,14 +586,35 @@ impl Checkout {
         Ok(self)
     }
 
-    /// Why it ends if its time is over: unclaimed it lapses, used it expires. `None` while there is time.
-    pub fn overdue(&self, now: Timestamp) -> Option<EndCause> {
+    /// What the time that has come means: unapproved or unclaimed it lapses, used it expires, scheduled it starts. `None`
+    /// while there is time.
+    pub fn fell_due(&self, now: Timestamp) -> Option<FellDue> {
+        let due = self.due().filter(|due| *due <= now)?;
         match &self.state {
-            State::Active(used) if used.expires_at <= now => Some(EndCause::Expired),
-            State::Approved { claim_until: until } | State::Requested { until } if *until <= now => {
-                Some(EndCause::Lapsed)
+            State::Active(_) => Some(FellDue::End(EndCause::Expired)),
+            State::Scheduled { .. } if now < later(due, START_GRACE) => Some(FellDue::Start),
+            State::Pending { .. } | State::Scheduled { .. } | State::Requested { .. } | State::Approved { .. } => {
+                Some(FellDue::End(EndCause::Lapsed))
             }
-            State::Requested { .. } | State::Approved { .. } | State::Active(_) | State::Ended { .. } => None,
+            State::Ended { .. } => None,
+        }
+    }
+
+    /// Why it ends if its time is over.
+    pub fn overdue(&self, now: Timestamp) -> Option<EndCause> {
+        match self.fell_due(now) {
+            Some(FellDue::End(why)) => Some(why),
+            Some(FellDue::Start) | None => None,
+        }
+    }
+
+    /// What it waits for, if it cannot be claimed yet.
+    pub fn waits_for(&self) -> Option<WaitsFor> {
+        match &self.state {
+            State::Pending { .. } => Some(WaitsFor::Approval),
+            State::Scheduled { .. } => Some(WaitsFor::Start),
+            State::Requested { .. } => Some(WaitsFor::Turn),
+            State::Approved { .. } | State::Active(_) | State::Ended { .. } => None,
         }
     }
 
@@ -349,14 +622,18 @@ impl Checkout {
     pub fn end_of_right(&self) -> Option<Timestamp> {
         match &self.state {
             State::Ended { at, .. } => Some(*at),
-            State::Requested { .. } | State::Approved { .. } | State::Active(_) => None,
+            State::Pending { .. }
+            | State::Scheduled { .. }
+            | State::Requested { .. }
+            | State::Approved { .. }
+            | State::Active(_) => None,
         }
     }
 
     /// The state's name on the wire.
     pub fn state_name(&self) -> CheckoutState {
         match &self.state {
-            State::Requested { .. } => CheckoutState::Requested,
+            State::Pending { .. } | State::Scheduled { .. } | State::Requested { .. } => CheckoutState::Requested,
             State::Approved { .. } => CheckoutState::Approved,
             State::Active(_) => CheckoutState::Active,
             State::Ended { .. } => CheckoutState::Ended,

@@ -36,7 +36,7 @@ pub use action::*;
 pub use circumstances::Circumstances;
 pub use compile::Compiled;
 pub use conditions::{BadCondition, Condition, Conditions};
-pub use decide::{Denied, authorize};
+pub use decide::{Denied, authorize, might};
 pub use explain::{Explanation, explain};
 pub use grant::{Grant, GrantTarget, founding_grants};
 pub use granting::{WantedGrant, authorize_grant};

@@ -23,6 +23,7 @@ use crate::records::{AccountRecord, CheckoutRecord, StateRecord, TimerRecord};
 use crate::workers::TimerKind;
 
 mod create;
+mod decide;
 mod end;
 mod ephemeral;
 mod extend;
@@ -109,8 +110,9 @@ impl Open {
     /// The same, for whoever knows the account's path.
     async fn view_at(&self, path: AccountPath, customer: CustomerId, checkout: Checkout) -> Result<wire::Checkout> {
         let waiting_behind = self.waiting_behind(customer, &checkout).await?;
+        let (waits_for, approvals) = (checkout.waits_for(), self.approvals_view(&checkout).await?);
         let (used, ended, claim_until) = match &checkout.state {
-            State::Requested { .. } => (None, None, None),
+            State::Pending { .. } | State::Scheduled { .. } | State::Requested { .. } => (None, None, None),
             State::Approved { claim_until } => (None, None, Some(*claim_until)),
             State::Active(used) => (Some(*used), None, None),
             State::Ended { cause, at, used, revocation } => (*used, Some((*cause, *at, revocation.clone())), None),
@@ -128,6 +130,17 @@ impl Open {
             ticket: checkout.ticket,
             ttl_seconds: checkout.ttl_seconds,
             created_at: checkout.created_at,
+            waits_for,
+            not_before: checkout.not_before,
+            decide_until: match checkout.state {
+                State::Pending { until } => Some(until),
+                State::Scheduled { .. }
+                | State::Requested { .. }
+                | State::Approved { .. }
+                | State::Active(_)
+                | State::Ended { .. } => None,
+            },
+            approvals,
             claim_until,
             started_at: used.map(|used| used.started_at),
             expires_at: used.map(|used| used.expires_at),
@@ -141,6 +154,17 @@ impl Open {
                 sessions_may_remain: revocation.sessions_may_remain,
             }),
         })
+    }
+
+    async fn approvals_view(&self, checkout: &Checkout) -> Result<Option<wire::Approvals>> {
+        let Some(approvals) = &checkout.approvals else { return Ok(None) };
+        let mut given = Vec::with_capacity(approvals.given.len());
+        for yes in &approvals.given {
+            let by = self.name_of(yes.by).await?;
+            given.push(wire::Approval { by, by_id: yes.by, at: yes.at, comment: yes.comment.clone() });
+        }
+        let rule = approvals.rule;
+        Ok(Some(wire::Approvals { needed: rule.count, by_customer: rule.by_customer, given }))
     }
 
     /// An event about a checkout.
@@ -196,10 +220,23 @@ fn resource(customer: CustomerId, checkout: &Checkout) -> Resource {
 /// What an event of this state is called.
 fn state_event(state: &State) -> EventKind {
     match state {
-        State::Requested { .. } => EventKind::CheckoutRequested,
+        State::Pending { .. } | State::Requested { .. } => EventKind::CheckoutRequested,
+        State::Scheduled { .. } => EventKind::CheckoutScheduled,
         State::Approved { .. } => EventKind::CheckoutApproved,
         State::Active(_) => EventKind::CheckoutActivated,
         State::Ended { .. } => EventKind::CheckoutEnded,
+    }
+}
+
+/// The same where it was requested before, and only now waits for its turn.
+fn moved_on(state: &State) -> EventKind {
+    match state {
+        State::Requested { .. } => EventKind::CheckoutQueued,
+        State::Pending { .. }
+        | State::Scheduled { .. }
+        | State::Approved { .. }
+        | State::Active(_)
+        | State::Ended { .. } => state_event(state),
     }
 }
 

@@ -147,6 +147,15 @@ impl From<Refusal> for Error {
             Refusal::Held => Self::new(ProblemType::AccountHeld, ""),
             Refusal::QueueFull => Self::new(ProblemType::AccountHeld, refusal.to_string()),
             Refusal::NotReady => Self::new(ProblemType::CheckoutNotReady, ""),
+            Refusal::AskingFull => Self::new(ProblemType::AccountHeld, refusal.to_string()),
+            Refusal::Start => Self::value("not_before", refusal.to_string()),
+            Refusal::NotApproved => Self::new(ProblemType::ApprovalNeeded, ""),
+            Refusal::OwnRequest => Self::new(ProblemType::Forbidden, "Nobody decides on their own request."),
+            Refusal::NothingToDecide => Self::new(ProblemType::NothingToDecide, ""),
+            Refusal::BeyondApproval => because(
+                ProblemType::ApprovalNeeded,
+                "An approval is for what was asked and no longer: check the account out again for more time.",
+            ),
             Refusal::Ended => Self::new(ProblemType::CheckoutEnded, ""),
             Refusal::NotAvailable(Availability::Empty) => Self::new(ProblemType::NothingStored, ""),
             Refusal::NotAvailable(Availability::Unresolved) => because(

@@ -13,6 +13,7 @@ use claviger_api::audit::record::FieldName;
 use claviger_api::problem::ProblemType;
 use claviger_api::wire::{PrincipalKind, PrincipalState};
 use claviger_api::{PrincipalId, RequestId, Scope, Secret, SessionId, Timestamp};
+use claviger_core::policy::{Act, Resource, authorize};
 use claviger_crypto::{Random, SigningKey, Token, TokenKind};
 use claviger_store::{Range, RowId, Table, Versioned};
 use quick_cache::sync::Cache;
@@ -232,6 +233,15 @@ impl Open {
     async fn grants_of(&self, principal: PrincipalId) -> Result<Vec<claviger_core::policy::Grant>> {
         let rows = self.all::<GrantRecord>(&Range::scope(Table::Grants, Scope::Operator)).await?;
         Ok(rows.into_iter().map(|row| row.value.0).filter(|grant| grant.principal == principal).collect())
+    }
+
+    /// Whether somebody who is not here, and did something before, might do it today.
+    pub(crate) async fn might<A: Act>(&self, who: PrincipalId, resource: &Resource) -> Result<bool> {
+        let now = self.now();
+        let Some(known) = self.known(who, now).await? else { return Ok(false) };
+        let subject = *known.powers.compiled.subject();
+        let may = || authorize::<A>(&self.ground().policies, &known.powers.compiled, &subject, resource, now).is_ok();
+        Ok(known.record.state == PrincipalState::Active && may())
     }
 
     /// A principal's name, for answers; what was removed keeps its id.

@@ -1,13 +1,13 @@
 //! `/v1/checkouts`.
 
 use claviger_api::ProblemType::{
-    AccountHeld, AccountUnavailable, CheckoutEnded, CheckoutNotReady, Forbidden, FreshFactorNeeded, NotFound,
-    NothingStored, OutOfHours, RevealsSpent, SystemFailed, TicketNeeded, WrongNetwork,
+    AccountHeld, AccountUnavailable, ApprovalNeeded, CheckoutEnded, CheckoutNotReady, Forbidden, FreshFactorNeeded,
+    NotFound, NothingStored, NothingToDecide, OutOfHours, RevealsSpent, SystemFailed, TicketNeeded, WrongNetwork,
 };
-use claviger_api::wire::{Checkout, CheckoutQuery, Extend, NewCheckout, Revealed, WithReason};
+use claviger_api::wire::{Checkout, CheckoutQuery, Extend, NewCheckout, PageQuery, Revealed, WithComment, WithReason};
 use claviger_core::policy::{
-    CheckoutCheckin, CheckoutCreate, CheckoutExtend, CheckoutReveal, CheckoutRevoke, CheckoutTakeOver, CheckoutView,
-    Circumstances, CustomerView, Resource,
+    CheckoutApprove, CheckoutCheckin, CheckoutCreate, CheckoutExtend, CheckoutReveal, CheckoutRevoke, CheckoutTakeOver,
+    CheckoutView, Circumstances, CustomerView, Resource,
 };
 use claviger_service::{Once, Paging, Result};
 
@@ -27,6 +27,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             reveal,
         )
         .fails(&[
+            ApprovalNeeded,
             CheckoutEnded,
             CheckoutNotReady,
             AccountUnavailable,
@@ -52,12 +53,33 @@ pub fn endpoints() -> Vec<Endpoint> {
         Endpoint::get("/v1/checkouts", "listCheckouts", "A customer's checkouts, the newest first.", list)
             .fails(&[Forbidden, NotFound]),
         Endpoint::post("/v1/checkouts/{checkout}/extend", "extendCheckout", "Make the use longer.", extend).fails(&[
+            ApprovalNeeded,
             CheckoutEnded,
             CheckoutNotReady,
             SystemFailed,
         ]),
         Endpoint::post("/v1/checkouts/{checkout}/revoke", "revokeCheckout", "End another's checkout.", revoke)
             .fails(&[CheckoutEnded]),
+        Endpoint::post(
+            "/v1/checkouts/{checkout}/approve",
+            "approveCheckout",
+            "Say yes to another's request. It is for what was asked, and counts while the approver keeps the right.",
+            approve,
+        )
+        .fails(&[AccountHeld, CheckoutEnded, NothingStored, NothingToDecide]),
+        Endpoint::post(
+            "/v1/checkouts/{checkout}/deny",
+            "denyCheckout",
+            "Say no to another's request, or take back what was approved: it ends at once.",
+            deny,
+        )
+        .fails(&[CheckoutEnded, NothingToDecide]),
+        Endpoint::get(
+            "/v1/approvals",
+            "listApprovals",
+            "What waits for the caller's yes, the most urgent first.",
+            awaiting,
+        ),
         Endpoint::post(
             "/v1/checkouts/{checkout}/take-over",
             "takeOverCheckout",
@@ -67,6 +89,7 @@ pub fn endpoints() -> Vec<Endpoint> {
         .fails(&[
             AccountHeld,
             AccountUnavailable,
+            ApprovalNeeded,
             CheckoutEnded,
             CheckoutNotReady,
             NothingStored,
@@ -118,6 +141,30 @@ async fn revoke(
     once: Once,
 ) -> Result<Json<Checkout>> {
     session.open.revoke(&on.found, &body.reason, &once, &session.caller, on.permit).await.map(Json)
+}
+
+async fn approve(
+    session: Session,
+    on: OnCheckout<CheckoutApprove>,
+    Body(body): Body<WithComment>,
+    once: Once,
+) -> Result<Json<Checkout>> {
+    session.open.approve(&on.found, &body.comment, &once, &session.caller, on.permit).await.map(Json)
+}
+
+async fn deny(
+    session: Session,
+    on: OnCheckout<CheckoutApprove>,
+    Body(body): Body<WithComment>,
+    once: Once,
+) -> Result<Json<Checkout>> {
+    session.open.deny(&on.found, &body.comment, &once, &session.caller, on.permit).await.map(Json)
+}
+
+async fn awaiting(session: Session, Query(query): Query<PageQuery>) -> Result<Listed<Checkout>> {
+    let paging = Paging::new(query.limit, query.cursor.as_deref())?;
+    let visible = |checkout: &Resource| session.may::<CheckoutApprove>(checkout);
+    session.open.awaiting(&paging, &session.caller, visible).await.map(Listed)
 }
 
 async fn take_over(

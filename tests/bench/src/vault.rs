@@ -211,5 +211,6 @@ fn wanted(account: &AccountPath) -> NewCheckout {
         ticket: None,
         claim: claviger_client::api::wire::Claim::Now,
         on_conflict: claviger_client::api::wire::OnConflict::Fail,
+        not_before: None,
     }
 }

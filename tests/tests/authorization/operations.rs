@@ -1,6 +1,6 @@
 //! What each operation is sent with, and who may do it. `<customer>` and the like are filled in.
 
-use claviger_api::wire::Role::{self, Administrator, Auditor, Automation, CustomerAuditor, Technician};
+use claviger_api::wire::Role::{self, Administrator, Approver, Auditor, Automation, CustomerAuditor, Technician};
 
 /// One operation.
 pub struct Wanted {
@@ -29,7 +29,7 @@ pub enum About {
 pub const OPEN: [&str; 9] =
     ["describe", "enrol", "health", "init", "logIn", "proveSecondFactor", "refresh", "sealStatus", "unseal"];
 
-const ALL: &[Role] = &[Administrator, Technician, Automation, Auditor, CustomerAuditor];
+const ALL: &[Role] = &[Administrator, Technician, Automation, Auditor, CustomerAuditor, Approver];
 const ADMINISTRATOR: &[Role] = &[Administrator];
 const USERS: &[Role] = &[Technician, Automation];
 const ROTATORS: &[Role] = &[Administrator, Technician, Automation];
@@ -50,6 +50,8 @@ const fn query(id: &'static str, may: &'static [Role], query: &'static str) -> W
 }
 
 const REASON: &str = r#"{"reason":"x"}"#;
+
+const COMMENT: &str = r#"{"comment":"x"}"#;
 
 pub const TABLE: &[Wanted] = &[
     vault("describe", ALL, ""),
@@ -97,6 +99,9 @@ pub const TABLE: &[Wanted] = &[
     customer("extendCheckout", NONE, r#"{"ttl_seconds":60}"#),
     customer("checkIn", NONE, ""),
     customer("revokeCheckout", ADMINISTRATOR, REASON),
+    customer("approveCheckout", &[Approver], COMMENT),
+    customer("denyCheckout", &[Approver], COMMENT),
+    vault("listApprovals", ALL, ""),
     customer("takeOverCheckout", &[Technician], REASON),
     customer("startRotations", ROTATORS, r#"{"account":"<customer>/<system>/<account>"}"#),
     query("listRotations", ALL, "customer=<customer>"),

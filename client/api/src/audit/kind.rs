@@ -107,6 +107,16 @@ words! {
     UserPasswordChanged = "user.password_changed",
     /// An administrator asked for a re-enrolment, which waits for another's yes.
     UserReEnrolmentAsked = "user.re_enrolment_asked",
+
+
+    /// A person said yes to a request.
+    CheckoutApprovalGiven = "checkout.approval_given",
+    /// A person said no, to a request or to what had been approved.
+    CheckoutDenied = "checkout.denied",
+    /// Nothing is missing but the start that was asked for.
+    CheckoutScheduled = "checkout.scheduled",
+    /// What waited for approvals or its start waits for its turn now.
+    CheckoutQueued = "checkout.queued",
 }
 
 #[cfg(test)]

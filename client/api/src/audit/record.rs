@@ -92,13 +92,19 @@ words! {
     Session = "session",
     /// The role that was given or used.
     Role = "role",
+    /// What an approver or a reviewer said. Personal.
+    Comment = "comment",
+    /// How many approvals are needed or there.
+    Approvals = "approvals",
+    /// The start that was asked for: RFC 3339, UTC.
+    NotBefore = "not_before",
 }
 
 impl FieldName {
     /// Whether the field tells of a person, and is stored under that person's subject key.
     pub const fn is_personal(self) -> bool {
         match self {
-            Self::ActorName | Self::Source | Self::PrincipalName | Self::Reason => true,
+            Self::ActorName | Self::Source | Self::PrincipalName | Self::Reason | Self::Comment => true,
             Self::Time
             | Self::Kind
             | Self::Outcome
@@ -122,7 +128,9 @@ impl FieldName {
             | Self::ExpiresAt
             | Self::RevealNumber
             | Self::Session
-            | Self::Role => false,
+            | Self::Role
+            | Self::Approvals
+            | Self::NotBefore => false,
         }
     }
 }

@@ -37,7 +37,9 @@ pub enum OnConflict {
     Fail,
     /// Queue, first come first served.
     Wait,
-    /// Answer with the caller's own active checkout of the account, if there is one; else as `fail`.
+    /// Answer with the caller's own checkout of the account, held or asked for with the same start, if there is one; else
+    /// as `fail`. Where the grant allows it, an approval of a checkout that was given back early serves again for the same
+    /// reason and ticket, up to the end that was approved.
     Reuse,
 }
 
@@ -65,6 +67,10 @@ pub struct NewCheckout {
     /// What to do when the account is held by another.
     #[serde(default)]
     pub on_conflict: OnConflict,
+    /// When the use may start, at most 30 days ahead; at once when absent or past. It may be claimed from then on, within
+    /// the claim window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Timestamp>,
 }
 
 /// Where a checkout is in its life.
@@ -72,7 +78,7 @@ pub struct NewCheckout {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum CheckoutState {
-    /// Waits for its turn, or for an approval.
+    /// Waits for approvals, its start or its turn: `waits_for` says which.
     Requested,
     /// May be claimed by a first reveal.
     Approved,
@@ -80,6 +86,45 @@ pub enum CheckoutState {
     Active,
     /// Over.
     Ended,
+}
+
+/// What a requested checkout waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum WaitsFor {
+    /// The yes of others.
+    Approval,
+    /// The time it was asked for.
+    Start,
+    /// A seat.
+    Turn,
+}
+
+/// A person's yes to a checkout.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Approval {
+    /// Who said yes.
+    pub by: UserName,
+    /// Who said yes, by id.
+    pub by_id: PrincipalId,
+    /// When.
+    pub at: Timestamp,
+    /// In their words.
+    pub comment: String,
+}
+
+/// The approvals that a checkout needs, and those it has.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Approvals {
+    /// How many people must say yes, none of them the holder.
+    pub needed: u8,
+    /// One of them must be the customer's own user.
+    pub by_customer: bool,
+    /// Those who did.
+    pub given: Vec<Approval>,
 }
 
 /// Why a checkout ended.
@@ -99,7 +144,7 @@ pub enum EndCause {
     Denied,
     /// The requester withdrew before use.
     Cancelled,
-    /// Approved, and not claimed in time.
+    /// Not approved, or not claimed, in time.
     Lapsed,
 }
 
@@ -166,6 +211,18 @@ pub struct Checkout {
     pub ttl_seconds: u64,
     /// When it was asked for.
     pub created_at: Timestamp,
+    /// What it waits for, while it is requested.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<WaitsFor>,
+    /// When the use may start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Timestamp>,
+    /// When the request lapses if nobody decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decide_until: Option<Timestamp>,
+    /// The approvals that it needs, if it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approvals: Option<Approvals>,
     /// Until when a first reveal may claim it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub claim_until: Option<Timestamp>,
@@ -225,6 +282,16 @@ pub struct WithReason {
     /// Why; 1 to 500 characters.
     #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 500))]
     pub reason: String,
+}
+
+/// `POST /v1/checkouts/{id}/approve` and `/deny`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct WithComment {
+    /// Why, for whoever asked and for the record; 1 to 500 characters.
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 500))]
+    pub comment: String,
 }
 
 /// Which checkouts to list.

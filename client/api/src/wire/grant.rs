@@ -23,6 +23,8 @@ pub enum Role {
     Auditor,
     /// The customer's own auditor: reads what happened at that customer.
     CustomerAuditor,
+    /// Says yes or no to what others ask for, and sees no secret.
+    Approver,
 }
 
 /// Where a grant holds: `*` (everywhere), `acme`, `acme/dc01` or `acme/dc01/administrator`.

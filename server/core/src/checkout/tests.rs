@@ -14,6 +14,9 @@ fn wanted(n: u128, on_conflict: OnConflict) -> Wanted {
         most_seconds: 3600,
         claim: Claim::Now,
         on_conflict,
+        not_before: None,
+        rule: None,
+        earlier: None,
     }
 }
 
@@ -70,9 +73,9 @@ fn reuse_answers_the_callers_own_and_nobody_elses() {
 fn anvil_lease_edges() {
     let mut account = account();
     let checkout = new(request(wanted(1, OnConflict::Fail), &mut account, 1, true, T0));
-    assert!(checkout.clone().reveal(1, after(599)).is_ok());
+    assert!(checkout.clone().reveal(1, |_| false, after(599)).is_ok());
     for late in [600, 601, 602, 86_400] {
-        assert_eq!(checkout.clone().reveal(1, after(late)), Err(Refusal::Ended), "at {late}");
+        assert_eq!(checkout.clone().reveal(1, |_| false, after(late)), Err(Refusal::Ended), "at {late}");
         assert_eq!(checkout.clone().extend(3600, after(late)), Err(Refusal::Ended), "no life after the end");
         assert_eq!(checkout.overdue(after(late)), Some(EndCause::Expired));
     }
@@ -97,10 +100,10 @@ fn a_claim_later_starts_its_time_at_the_first_reveal_and_lapses_unclaimed() {
     let mut later_please = wanted(1, OnConflict::Fail);
     later_please.claim = Claim::Later;
     let checkout = new(request(later_please, &mut account, 1, true, T0));
-    let claimed = checkout.clone().reveal(1, after(100)).unwrap();
+    let claimed = checkout.clone().reveal(1, |_| false, after(100)).unwrap();
     assert_eq!(claimed.due(), Some(after(700)));
     let window = after(CLAIM_WINDOW.as_secs());
-    assert_eq!(checkout.clone().reveal(1, window), Err(Refusal::Ended));
+    assert_eq!(checkout.clone().reveal(1, |_| false, window), Err(Refusal::Ended));
     assert_eq!(checkout.overdue(window), Some(EndCause::Lapsed));
 }
 
@@ -113,7 +116,8 @@ fn only_what_was_seen_must_be_revoked() {
     assert!(account.to_revoke.is_empty());
 
     let seen = new(request(wanted(2, OnConflict::Fail), &mut account, 1, true, after(2)));
-    let seen = seen.reveal(1, after(3)).unwrap().end(EndCause::CheckedIn, true, &mut account, after(4)).unwrap();
+    let seen =
+        seen.reveal(1, |_| false, after(3)).unwrap().end(EndCause::CheckedIn, true, &mut account, after(4)).unwrap();
     assert_eq!(account.to_revoke, [seen.id]);
     assert_eq!(account.availability(1, true), Availability::Rotating, "not offered before its rotation is verified");
     assert_eq!(seen.end(EndCause::CheckedIn, true, &mut account, after(5)), Err(Refusal::Ended));

@@ -96,6 +96,8 @@ actions! {
     CheckoutCheckin = "checkout.checkin";
     /// End another's checkout.
     CheckoutRevoke = "checkout.revoke";
+    /// Say yes or no to another's checkout.
+    CheckoutApprove = "checkout.approve";
     /// End another's checkout and start one's own.
     CheckoutTakeOver = "checkout.take_over";
     /// See a rotation.

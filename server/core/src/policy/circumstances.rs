@@ -83,6 +83,7 @@ const fn bound(action: Action) -> Bound {
         | A::AccountRotate
         | A::CheckoutExtend
         | A::CheckoutRevoke
+        | A::CheckoutApprove
         | A::RotationCancel
         | A::PrincipalManage
         | A::GrantMake

@@ -43,6 +43,23 @@ pub fn authorize<A: Act>(
         .map(|ground| Permit::new(*subject, *resource, ground))
 }
 
+/// Whether `subject`, who is perhaps not here, has at `now` a grant of `A` on `resource`. It permits nothing: it is for
+/// what was done before, and counts only while the right to it lasts. The circumstances of then are not asked again.
+pub fn might<A: Act>(
+    policies: &Policies,
+    compiled: &Compiled,
+    subject: &Subject,
+    resource: &Resource,
+    now: Timestamp,
+) -> bool {
+    let gives = |link: &Link| {
+        let actions = &link.conditions.actions;
+        now < link.expires_at && (actions.is_empty() || actions.contains(&A::ACTION))
+    };
+    basis(policies, compiled, subject, A::ACTION, resource)
+        .is_some_and(|basis| basis.baseline || basis.links.iter().any(gives))
+}
+
 /// The decision, with the verb as a value.
 pub(super) fn verdict(
     policies: &Policies,

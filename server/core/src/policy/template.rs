@@ -11,6 +11,7 @@ pub const fn to_use(role: Role) -> &'static str {
         Role::Administrator => "administrator",
         Role::Technician => "technician",
         Role::Automation => "automation",
+        Role::Approver => "approver",
         Role::Auditor => "auditor",
         Role::CustomerAuditor => "customer_auditor",
     }
@@ -22,6 +23,7 @@ pub const fn to_hand_on(role: Role) -> &'static str {
         Role::Administrator => "may_grant.administrator",
         Role::Technician => "may_grant.technician",
         Role::Automation => "may_grant.automation",
+        Role::Approver => "may_grant.approver",
         Role::Auditor => "may_grant.auditor",
         Role::CustomerAuditor => "may_grant.customer_auditor",
     }

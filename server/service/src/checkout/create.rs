@@ -5,11 +5,11 @@ use claviger_api::problem::ProblemType;
 use claviger_api::wire::{self, NewCheckout, TTL_DEFAULT_SECONDS};
 use claviger_api::{CheckoutId, CustomerId, Scope};
 use claviger_core::account::AccountState;
-use claviger_core::checkout::{Checkout, Decision, Refusal, Wanted, request};
-use claviger_core::policy::{CheckoutCreate, Permit};
+use claviger_core::checkout::{Approvals, Checkout, Decision, Refusal, State, Wanted, request};
+use claviger_core::policy::{CheckoutApprove, CheckoutCreate, Permit};
 use claviger_store::RowId;
 
-use super::{is_standing, state_event};
+use super::{is_standing, resource, state_event};
 use crate::error::{Error, Result};
 use crate::idempotency::Once;
 use crate::inventory::{Place, short_text};
@@ -57,6 +57,9 @@ impl Open {
         let row = self.load::<StateRecord>(&RowId::account_state(customer, account)).await?;
         let mut state = row.value.0.clone();
         let most_seconds = permit.max_checkout_seconds();
+        let rule = permit.approvals();
+        let reuses = rule.is_some_and(|rule| rule.reuse) && new.on_conflict == wire::OnConflict::Reuse;
+        let earlier = if reuses { self.earlier_approvals(customer, &state, caller).await? } else { None };
         let wanted = Wanted {
             id: CheckoutId::from_uuid(self.new_uuid()),
             system,
@@ -68,6 +71,9 @@ impl Open {
             most_seconds,
             claim: new.claim,
             on_conflict: new.on_conflict,
+            not_before: new.not_before,
+            rule,
+            earlier,
         };
         let max_holders = record.value.settings.max_holders;
         let decision = request(wanted, &mut state, max_holders, is_standing(&record.value), self.now());
@@ -88,9 +94,12 @@ impl Open {
             .with_personal(caller.id, FieldName::Reason, &checkout.reason)
             .with(FieldName::Ticket, checkout.ticket.clone().unwrap_or_default())
             .with(FieldName::ExpiresAt, checkout.due().unwrap_or(claviger_api::Timestamp::MAX))
+            .with(FieldName::NotBefore, checkout.not_before.map(|start| start.to_string()).unwrap_or_default())
+            .with(FieldName::Approvals, approvals_of(&checkout))
             .with(FieldName::Grant, permit.grant().map(|grant| grant.to_string()).unwrap_or_default());
         let mut change = self.change(event).expect(&record);
-        if !is_standing(&record.value) {
+        let has_place = !matches!(checkout.state, State::Pending { .. } | State::Scheduled { .. });
+        if has_place && !is_standing(&record.value) {
             change = self.with_new_login(change, customer, &record.value, &mut state, &mut checkout)?;
         }
         change = change
@@ -100,6 +109,27 @@ impl Open {
         let scope = Scope::Customer(customer);
         self.commit(self.remember(change, scope, once, caller, checkout.id.uuid())?).await?;
         Ok((checkout.id, !is_standing(&record.value)))
+    }
+
+    /// The approvals of the caller's last checkout of this account that was given back early, those that still count.
+    async fn earlier_approvals(
+        &self,
+        customer: CustomerId,
+        state: &AccountState,
+        caller: &Caller,
+    ) -> Result<Option<Approvals>> {
+        let Some(id) = state.still_good(caller.id, self.now()) else { return Ok(None) };
+        let Some(row) = self.read::<CheckoutRecord>(&RowId::checkout(customer, id)).await? else { return Ok(None) };
+        let resource = resource(customer, &row.value.0);
+        let Some(mut approvals) = row.value.0.approvals else { return Ok(None) };
+        let mut still = Vec::new();
+        for yes in approvals.given {
+            if self.might::<CheckoutApprove>(yes.by, &resource).await? {
+                still.push(yes);
+            }
+        }
+        approvals.given = still;
+        Ok(Some(approvals))
     }
 
     /// Says who holds the account, and until when.
@@ -113,4 +143,12 @@ impl Open {
         let advice = ProblemType::AccountHeld.row().advice;
         Ok(Error::new(ProblemType::AccountHeld, format!("{holder} holds it{until}. {advice}")))
     }
+}
+
+/// How many approvals it needs, and whether earlier ones serve.
+fn approvals_of(checkout: &Checkout) -> String {
+    checkout.approvals.as_ref().map_or_else(String::new, |approvals| {
+        let earlier = if approvals.given.is_empty() { "" } else { ", given before" };
+        format!("{} needed{earlier}", approvals.rule.count)
+    })
 }

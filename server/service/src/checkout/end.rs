@@ -6,7 +6,7 @@ use claviger_api::audit::record::FieldName;
 use claviger_api::problem::ProblemType;
 use claviger_api::wire::{self, CheckoutState, EndCause, RotationCause, TTL_DEFAULT_SECONDS};
 use claviger_api::{CheckoutId, CustomerId, Scope};
-use claviger_core::checkout::{Checkout, State, WAIT_MOST};
+use claviger_core::checkout::{Checkout, FellDue, Refusal, State, WAIT_MOST};
 use claviger_core::policy::{CheckoutCheckin, CheckoutRevoke, CheckoutTakeOver, Permit};
 
 use super::{Case, FoundCheckout, is_standing};
@@ -20,7 +20,7 @@ use crate::records::{CheckoutRecord, StateRecord, TimerRecord};
 use crate::workers::TimerKind;
 
 /// Who ends a checkout by its time.
-const EXPIRY: &str = "system/expiry";
+pub(super) const EXPIRY: &str = "system/expiry";
 
 impl Open {
     /// The holder is done. One that was not used yet is cancelled.
@@ -61,6 +61,9 @@ impl Open {
         permit: Permit<CheckoutTakeOver>,
     ) -> Result<wire::Checkout> {
         short_text("reason", reason)?;
+        if permit.approvals().is_some() {
+            return Err(Refusal::NotApproved.into());
+        }
         let customer = found.customer;
         let scope = Scope::Customer(customer);
         let id = deciding_once(once, || async {
@@ -81,11 +84,16 @@ impl Open {
         self.checkout_view(customer, id).await
     }
 
-    /// The time is over: acts on the checkout whose timer this was, and on no other.
+    /// The time is over, or has come: acts on the checkout whose timer this was, and on no other.
     pub(crate) async fn expire(&self, customer: CustomerId, id: CheckoutId) -> Result<()> {
         deciding(|| async {
             let case = self.case(customer, id).await?;
-            let Some(why) = case.checkout.value.0.overdue(self.now()) else { return Ok(()) };
+            let now = self.now();
+            let why = match case.checkout.value.0.fell_due(now) {
+                Some(FellDue::End(why)) => why,
+                Some(FellDue::Start) => return self.start_scheduled(&case, now).await,
+                None => return Ok(()),
+            };
             let event = self.automatic(Scope::Customer(customer), EventKind::CheckoutEnded, EXPIRY);
             let change = self.ended(&case, why, event, None).await?;
             self.commit(change).await.map(drop)
@@ -142,7 +150,7 @@ impl Open {
     }
 
     /// The change that ends a checkout. `next` goes to the head of the queue.
-    async fn ended<'a>(
+    pub(super) async fn ended<'a>(
         &'a self,
         case: &Case,
         why: EndCause,
@@ -207,6 +215,8 @@ impl Open {
             reveals: 0,
             seen: Vec::new(),
             ephemeral: None,
+            not_before: None,
+            approvals: None,
             ..taken.clone()
         }
     }

@@ -12,7 +12,7 @@ use claviger_core::password::{Rules, generate};
 use claviger_store::RowId;
 use jiff::SignedDuration;
 
-use super::{Case, milliseconds, move_timer, system_failed};
+use super::{Case, is_standing, milliseconds, move_timer, system_failed};
 use crate::error::{Error, Result};
 use crate::journal::Change;
 use crate::open::{Open, deciding};
@@ -49,6 +49,21 @@ impl Open {
         state.logins.push(checkout.id);
         checkout.ephemeral = Some(EphemeralLogin { login, version, made: false, removed: false, removal_failures: 0 });
         self.with_secret(change, customer, account.id, version, &secret)
+    }
+
+    /// The same for a checkout that waited for approvals or its start, and has only now a seat or a place in the queue.
+    pub(super) fn with_login_for_a_place<'a>(
+        &self,
+        change: Change<'a>,
+        case: &Case,
+        state: &mut AccountState,
+        checkout: &mut Checkout,
+    ) -> Result<Change<'a>> {
+        let has_place = matches!(checkout.state, State::Approved { .. } | State::Requested { .. });
+        if !has_place || is_standing(&case.account) {
+            return Ok(change);
+        }
+        self.with_new_login(change, case.customer, &case.account, state, checkout)
     }
 
     /// Makes the checkout's login on the system, if it has one that is not made. What cannot be made ends the checkout.
@@ -230,9 +245,10 @@ impl Open {
 fn longest(checkout: &Checkout) -> Timestamp {
     let ttl = SignedDuration::from_secs(i64::try_from(checkout.ttl_seconds).unwrap_or(i64::MAX));
     match &checkout.state {
-        State::Requested { until } | State::Approved { claim_until: until } => {
-            until.saturating_add(ttl).unwrap_or(Timestamp::MAX)
-        }
+        State::Pending { until }
+        | State::Scheduled { starts_at: until }
+        | State::Requested { until }
+        | State::Approved { claim_until: until } => until.saturating_add(ttl).unwrap_or(Timestamp::MAX),
         State::Active(used) => used.expires_at,
         State::Ended { at, .. } => *at,
     }

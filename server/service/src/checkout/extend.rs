@@ -3,6 +3,7 @@
 use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::record::FieldName;
 use claviger_api::{Scope, Timestamp, wire};
+use claviger_core::checkout::Refusal;
 use claviger_core::policy::{CheckoutExtend, Permit};
 
 use super::FoundCheckout;
@@ -17,12 +18,16 @@ impl Open {
         found: &FoundCheckout,
         ttl_seconds: u64,
         caller: &Caller,
-        _permit: Permit<CheckoutExtend>,
+        permit: Permit<CheckoutExtend>,
     ) -> Result<wire::Checkout> {
         let customer = found.customer;
         deciding(|| async {
             let case = self.case(customer, found.id).await?;
             let before = case.checkout.value.0.clone();
+            // What was had without an approval grows by none where one is needed today.
+            if permit.approvals().is_some() && before.approvals.is_none() {
+                return Err(Refusal::BeyondApproval.into());
+            }
             let checkout = before.clone().extend(ttl_seconds, self.now())?;
             let until = checkout.due().unwrap_or(Timestamp::MAX);
             // The system first: should the commit fail, the login's own end is later than the vault's, which removes it.

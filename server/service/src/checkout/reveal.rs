@@ -56,7 +56,8 @@ impl Open {
             return Err(Refusal::Ended.into());
         }
         let (version, login) = version_to_reveal(&case)?;
-        let checkout = before.clone().reveal(version, self.now())?;
+        let still = self.still_approvers(&case).await?;
+        let checkout = before.clone().reveal(version, |by| still.contains(&by), self.now())?;
         let secret: Secret = self.secret(customer, checkout.account, version).await?;
         let system = self.load::<SystemRecord>(&RowId::system(customer, checkout.system)).await?.value;
         let path = AccountPath {

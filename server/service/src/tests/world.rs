@@ -489,6 +489,7 @@ pub fn of(account: &str) -> NewCheckout {
         ticket: Some("T-1".to_owned()),
         claim: Claim::Now,
         on_conflict: OnConflict::Fail,
+        not_before: None,
     }
 }
 

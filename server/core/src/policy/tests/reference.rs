@@ -2,38 +2,39 @@
 
 use std::net::IpAddr;
 
-use claviger_api::wire::{GrantKind, Role};
+use claviger_api::wire::{GrantKind, PrincipalKind, Role};
 use claviger_api::{GrantId, Timestamp};
 
 use super::super::decide::Ground;
 use super::super::*;
 
 /// Verb; what it applies to (Operator, Customer, System, Account, checKout); which role may
-/// (Administrator, Technician, autoMation, auditoR, Customer auditor).
+/// (Administrator, Technician, autoMation, aPprover, auditoR, Customer auditor).
 const TABLE: &[(Action, &str, &str)] = &[
     (Action::SysStatus, "O", "AR"),
     (Action::SysSeal, "O", "A"),
     (Action::CustomerCreate, "O", "A"),
-    (Action::CustomerView, "OC", "ATMRC"),
+    (Action::CustomerView, "OC", "ATMPRC"),
     (Action::CustomerUpdate, "OC", "A"),
     (Action::CustomerRemove, "OC", "A"),
     (Action::SystemCreate, "C", "A"),
-    (Action::SystemView, "CS", "ATMRC"),
+    (Action::SystemView, "CS", "ATMPRC"),
     (Action::SystemUpdate, "CS", "A"),
     (Action::SystemRemove, "CS", "A"),
     (Action::AccountCreate, "CS", "A"),
-    (Action::AccountView, "CSA", "ATMRC"),
+    (Action::AccountView, "CSA", "ATMPRC"),
     (Action::AccountUpdate, "CSA", "A"),
     (Action::AccountRemove, "CSA", "A"),
     (Action::AccountSetSecret, "CSA", "AM"),
     (Action::AccountVerify, "CSA", "ATM"),
     (Action::AccountRotate, "CSA", "ATM"),
     (Action::CheckoutCreate, "A", "TM"),
-    (Action::CheckoutView, "OCSAK", "ATMRC"),
+    (Action::CheckoutView, "OCSAK", "ATMPRC"),
     (Action::CheckoutReveal, "K", "TM"),
     (Action::CheckoutExtend, "K", "TM"),
     (Action::CheckoutCheckin, "K", "TM"),
     (Action::CheckoutRevoke, "K", "A"),
+    (Action::CheckoutApprove, "K", "P"),
     (Action::CheckoutTakeOver, "K", "T"),
     (Action::RotationView, "OCSA", "ATMRC"),
     (Action::RotationCancel, "OCSA", "A"),
@@ -83,6 +84,10 @@ fn permitted(
     }
     let holder = matches!(resource, Resource::Checkout { holder, .. } if *holder == subject.id);
     if matches!(action, Action::CheckoutReveal | Action::CheckoutExtend | Action::CheckoutCheckin) && !holder {
+        return Err(None);
+    }
+    // Four eyes: a person's, and another's.
+    if action == Action::CheckoutApprove && (holder || subject.kind != PrincipalKind::User) {
         return Err(None);
     }
     let reaches = |grant: &&Grant| {
@@ -255,6 +260,7 @@ fn letter(role: Role) -> char {
         Role::Administrator => 'A',
         Role::Technician => 'T',
         Role::Automation => 'M',
+        Role::Approver => 'P',
         Role::Auditor => 'R',
         Role::CustomerAuditor => 'C',
     }
