@@ -78,6 +78,9 @@ struct Circumstances {
     /// One of those who say yes is the customer's own user
     #[arg(long, requires = "approvals")]
     by_customer: bool,
+    /// What was approved and given back early may be had again up to its end, without asking anew
+    #[arg(long, requires = "approvals")]
+    reuse_approval: bool,
     /// Use wants a second factor of the last five minutes
     #[arg(long)]
     fresh_factor: bool,
@@ -145,10 +148,10 @@ impl Add {
 
 impl Circumstances {
     fn wire(self) -> Conditions {
-        let by_customer = self.by_customer;
+        let (by_customer, reuse) = (self.by_customer, self.reuse_approval);
         Conditions {
             actions: self.action,
-            approvals: self.approvals.map(|count| ApprovalRule { count, by_customer }),
+            approvals: self.approvals.map(|count| ApprovalRule { count, by_customer, reuse }),
             fresh_factor: self.fresh_factor,
             ticket: self.ticket,
             networks: self.network,

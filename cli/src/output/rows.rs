@@ -36,7 +36,11 @@ fn seconds(time: Timestamp) -> String {
 /// The conditions of a grant in few words; JSON has their exact form.
 fn conditions(conditions: &Conditions) -> String {
     let Conditions { actions, approvals, fresh_factor, ticket, networks, hours, reveals_per_hour } = conditions;
-    let by = |rule: &ApprovalRule| if rule.by_customer { ", one the customer's" } else { "" };
+    let by = |rule: &ApprovalRule| {
+        let by = if rule.by_customer { ", one the customer's" } else { "" };
+        let again = if rule.reuse { ", good again" } else { "" };
+        format!("{by}{again}")
+    };
     let networks: Vec<String> = networks.iter().map(ToString::to_string).collect();
     let words: Vec<String> = [
         (!actions.is_empty()).then(|| format!("only {}", actions.join(", "))),

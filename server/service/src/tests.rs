@@ -7,6 +7,7 @@ mod checkout;
 mod conditions;
 mod ephemeral;
 mod faults;
+mod four_eyes;
 mod idempotency;
 mod identity;
 mod interrupted;

@@ -60,6 +60,10 @@ pub struct ApprovalRule {
     /// One of them is the customer's own user.
     #[serde(default, skip_serializing_if = "is_false")]
     pub by_customer: bool,
+    /// Given back early, what was approved may be had again with `on_conflict: reuse`, for the same reason and ticket and
+    /// up to the same end, without asking anew.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub reuse: bool,
 }
 
 impl Conditions {

@@ -143,7 +143,9 @@ impl Conditions {
     pub fn looser_than(&self, outer: &Self) -> Option<Condition> {
         let actions = outer.actions.is_empty() || !self.actions.is_empty() && self.actions.is_subset(&outer.actions);
         let approvals = outer.approvals.is_none_or(|outer| {
-            self.approvals.is_some_and(|own| own.count >= outer.count && (own.by_customer || !outer.by_customer))
+            self.approvals.is_some_and(|own| {
+                own.count >= outer.count && (own.by_customer || !outer.by_customer) && (outer.reuse || !own.reuse)
+            })
         });
         let networks = outer.networks.is_empty()
             || !self.networks.is_empty() && Network::all_within(&self.networks, &outer.networks);

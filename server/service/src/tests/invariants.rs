@@ -9,6 +9,8 @@ use claviger_api::audit::merkle::root_of;
 use claviger_api::audit::record::FieldName;
 use claviger_api::wire::{AccountKind, CandidateState, RevocationState};
 use claviger_api::{AccountId, CheckoutId, CustomerId, PrincipalId, RotationId, Scope};
+use claviger_api::wire::{AccountKind, CandidateState, PrincipalKind, RevocationState};
+use claviger_api::{AccountId, CheckoutId, CustomerId, RotationId, Scope};
 use claviger_core::checkout::{Checkout, State};
 use claviger_core::rotation::Step;
 use claviger_crypto::Digest;
@@ -241,12 +243,15 @@ fn checkout(found: &Found, id: CheckoutId, checkout: &Checkout) {
         return;
     };
     let (seated, waits) = (state.seats.iter().any(|seat| seat.checkout == id), state.waiting.contains(&id));
+    let asks = state.asking.iter().any(|asking| asking.checkout == id);
     let wanted = match &checkout.state {
-        State::Requested { .. } => (false, true, 1),
-        State::Approved { .. } | State::Active(_) => (true, false, 1),
-        State::Ended { .. } => (false, false, 0),
+        State::Pending { .. } | State::Scheduled { .. } => (true, false, false, 1),
+        State::Requested { .. } => (false, false, true, 1),
+        State::Approved { .. } | State::Active(_) => (false, true, false, 1),
+        State::Ended { .. } => (false, false, false, 0),
     };
-    assert_eq!((seated, waits, due), wanted, "{id} is {:?}", checkout.state);
+    assert_eq!((asks, seated, waits, due), wanted, "{id} is {:?}", checkout.state);
+    four_eyes(found, checkout);
     if let (Some(end), Some(timers)) = (checkout.due(), found.timers.get(&(TimerKind::CheckoutDue as u8, id.uuid()))) {
         assert_eq!(timers[0].due, RowId::timer(end, timers[0].scope, 1, id.uuid()).as_timer().unwrap().due);
     }
@@ -263,6 +268,24 @@ fn checkout(found: &Found, id: CheckoutId, checkout: &Checkout) {
             rotation.checkouts.contains(&id) && !rotation.is_over()
         });
         assert!(under_way || state.to_revoke.contains(&id), "nobody revokes what {id} has seen");
+    }
+}
+
+/// What needs approvals and is further than asking has them: by enough others, for what it is.
+fn four_eyes(found: &Found, checkout: &Checkout) {
+    let Some(approvals) = &checkout.approvals else { return };
+    let by: BTreeSet<_> = approvals.given.iter().map(|yes| yes.by).collect();
+    assert_eq!(by.len(), approvals.given.len(), "one person is one yes");
+    assert!(!by.contains(&checkout.principal), "nobody approves their own");
+    for person in by.iter().filter_map(|by| found.principals.iter().find(|person| person.id == *by)) {
+        assert_eq!(person.kind, PrincipalKind::User, "a yes is a person's");
+    }
+    let further = matches!(
+        checkout.state,
+        State::Scheduled { .. } | State::Requested { .. } | State::Approved { .. } | State::Active(_)
+    );
+    if further || checkout.reveals > 0 {
+        assert!(checkout.is_approved(|_| true), "without its approvals: {checkout:?}");
     }
 }
 

@@ -182,8 +182,13 @@ impl World {
 
     /// A user who has enrolled.
     pub async fn enrolled(&self, name: &str) -> wire::Tokens {
+        self.enrolled_of(name, None).await
+    }
+
+    /// The same, of the MSP or of a customer.
+    pub async fn enrolled_of(&self, name: &str, customer: Option<&str>) -> wire::Tokens {
         let (open, root) = (self.open(), self.root().await);
-        let new = NewUser { name: part(name), customer: None };
+        let new = NewUser { name: part(name), customer: customer.map(part) };
         let made = open.add_user(&new, &Once::none(), &root, may(&open, &root, Resource::Operator)).await.unwrap();
         self.enrol(name, made.enrolment.secret()).await
     }

@@ -13,12 +13,13 @@ type Loosen = fn(&mut Conditions);
 #[test]
 fn what_is_made_from_a_may_grant_is_no_looser_in_any_condition() {
     let bound = strict();
-    let looser: [(Condition, Loosen); 15] = [
+    let looser: [(Condition, Loosen); 16] = [
         (Condition::Actions, |c| c.actions.clear()),
         (Condition::Actions, |c| _ = c.actions.insert(Action::AccountRotate)),
         (Condition::Approvals, |c| c.approvals = None),
-        (Condition::Approvals, |c| c.approvals = Some(ApprovalRule { count: 1, by_customer: true })),
-        (Condition::Approvals, |c| c.approvals = Some(ApprovalRule { count: 3, by_customer: false })),
+        (Condition::Approvals, |c| c.approvals = Some(ApprovalRule { count: 1, by_customer: true, reuse: false })),
+        (Condition::Approvals, |c| c.approvals = Some(ApprovalRule { count: 3, by_customer: false, reuse: false })),
+        (Condition::Approvals, |c| c.approvals = Some(ApprovalRule { count: 2, by_customer: true, reuse: true })),
         (Condition::FreshFactor, |c| c.fresh_factor = false),
         (Condition::Ticket, |c| c.ticket = None),
         (Condition::Ticket, |c| c.ticket = Some("INC-1".parse().unwrap())),
@@ -40,7 +41,7 @@ fn what_is_made_from_a_may_grant_is_no_looser_in_any_condition() {
     }
     let stricter = Conditions {
         actions: [Action::CheckoutCreate].into(),
-        approvals: Some(ApprovalRule { count: 3, by_customer: true }),
+        approvals: Some(ApprovalRule { count: 3, by_customer: true, reuse: false }),
         networks: vec!["192.0.2.128/25".parse().unwrap(), "192.0.2.7".parse().unwrap()],
         hours: Some("Mon 09:00-10:00, Fri 08:00-09:00 UTC".parse().unwrap()),
         reveals_per_hour: Some(1),
@@ -69,7 +70,7 @@ fn make(conditions: Conditions) -> Result<(), Denied> {
 fn strict() -> Conditions {
     Conditions {
         actions: [Action::CheckoutCreate, Action::CheckoutReveal].into(),
-        approvals: Some(ApprovalRule { count: 2, by_customer: true }),
+        approvals: Some(ApprovalRule { count: 2, by_customer: true, reuse: false }),
         fresh_factor: true,
         ticket: Some("INC-[0-9]+".parse().unwrap()),
         networks: vec!["192.0.2.0/24".parse().unwrap()],
@@ -101,8 +102,14 @@ fn what_is_asked_for_is_read_or_refused_by_name() {
     };
     assert_eq!(refused(|w| w.actions.push("checkout.borrow".to_owned())), [Condition::Actions]);
     assert_eq!(refused(|w| w.actions.push("account.set_secret".to_owned())), [Condition::Actions]);
-    assert_eq!(refused(|w| w.approvals = Some(ApprovalRule { count: 0, by_customer: false })), [Condition::Approvals]);
-    assert_eq!(refused(|w| w.approvals = Some(ApprovalRule { count: 4, by_customer: false })), [Condition::Approvals]);
+    assert_eq!(
+        refused(|w| w.approvals = Some(ApprovalRule { count: 0, by_customer: false, reuse: false })),
+        [Condition::Approvals]
+    );
+    assert_eq!(
+        refused(|w| w.approvals = Some(ApprovalRule { count: 4, by_customer: false, reuse: false })),
+        [Condition::Approvals]
+    );
     assert_eq!(refused(|w| w.networks = vec!["192.0.2.0/24".parse().unwrap(); 51]), [Condition::Networks]);
     assert_eq!(refused(|w| w.reveals_per_hour = Some(0)), [Condition::RevealsPerHour]);
     assert_eq!(refused(|w| w.reveals_per_hour = Some(1001)), [Condition::RevealsPerHour]);
