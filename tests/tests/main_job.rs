@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so")]
 
+#[path = "main_job/approval.rs"]
+mod approval;
 #[path = "main_job/ephemeral.rs"]
 mod ephemeral;
 #[path = "main_job/expiry.rs"]

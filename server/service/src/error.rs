@@ -145,9 +145,8 @@ impl From<Refusal> for Error {
         match refusal {
             Refusal::Ttl { .. } => Self::value("ttl_seconds", refusal.to_string()),
             Refusal::Held => Self::new(ProblemType::AccountHeld, ""),
-            Refusal::QueueFull => Self::new(ProblemType::AccountHeld, refusal.to_string()),
+            Refusal::QueueFull | Refusal::AskingFull => Self::new(ProblemType::AccountHeld, refusal.to_string()),
             Refusal::NotReady => Self::new(ProblemType::CheckoutNotReady, ""),
-            Refusal::AskingFull => Self::new(ProblemType::AccountHeld, refusal.to_string()),
             Refusal::Start => Self::value("not_before", refusal.to_string()),
             Refusal::NotApproved => Self::new(ProblemType::ApprovalNeeded, ""),
             Refusal::OwnRequest => Self::new(ProblemType::Forbidden, "Nobody decides on their own request."),

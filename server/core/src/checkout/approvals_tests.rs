@@ -340,7 +340,7 @@ impl World {
         let used = match &checkout.state {
             State::Active(used) => Some(*used),
             State::Ended { used, .. } => *used,
-            _ => None,
+            State::Pending { .. } | State::Scheduled { .. } | State::Requested { .. } | State::Approved { .. } => None,
         };
         if let Some(used) = used {
             assert!(
