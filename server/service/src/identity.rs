@@ -13,7 +13,7 @@ use claviger_api::audit::record::FieldName;
 use claviger_api::problem::ProblemType;
 use claviger_api::wire::{PrincipalKind, PrincipalState};
 use claviger_api::{PrincipalId, RequestId, Scope, Secret, SessionId, Timestamp};
-use claviger_core::policy::{Act, Resource, authorize};
+use claviger_core::policy::{Act, Resource, might};
 use claviger_crypto::{Random, SigningKey, Token, TokenKind};
 use claviger_store::{Range, RowId, Table, Versioned};
 use quick_cache::sync::Cache;
@@ -240,8 +240,8 @@ impl Open {
         let now = self.now();
         let Some(known) = self.known(who, now).await? else { return Ok(false) };
         let subject = *known.powers.compiled.subject();
-        let may = || authorize::<A>(&self.ground().policies, &known.powers.compiled, &subject, resource, now).is_ok();
-        Ok(known.record.state == PrincipalState::Active && may())
+        let active = known.record.state == PrincipalState::Active;
+        Ok(active && might::<A>(&self.ground().policies, &known.powers.compiled, &subject, resource, now))
     }
 
     /// A principal's name, for answers; what was removed keeps its id.

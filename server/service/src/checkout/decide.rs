@@ -5,7 +5,7 @@ use claviger_api::audit::record::FieldName;
 use claviger_api::wire::{self, EndCause};
 use claviger_api::{CheckoutId, PrincipalId, Scope, Timestamp};
 use claviger_core::checkout::{Approval, Checkout, State};
-use claviger_core::policy::{CheckoutApprove, Permit, Resource};
+use claviger_core::policy::{CheckoutApprove, Permit, Resource, might};
 use claviger_store::{Range, RowId, Table};
 
 use super::{Case, FoundCheckout, is_standing, moved_on, resource};
@@ -105,14 +105,10 @@ impl Open {
         self.checkout_view(customer, found.id).await
     }
 
-    /// What waits for the caller's yes, at every customer, the most urgent first. `visible` says where the caller may
-    /// approve. Found by the timers of what is open, so that it costs nothing for all that has ended.
-    pub async fn awaiting(
-        &self,
-        paging: &Paging,
-        caller: &Caller,
-        visible: impl Fn(&Resource) -> bool,
-    ) -> Result<Page<wire::Checkout>> {
+    /// What waits for the caller's yes, at every customer, the most urgent first. Found by the timers of what is open, so that it costs nothing for all that has ended.
+    pub async fn awaiting(&self, paging: &Paging, caller: &Caller) -> Result<Page<wire::Checkout>> {
+        let (policies, powers, subject) = (&self.ground().policies, &caller.powers.compiled, caller.subject());
+        let visible = |checkout: &Resource| might::<CheckoutApprove>(policies, powers, &subject, checkout, self.now());
         let mut range = paging.within(Range::table(Table::Timers))?;
         let mut found: Vec<(RowId, wire::Checkout)> = Vec::new();
         loop {
