@@ -235,7 +235,11 @@ fn any_circumstances() -> impl Strategy<Value = Around> {
 /// Each condition is there in one grant of three or four.
 fn any_conditions() -> impl Strategy<Value = Conditions> {
     let actions = vec![Action::CheckoutCreate, Action::CheckoutReveal, Action::CheckoutExtend, Action::AccountRotate];
-    let rule = (1_u8..=3, any::<bool>()).prop_map(|(count, by_customer)| ApprovalRule { count, by_customer });
+    let rule = (1_u8..=3, any::<bool>(), any::<bool>()).prop_map(|(count, by_customer, reuse)| ApprovalRule {
+        count,
+        by_customer,
+        reuse,
+    });
     let nets = vec!["192.0.2.0/24", "192.0.2.128/25", "192.0.2.0/25", "0.0.0.0/0", "2001:db8::/32"];
     let weeks = vec![
         "Sun 12:00-13:00 UTC",

@@ -200,9 +200,11 @@ fn no_looser(inner: &Conditions, outer: &Conditions) -> bool {
     let networks = |c: &Conditions| if c.networks.is_empty() { everywhere.clone() } else { c.networks.clone() };
     let count = |c: &Conditions| c.approvals.map_or(0, |rule| rule.count);
     let by_customer = |c: &Conditions| c.approvals.is_some_and(|rule| rule.by_customer);
+    let again = |c: &Conditions| c.approvals.is_none_or(|rule| rule.reuse);
     all_actions(inner).iter().all(|action| outer_actions.contains(action))
         && count(inner) >= count(outer)
         && by_customer(inner) >= by_customer(outer)
+        && again(inner) <= again(outer)
         && inner.fresh_factor >= outer.fresh_factor
         && (outer.ticket.is_none() || inner.ticket == outer.ticket)
         && claviger_api::wire::Network::all_within(&networks(inner), &networks(outer))
