@@ -76,6 +76,7 @@ async fn requester(house: &House) -> Secret {
         scope: "acme".parse().unwrap(),
         ttl_seconds: GRANT_SECONDS,
         max_checkout_seconds: None,
+        spans_customers: false,
         conditions: Conditions {
             approvals: Some(ApprovalRule { count: 1, by_customer: true, reuse: false }),
             ..Conditions::default()
