@@ -105,7 +105,8 @@ pub const TABLE: &[Wanted] = &[
     customer("takeOverCheckout", &[Technician], REASON),
     customer("startRotations", ROTATORS, r#"{"account":"<customer>/<system>/<account>"}"#),
     query("listRotations", ALL, "customer=<customer>"),
-    customer("showRotation", ALL, ""),
+    // An approver decides on requests, and has nothing to do with rotations.
+    customer("showRotation", &[Administrator, Technician, Automation, Auditor, CustomerAuditor], ""),
     customer("cancelRotation", ADMINISTRATOR, ""),
     query("listEvents", AUDITORS, "customer=<customer>"),
     query("showCheckpoint", AUDITORS, "customer=<customer>"),
