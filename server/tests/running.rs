@@ -172,6 +172,7 @@ async fn a_server_for_trying_out_looks_after_itself() {
             assert_eq!(modes(name), 0o600, "{name}");
         }
         assert!(!directory.join("enrolment").exists(), "it was used up");
-        server.stop().await;
+        let stopped = server.stop().await;
+        assert!(tokio::task::spawn_blocking(|| stopped.close()).await.unwrap());
     }
 }

@@ -6,13 +6,14 @@ use claviger_api::wire::{
 use claviger_api::{AccountPath, ProblemType};
 use claviger_client::Client;
 use claviger_tests::inventory::{add_role, available, checkout_until, wanted};
+use claviger_tests::people::Person;
 
 use super::{House, SOON};
 
 #[tokio::test]
 async fn a_shared_account_rotates_when_each_holder_has_left_it() {
     let house = House::start().await;
-    let [_, zoe] = technicians(&house, ["max", "zoe"]).await;
+    let [_, zoe] = technicians(&house, ["max", "zoe"]).await.map(|person| person.client(house.vault.address()));
     let tina = house.vault.technician();
     let account = add_role(&house.vault.administrator(), &house.postgres, "acme/db01/shared").await;
     let change = AccountChange { max_holders: Some(2), ..AccountChange::default() };
@@ -42,7 +43,8 @@ async fn a_shared_account_rotates_when_each_holder_has_left_it() {
 #[tokio::test]
 async fn those_who_wait_get_their_turn_in_order_and_a_taker_comes_first() {
     let mut house = House::start().await;
-    let [max, zoe] = technicians(&house, ["max", "zoe"]).await;
+    let [max, zoe_herself] = technicians(&house, ["max", "zoe"]).await;
+    let (max, zoe) = (max.client(house.vault.address()), zoe_herself.client(house.vault.address()));
     let tina = house.vault.technician();
     let account = add_role(&house.vault.administrator(), &house.postgres, "acme/db01/admin").await;
 
@@ -75,7 +77,7 @@ async fn those_who_wait_get_their_turn_in_order_and_a_taker_comes_first() {
     // The queue survives a restart.
     house.vault.stop().await;
     house.vault.restart().await;
-    let (tina, zoe) = (house.vault.technician(), people(&house, "zoe").await);
+    let (tina, zoe) = (house.vault.technician(), zoe_herself.client(house.vault.address()));
     tina.checkouts().checkin(taken.id).await.unwrap();
     let turn = checkout_until(&zoe, &third, "has its turn", SOON, |c| c.state != CheckoutState::Requested).await;
     assert!(house.postgres.can_login("admin", &reveal(&zoe, &turn).await).await);
@@ -87,7 +89,7 @@ async fn those_who_wait_get_their_turn_in_order_and_a_taker_comes_first() {
 #[tokio::test]
 async fn a_place_in_the_queue_can_be_given_up() {
     let house = House::start().await;
-    let [max, zoe] = technicians(&house, ["max", "zoe"]).await;
+    let [max, zoe] = technicians(&house, ["max", "zoe"]).await.map(|person| person.client(house.vault.address()));
     let tina = house.vault.technician();
     let account = add_role(&house.vault.administrator(), &house.postgres, "acme/db01/admin").await;
     let held = hold(&tina, &account).await;
@@ -100,22 +102,13 @@ async fn a_place_in_the_queue_can_be_given_up() {
     checkout_until(&zoe, &third, "has its turn", SOON, |c| c.state == CheckoutState::Approved).await;
 }
 
-async fn technicians<const N: usize>(house: &House, names: [&str; N]) -> [Client; N] {
-    let mut clients = Vec::new();
+async fn technicians<const N: usize>(house: &House, names: [&str; N]) -> [Person; N] {
+    let mut people = Vec::new();
     for name in names {
         let role = Some((Role::Technician, "acme"));
-        let person = house.vault.people.administrator.adds_user(house.vault.address(), name, role).await;
-        clients.push(person.client(house.vault.address()));
+        people.push(house.vault.people.administrator.adds_user(house.vault.address(), name, role).await);
     }
-    clients.try_into().ok().unwrap()
-}
-
-/// Lets somebody in anew, by a new enrolment.
-async fn people(house: &House, name: &str) -> Client {
-    let name = name.parse().unwrap();
-    let enrolment = house.vault.administrator().users().re_enrol(&name).await.unwrap().enrolment;
-    let person = claviger_tests::people::Person::enrol(house.vault.address(), name, enrolment.into_secret()).await;
-    person.client(house.vault.address())
+    people.try_into().ok().unwrap()
 }
 
 async fn hold(client: &Client, account: &AccountPath) -> Checkout {

@@ -104,7 +104,7 @@ async fn a_ticket_is_named_and_of_the_right_form() {
 }
 
 #[tokio::test]
-async fn a_factor_that_is_not_fresh_is_asked_for_and_a_program_has_none() {
+async fn a_factor_that_is_not_fresh_is_asked_for() {
     let world = World::new().await;
     ina(&world, Conditions { fresh_factor: true, ..Conditions::default() }).await;
     let fresh = world.open().acting("ina").await;
@@ -116,8 +116,8 @@ async fn a_factor_that_is_not_fresh_is_asked_for_and_a_program_has_none() {
     assert_eq!(check_out(&world, &fresh, &of("shared")).await.problem(), ProblemType::FreshFactorNeeded);
     let again = world.open().acting("ina").await;
     assert!(world.reveal(&again, held.id).await.is_ok());
-    let program = Caller { second_factor_at: None, ..again };
-    assert_eq!(world.reveal(&program, held.id).await.problem(), ProblemType::FreshFactorNeeded);
+    let without = Caller { second_factor_at: None, ..again };
+    assert_eq!(world.reveal(&without, held.id).await.problem(), ProblemType::SecondFactorNeeded);
 }
 
 #[tokio::test]

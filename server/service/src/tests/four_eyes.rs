@@ -100,7 +100,7 @@ async fn a_request_waits_for_another_and_is_claimed_after_the_yes() {
 async fn nobody_decides_on_their_own_and_no_program_decides_at_all() {
     let world = world(RULE).await;
     world.grant("nina", Role::Approver, GrantScope::Operator).await.unwrap();
-    world.grant("bot", Role::Approver, GrantScope::Operator).await.unwrap();
+    world.grant("bot", Role::Approver, GrantScope::Customer(part("acme"))).await.unwrap();
     let asked = world.asked(&of("app")).await;
     for name in ["nina", "bot"] {
         assert_eq!(world.approve(name, asked.id).await.problem(), ProblemType::Forbidden, "{name}");

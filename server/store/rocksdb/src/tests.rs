@@ -240,9 +240,9 @@ async fn what_is_at_hand_is_never_older_than_the_engine() {
         let mut last = 0;
         while last < WRITES {
             for name in ["a", "b"] {
-                let least = last.max(acknowledged.load(Ordering::SeqCst));
+                let floor = last.max(acknowledged.load(Ordering::SeqCst));
                 let found = revision(&store, name).await.unwrap_or(0);
-                assert!(found >= least, "{name} of revision {found} was read when {least} was known");
+                assert!(found >= floor, "{name} of revision {found} was read when {floor} was known");
                 last = found;
             }
         }
