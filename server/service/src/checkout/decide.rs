@@ -105,7 +105,8 @@ impl Open {
         self.checkout_view(customer, found.id).await
     }
 
-    /// What waits for the caller's yes, at every customer, the most urgent first. Found by the timers of what is open, so that it costs nothing for all that has ended.
+    /// What waits for the caller's yes, at every customer, the most urgent first. Found by the timers of what is open, so
+    /// that it costs nothing for all that has ended.
     pub async fn awaiting(&self, paging: &Paging, caller: &Caller) -> Result<Page<wire::Checkout>> {
         let (policies, powers, subject) = (&self.ground().policies, &caller.powers.compiled, caller.subject());
         let visible = |checkout: &Resource| might::<CheckoutApprove>(policies, powers, &subject, checkout, self.now());
