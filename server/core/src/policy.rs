@@ -31,6 +31,7 @@ mod template;
 #[cfg(test)]
 mod tests;
 mod visible;
+mod weight;
 
 pub use action::*;
 pub use circumstances::Circumstances;
@@ -45,3 +46,4 @@ pub use place::{Resource, Subject};
 pub use reveals::Reveals;
 pub use rules::{Policies, PolicyError};
 pub use visible::{Visible, visible_customers};
+pub use weight::Weight;

@@ -128,13 +128,13 @@ impl From<Denied> for Error {
 /// What a condition that is not met is called.
 pub(crate) fn of_condition(condition: Condition) -> ProblemType {
     match condition {
-        Condition::FreshFactor => ProblemType::FreshFactorNeeded,
+        Condition::FreshFactor | Condition::SensitiveVerb => ProblemType::FreshFactorNeeded,
         Condition::Ticket => ProblemType::TicketNeeded,
         Condition::Networks => ProblemType::WrongNetwork,
         Condition::Hours => ProblemType::OutOfHours,
         Condition::RevealsPerHour => ProblemType::RevealsSpent,
         Condition::Approvals => ProblemType::ApprovalNeeded,
-        Condition::Actions | Condition::MaxCheckoutSeconds | Condition::End => ProblemType::Forbidden,
+        Condition::Actions | Condition::NamedVerb | Condition::MaxCheckoutSeconds | Condition::End => ProblemType::Forbidden,
     }
 }
 

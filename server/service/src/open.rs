@@ -9,7 +9,7 @@ use claviger_api::audit::record::FieldName;
 use claviger_api::problem::ProblemType;
 use claviger_api::wire::{FRESH_FACTOR_SECONDS, PrincipalKind};
 use claviger_api::{CustomerId, PrincipalId, RequestId, Scope, SessionId, Timestamp, UserName};
-use claviger_core::policy::{Act, Circumstances, Compiled, Denied, Permit, Resource, Subject, authorize};
+use claviger_core::policy::{Act, Circumstances, Compiled, Condition, Denied, Permit, Resource, Subject, authorize};
 use claviger_crypto::{Random, SubjectKey};
 use claviger_store::{
     FIRST_REVISION, Keyring, Range, Record, Row, RowId, Sealed, SealedPut, Versioned, WrappedKey, open_record,
@@ -282,8 +282,11 @@ impl Open {
 }
 
 /// A refusal. What a condition of the caller's own grant wants is told.
-fn refused(caller: &Caller, denied: Denied) -> Error {
+pub(crate) fn refused(caller: &Caller, denied: Denied) -> Error {
     let Denied::Unmet { condition, grant } = denied else { return denied.into() };
+    if condition == Condition::SensitiveVerb {
+        return denied.into();
+    }
     let wants = caller.powers.grants.iter().find(|own| own.id == grant).map(|own| own.conditions.wants(condition));
     let problem = of_condition(condition);
     match wants.flatten() {

@@ -8,6 +8,7 @@ mod conditions;
 mod ephemeral;
 mod faults;
 mod four_eyes;
+mod fresh;
 mod idempotency;
 mod identity;
 mod interrupted;

@@ -1,6 +1,6 @@
 //! `/v1/audit`.
 
-use claviger_api::ProblemType::{Forbidden, NotFound};
+use claviger_api::ProblemType::{Forbidden, FreshFactorNeeded, NotFound, OutOfHours, WrongNetwork};
 use claviger_api::Scope;
 use claviger_api::wire::{AuditEvent, AuditQuery, CheckpointResponse, LogQuery, Proof, ProofQuery};
 use claviger_core::policy::{Act, AuditExport, AuditRead, Permit, Resource};
@@ -18,7 +18,7 @@ pub fn endpoints() -> Vec<Endpoint> {
         Endpoint::get("/v1/audit/proof", "proveLog", "A proof of inclusion or consistency (RFC 6962).", proof),
         Endpoint::get("/v1/audit/export", "exportLog", "A whole log, for the offline verifier.", export),
     ]
-    .map(|endpoint| endpoint.fails(&[Forbidden, NotFound]))
+    .map(|endpoint| endpoint.fails(&[Forbidden, FreshFactorNeeded, NotFound, OutOfHours, WrongNetwork]))
     .into()
 }
 

@@ -1,6 +1,6 @@
 //! `/v1/grants`.
 
-use claviger_api::ProblemType::{Forbidden, NotFound};
+use claviger_api::ProblemType::{Forbidden, FreshFactorNeeded, NotFound};
 use claviger_api::wire::{Grant, GrantQuery, NewGrant, RenewGrant};
 use claviger_core::policy::{GrantRevoke, GrantView};
 use claviger_service::{Error, Once, Paging, Result};
@@ -16,7 +16,7 @@ use super::query::Query;
 pub fn endpoints() -> Vec<Endpoint> {
     vec![
         Endpoint::post("/v1/grants", "makeGrant", "Grant a role to somebody else, within one's own may_grant.", make)
-            .fails(&[Forbidden, NotFound]),
+            .fails(&[Forbidden, FreshFactorNeeded, NotFound]),
         Endpoint::get("/v1/grants", "listGrants", "Grants, of one principal or of all.", list).fails(&[NotFound]),
         Endpoint::get("/v1/grants/{grant}", "showGrant", "One grant.", show),
         Endpoint::post(
@@ -25,7 +25,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             "Give a grant a new end, within one's own may_grant.",
             renew,
         )
-        .fails(&[Forbidden, NotFound]),
+        .fails(&[Forbidden, FreshFactorNeeded, NotFound]),
         Endpoint::delete("/v1/grants/{grant}", "revokeGrant", "End a grant at once.", revoke),
     ]
 }

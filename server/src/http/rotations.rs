@@ -1,7 +1,8 @@
 //! `/v1/rotations`.
 
 use claviger_api::ProblemType::{
-    AccountHeld, AccountUnavailable, Forbidden, InUse, NotFound, NothingStored, RotationRunning,
+    AccountHeld, AccountUnavailable, Forbidden, FreshFactorNeeded, InUse, NotFound, NothingStored, OutOfHours,
+    RotationRunning, WrongNetwork,
 };
 use claviger_api::wire::{NewRotation, Rotation, RotationQuery, RotationsStarted};
 use claviger_core::policy::{AccountRotate, CustomerView, Resource, RotationCancel, RotationView};
@@ -17,7 +18,18 @@ use super::query::{Query, customer};
 pub fn endpoints() -> Vec<Endpoint> {
     vec![
         Endpoint::post("/v1/rotations", "startRotations", "Rotate one account, or a customer's free ones.", start)
-            .fails(&[AccountHeld, AccountUnavailable, Forbidden, InUse, NotFound, NothingStored, RotationRunning]),
+            .fails(&[
+                AccountHeld,
+                AccountUnavailable,
+                Forbidden,
+                FreshFactorNeeded,
+                InUse,
+                NotFound,
+                NothingStored,
+                OutOfHours,
+                RotationRunning,
+                WrongNetwork,
+            ]),
         Endpoint::get("/v1/rotations", "listRotations", "A customer's rotations, the newest first.", list)
             .fails(&[Forbidden, NotFound]),
         Endpoint::get("/v1/rotations/{rotation}", "showRotation", "One rotation, with its progress.", show),

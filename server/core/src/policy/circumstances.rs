@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use claviger_api::wire::FRESH_FACTOR_SECONDS;
+use claviger_api::wire::{FRESH_FACTOR_SECONDS, PrincipalKind};
 use claviger_api::{GrantId, Timestamp};
 use jiff::SignedDuration;
 
@@ -101,10 +101,12 @@ impl Action {
 }
 
 impl Conditions {
-    /// The conditions of `grant` that are not met, first those that the caller cannot mend at once.
+    /// The conditions of `grant` that are not met by a subject of this kind, first those that it cannot mend at once.
+    /// What a sensitive verb wants is among them.
     pub(super) fn unmet(
         &self,
         grant: GrantId,
+        kind: PrincipalKind,
         action: Action,
         around: &Circumstances<'_>,
     ) -> impl Iterator<Item = Condition> {
@@ -116,12 +118,15 @@ impl Conditions {
                 || around.source.is_some_and(|from| self.networks.iter().any(|net| net.contains(from)))
         };
         let hours = || self.hours.as_ref().is_none_or(|hours| hours.contain(around.now));
+        let too_light = self.too_light(kind, action, around);
         [
             (acts && !self.actions.is_empty() && !self.actions.contains(&action), Condition::Actions),
+            (too_light == Some(Condition::NamedVerb), Condition::NamedVerb),
             (acts && !network(), Condition::Networks),
             (acts && !hours(), Condition::Hours),
             (bound == Bound::Takes && !ticket(), Condition::Ticket),
             (acts && self.fresh_factor && !around.fresh_factor(), Condition::FreshFactor),
+            (too_light == Some(Condition::SensitiveVerb), Condition::SensitiveVerb),
             (
                 bound == Bound::Reveals && self.reveals_per_hour.is_some() && around.spent.contains(&grant),
                 Condition::RevealsPerHour,

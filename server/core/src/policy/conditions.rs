@@ -53,6 +53,10 @@ pub enum Condition {
     Hours,
     /// At most so many reveals in any hour.
     RevealsPerHour,
+    /// No condition of the grant: a sensitive verb wants a recent second factor of every person.
+    SensitiveVerb,
+    /// The same of a program: the grant names the verb.
+    NamedVerb,
     /// The longest checkout.
     MaxCheckoutSeconds,
     /// The end of a grant.
@@ -72,9 +76,9 @@ impl Condition {
     /// Its name on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Actions => "actions",
+            Self::Actions | Self::NamedVerb => "actions",
             Self::Approvals => "approvals",
-            Self::FreshFactor => "fresh_factor",
+            Self::FreshFactor | Self::SensitiveVerb => "fresh_factor",
             Self::Ticket => "ticket",
             Self::Networks => "networks",
             Self::Hours => "hours",
@@ -134,6 +138,12 @@ impl Conditions {
             }
             Condition::Approvals => self.approvals.map(|rule| format!("the yes of {} people", rule.count)),
             Condition::FreshFactor => Some("a second factor of the last five minutes".to_owned()),
+            Condition::SensitiveVerb => {
+                Some("a second factor of the last five minutes, as every sensitive verb does".to_owned())
+            }
+            Condition::NamedVerb => {
+                Some("to name the verb in its actions, as every sensitive verb of a program does".to_owned())
+            }
             Condition::Actions | Condition::MaxCheckoutSeconds | Condition::End => None,
         }
     }

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 
 use cedar_policy::{Context, Decision, Entities, Request};
+use claviger_api::wire::PrincipalKind;
 use claviger_api::{GrantId, Timestamp};
 
 use super::compile::{Link, Question};
@@ -103,7 +104,7 @@ fn standing(
     around: &Circumstances<'_>,
 ) -> Result<Ground, Option<Unmet>> {
     let basis = basis(policies, compiled, subject, action, resource).ok_or(None)?;
-    basis.ground(action, around)
+    basis.ground(subject.kind, action, around)
 }
 
 /// What Cedar permits by, asked once.
@@ -142,8 +143,13 @@ impl Basis {
     }
 
     /// What is left of it under these circumstances. If nothing is, and only for a condition, that one.
-    pub(super) fn ground(&self, action: Action, around: &Circumstances<'_>) -> Result<Ground, Option<Unmet>> {
-        let first_unmet = |link: &Link| link.conditions.unmet(link.grant, action, around).next();
+    pub(super) fn ground(
+        &self,
+        kind: PrincipalKind,
+        action: Action,
+        around: &Circumstances<'_>,
+    ) -> Result<Ground, Option<Unmet>> {
+        let first_unmet = |link: &Link| link.conditions.unmet(link.grant, kind, action, around).next();
         let live = || self.links.iter().filter(|link| around.now < link.expires_at);
         if let Some(link) = best(live().filter(|link| first_unmet(link).is_none()), around) {
             return Ok(Ground::of(link));

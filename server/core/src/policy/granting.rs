@@ -10,7 +10,7 @@ use super::compile::Link;
 use super::decide::{decide, denial};
 use super::grant::latest_end;
 use super::{
-    Action, Condition, Conditions, Denied, Grant, GrantMake, GrantTarget, Permit, Policies, Resource, Subject, template,
+    Action, Circumstances, Condition, Conditions, Denied, Grant, GrantMake, GrantTarget, Permit, Policies, Resource, Subject, template,
 };
 
 /// A grant that is asked for.
@@ -32,22 +32,24 @@ pub struct WantedGrant {
     pub expires_at: Timestamp,
 }
 
-/// Decides whether `subject` may make the `wanted` grant at `now`.
+/// Decides whether `subject` may make the `wanted` grant under these circumstances.
 ///
 /// It needs one `may_grant` of the same role in `own_grants` that has not ended, encloses the wanted place, ends no
 /// earlier, allows checkouts no shorter, and has no condition that the wanted grant is looser in; the same for handing
 /// on as for use. Nobody grants to
-/// themselves, a customer's own people grant within their customer, and no grant lasts more than 400 days.
+/// themselves, a customer's own people grant within their customer, and no grant lasts more than 400 days. It is a
+/// sensitive verb, for which a person proves a second factor, and a program makes none.
 /// The permit's [`grant`](Permit::grant) is the `may_grant` it rests on.
 pub fn authorize_grant(
     policies: &Policies,
     subject: &Subject,
     own_grants: &[Grant],
     wanted: &WantedGrant,
-    now: Timestamp,
+    around: &Circumstances<'_>,
 ) -> Result<Permit<GrantMake>, Denied> {
+    let now = around.now;
     let lasts = wanted.expires_at > now && wanted.expires_at <= latest_end(now);
-    let within = if lasts { within_own(policies, subject, own_grants, wanted, now) } else { None };
+    let within = if lasts { within_own(policies, subject, own_grants, wanted, around) } else { None };
     within.unwrap_or_else(|| Err(refusal(policies, subject, own_grants, wanted.target, now)))
 }
 
@@ -58,15 +60,18 @@ fn within_own(
     subject: &Subject,
     own_grants: &[Grant],
     wanted: &WantedGrant,
-    now: Timestamp,
+    around: &Circumstances<'_>,
 ) -> Option<Result<Permit<GrantMake>, Denied>> {
     let resource = Resource::from(wanted.target);
-    let compiled = policies.compile_granting(subject, own_grants, now).ok()?;
+    let compiled = policies.compile_granting(subject, own_grants, around.now).ok()?;
     let mut basis = decide(policies, &compiled, Action::GrantMake, context(wanted)?, &resource)?;
     let beyond: Vec<Condition> = basis.links.iter().filter_map(|own| exceeded(own, wanted)).collect();
     basis.links.retain(|own| exceeded(own, wanted).is_none());
-    match basis.to_hand_on(now) {
-        Some(ground) => Some(Ok(Permit::new(*subject, resource, ground))),
+    match basis.to_hand_on(around.now) {
+        Some(ground) => Some(match Conditions::default().too_light(subject.kind, Action::GrantMake, around) {
+            None => Ok(Permit::new(*subject, resource, ground)),
+            Some(condition) => Err(ground.grant.map_or(Denied::Forbidden, |grant| Denied::Unmet { condition, grant })),
+        }),
         None => beyond.first().map(|condition| Err(Denied::Exceeds(*condition))),
     }
 }

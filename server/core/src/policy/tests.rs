@@ -5,4 +5,5 @@ mod conditions;
 mod edges;
 mod matrix;
 mod reference;
+mod weight;
 mod world;

@@ -4,9 +4,9 @@ use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::record::FieldName;
 use claviger_api::problem::{ProblemType, ValueError};
 use claviger_api::wire::{self, GrantScope, NewGrant, TTL_GRANT_DEFAULT_SECONDS, TTL_MAX_SECONDS, TTL_MIN_SECONDS};
-use claviger_api::{GrantId, Scope, UserName};
+use claviger_api::{GrantId, Scope, Timestamp, UserName};
 use claviger_core::policy::{
-    BadCondition, Conditions, Grant, GrantRevoke, GrantTarget, GrantView, Permit, WantedGrant, authorize_grant,
+    BadCondition, Conditions, Grant, GrantMake, GrantRevoke, GrantTarget, GrantView, Permit, WantedGrant, authorize_grant,
 };
 use claviger_store::{Range, RowId, Table};
 
@@ -14,7 +14,7 @@ use super::session::after;
 use crate::error::{Error, Result};
 use crate::event::{Event, snake_case};
 use crate::idempotency::Once;
-use crate::open::{Caller, Open, deciding, deciding_once};
+use crate::open::{Caller, Open, deciding, deciding_once, refused};
 use crate::page::{Page, Paging};
 use crate::records::{AccountRecord, GrantRecord, PrincipalRecord, SystemRecord};
 
@@ -46,8 +46,7 @@ impl Open {
                 conditions: conditions.clone(),
                 expires_at: after(now, new.ttl_seconds),
             };
-            let _permit =
-                authorize_grant(&self.ground().policies, &caller.subject(), &caller.powers.grants, &wanted, now)?;
+            let _permit = self.may_make(&wanted, now, caller)?;
             let spans_customers = self.spans_customers(new, &principal.value, target).await?;
             let grant = Grant {
                 id: GrantId::from_uuid(self.new_uuid()),
@@ -77,6 +76,13 @@ impl Open {
             self.grant_view(&grant).await
         })
         .await
+    }
+
+    /// Whether the caller may make this grant.
+    fn may_make(&self, wanted: &WantedGrant, now: Timestamp, caller: &Caller) -> Result<Permit<GrantMake>> {
+        caller.must_have_second_factor()?;
+        let (policies, own, around) = (&self.ground().policies, &caller.powers.grants, caller.circumstances(now));
+        authorize_grant(policies, &caller.subject(), own, wanted, &around).map_err(|denied| refused(caller, denied))
     }
 
     /// The grants, of one principal or of all; the oldest first.
@@ -123,8 +129,7 @@ impl Open {
                 conditions: grant.conditions.clone(),
                 expires_at: after(now, ttl_seconds),
             };
-            let _permit =
-                authorize_grant(&self.ground().policies, &caller.subject(), &caller.powers.grants, &wanted, now)?;
+            let _permit = self.may_make(&wanted, now, caller)?;
             if self.done(Scope::Operator, once, caller).await?.is_some() {
                 return self.grant_view(&grant).await;
             }

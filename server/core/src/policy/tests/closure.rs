@@ -87,7 +87,7 @@ fn the_founder_can_give_every_role_to_others_and_none_to_itself() {
                 conditions: Conditions::default(),
                 expires_at: end,
             };
-            let ask = |wanted| authorize_grant(&POLICIES, &msp_user(0), &held, &wanted, now());
+            let ask = |wanted| authorize_grant(&POLICIES, &msp_user(0), &held, &wanted, &usual(now()));
             assert!(ask(wanted.clone()).is_ok());
             assert_eq!(ask(WantedGrant { principal: principal(0), ..wanted.clone() }).unwrap_err(), Denied::Forbidden);
             let longer = WantedGrant { expires_at: end + SignedDuration::from_millis(1), ..wanted };
@@ -105,12 +105,12 @@ fn no_grant_lasts_more_than_400_days() {
         [(most, true), (most + SignedDuration::from_millis(1), false), (Timestamp::MAX, false), (now(), false)]
     {
         let wanted = WantedGrant { expires_at: end, ..wanted(GrantTarget::Customer(customer(0))) };
-        let made = authorize_grant(&POLICIES, &msp_user(0), std::slice::from_ref(&endless), &wanted, now());
+        let made = authorize_grant(&POLICIES, &msp_user(0), std::slice::from_ref(&endless), &wanted, &usual(now()));
         assert_eq!(made.is_ok(), permitted, "until {end}");
     }
     let late = Timestamp::MAX - SignedDuration::from_secs(1);
     let wanted = WantedGrant { expires_at: Timestamp::MAX, ..wanted(GrantTarget::Operator) };
-    assert!(authorize_grant(&POLICIES, &msp_user(0), &[endless], &wanted, late).is_ok(), "no overflow at the end");
+    assert!(authorize_grant(&POLICIES, &msp_user(0), &[endless], &wanted, &usual(late)).is_ok(), "no overflow at the end");
 }
 
 /// Who may neither see nor hand on at a place does not learn that it is there.
@@ -118,7 +118,7 @@ fn no_grant_lasts_more_than_400_days() {
 fn a_refusal_tells_no_more_than_may_be_known() {
     let at_home = [may_grant(Role::Technician, GrantTarget::Customer(customer(0)))];
     let ask = |subject: &Subject, held: &[Grant], target, role| {
-        authorize_grant(&POLICIES, subject, held, &WantedGrant { role, ..wanted(target) }, now()).unwrap_err()
+        authorize_grant(&POLICIES, subject, held, &WantedGrant { role, ..wanted(target) }, &usual(now())).unwrap_err()
     };
     let (home, away) = (GrantTarget::Customer(customer(0)), GrantTarget::Customer(customer(1)));
     assert_eq!(ask(&msp_user(0), &at_home, home, Role::Auditor), Denied::Forbidden);
@@ -185,7 +185,7 @@ fn another(role: Role) -> Role {
 
 fn make(granter: u8, held: &[Grant], wanted: WantedGrant) -> Option<Grant> {
     let own: Vec<Grant> = held.iter().filter(|grant| grant.principal == principal(granter)).cloned().collect();
-    let permit = authorize_grant(&POLICIES, &msp_user(granter), &own, &wanted, now()).ok()?;
+    let permit = authorize_grant(&POLICIES, &msp_user(granter), &own, &wanted, &usual(now())).ok()?;
     assert_ne!(wanted.principal, permit.subject().id, "nobody grants to themselves");
     Some(Grant {
         id: may_use(wanted.role, wanted.target).id,

@@ -64,7 +64,7 @@ fn make(conditions: Conditions) -> Result<(), Denied> {
         conditions,
         expires_at: after(1000),
     };
-    authorize_grant(&POLICIES, &msp_user(0), &[own, elsewhere], &wanted, now()).map(drop)
+    authorize_grant(&POLICIES, &msp_user(0), &[own, elsewhere], &wanted, &usual(now())).map(drop)
 }
 
 fn strict() -> Conditions {

@@ -19,7 +19,7 @@ fn anvil_lease_edges() {
     let millisecond = SignedDuration::from_millis(1);
     for (at, permits) in [(end - millisecond, true), (end, false), (end + millisecond, false)] {
         let old =
-            verdict(&POLICIES, &compiled, &subject, Action::CheckoutReveal, &checkout(0, 0), &Circumstances::at(at));
+            verdict(&POLICIES, &compiled, &subject, Action::CheckoutReveal, &checkout(0, 0), &usual(at));
         let new = ask(&subject, &grants, Action::CheckoutReveal, &checkout(0, 0), at);
         assert_eq!((old.is_ok(), new.is_ok()), (permits, permits), "at {at}");
         let visible = visible_customers(&compiled, at);
@@ -52,7 +52,7 @@ fn anvil_cross_customer() {
             for &action in Action::ALL {
                 for (foreign, nothing) in strangers() {
                     let ask =
-                        |resource| verdict(&POLICIES, &compiled, &subject, action, resource, &Circumstances::at(now()));
+                        |resource| verdict(&POLICIES, &compiled, &subject, action, resource, &usual(now()));
                     assert_eq!(ask(&foreign), Err(Denied::Hidden), "{role:?}: {action} on {foreign:?}");
                     assert_eq!(ask(&nothing), Err(Denied::Hidden), "{role:?}: {action} on {nothing:?}");
                 }
@@ -101,7 +101,7 @@ fn anvil_deny_everywhere() {
     assert_eq!(visible_customers(&compiled, now()), Visible::Some([customer(0)].into()));
     let sees = |resource: Resource| {
         let view = resource.view().unwrap();
-        verdict(&POLICIES, &compiled, &subject, view, &resource, &Circumstances::at(now())).is_ok()
+        verdict(&POLICIES, &compiled, &subject, view, &resource, &usual(now())).is_ok()
     };
     assert!(sees(Resource::Customer(customer(0))), "the way to the account");
     assert!(sees(Resource::System(customer(0), system(0))), "the way to the account");
@@ -111,7 +111,7 @@ fn anvil_deny_everywhere() {
     assert!(!sees(Resource::Customer(customer(1))));
     for wide in [Action::SystemView, Action::AccountView, Action::CheckoutView] {
         let all =
-            verdict(&POLICIES, &compiled, &subject, wide, &Resource::Customer(customer(0)), &Circumstances::at(now()));
+            verdict(&POLICIES, &compiled, &subject, wide, &Resource::Customer(customer(0)), &usual(now()));
         assert_eq!(all, Err(Denied::Forbidden), "the way shows the customer, not what is in it");
     }
 }
@@ -132,7 +132,7 @@ fn another_subjects_set_and_anothers_grant_permit_nothing() {
     let grants = [may_use(Role::Technician, GrantTarget::Operator)];
     let compiled = POLICIES.compile(&msp_user(0), &grants, now()).unwrap();
     let other = msp_user(1);
-    let stolen = verdict(&POLICIES, &compiled, &other, Action::AccountView, &checkout(0, 1), &Circumstances::at(now()));
+    let stolen = verdict(&POLICIES, &compiled, &other, Action::AccountView, &checkout(0, 1), &usual(now()));
     assert_eq!(stolen, Err(Denied::Hidden));
     let moved = Subject { customer: Some(customer(0)), ..msp_user(0) };
     let stale = verdict(
@@ -141,7 +141,7 @@ fn another_subjects_set_and_anothers_grant_permit_nothing() {
         &moved,
         Action::CustomerView,
         &Resource::Customer(customer(1)),
-        &Circumstances::at(now()),
+        &usual(now()),
     );
     assert_eq!(stale, Err(Denied::Hidden));
     assert!(

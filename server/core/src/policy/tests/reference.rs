@@ -107,7 +107,7 @@ fn permitted(
         (!too_short, -yeses, grant.max_checkout_seconds, grant.expires_at, grant.id)
     });
     let static_permit = holder && matches!(action, Action::CheckoutView | Action::CheckoutCheckin);
-    if let Some(best) = live.iter().rfind(|grant| unmet(grant, action, around).is_empty()) {
+    if let Some(best) = live.iter().rfind(|grant| unmet(grant, subject.kind, action, around).is_empty()) {
         return Ok(Ground {
             grant: Some(best.id),
             max_checkout_seconds: best.max_checkout_seconds,
@@ -117,8 +117,8 @@ fn permitted(
     if static_permit {
         return Ok(Ground::default());
     }
-    let nearest = live.iter().rfind(|grant| !unmet(grant, action, around).contains(&Condition::Actions));
-    Err(nearest.map(|grant| (unmet(grant, action, around)[0], grant.id)))
+    let nearest = live.iter().rfind(|grant| !unmet(grant, subject.kind, action, around).contains(&Condition::Actions));
+    Err(nearest.map(|grant| (unmet(grant, subject.kind, action, around)[0], grant.id)))
 }
 
 /// Whoever only looks, or gives back, is bound by no condition.
@@ -135,8 +135,20 @@ const FREE: &[Action] = &[
     Action::AccessView,
 ];
 
+/// What a session that was left open is not enough for.
+const SENSITIVE: &[Action] = &[
+    Action::SysSeal,
+    Action::CustomerRemove,
+    Action::SystemUpdate,
+    Action::AccountRemove,
+    Action::CheckoutApprove,
+    Action::PrincipalManage,
+    Action::GrantMake,
+    Action::AuditExport,
+];
+
 /// The conditions that are not met, one sentence each.
-pub fn unmet(grant: &Grant, action: Action, around: &Circumstances<'_>) -> Vec<Condition> {
+pub fn unmet(grant: &Grant, kind: PrincipalKind, action: Action, around: &Circumstances<'_>) -> Vec<Condition> {
     let conditions = &grant.conditions;
     let mut unmet = Vec::new();
     if FREE.contains(&action) {
@@ -144,6 +156,10 @@ pub fn unmet(grant: &Grant, action: Action, around: &Circumstances<'_>) -> Vec<C
     }
     if !conditions.actions.is_empty() && !conditions.actions.iter().any(|listed| *listed == action) {
         unmet.push(Condition::Actions);
+    }
+    let sensitive = SENSITIVE.contains(&action);
+    if sensitive && kind == PrincipalKind::ServiceAccount && !conditions.actions.iter().any(|listed| *listed == action) {
+        unmet.push(Condition::NamedVerb);
     }
     let in_one = |address: IpAddr| conditions.networks.iter().any(|network| network.contains(address));
     if !conditions.networks.is_empty() && !around.source.is_some_and(in_one) {
@@ -162,8 +178,12 @@ pub fn unmet(grant: &Grant, action: Action, around: &Circumstances<'_>) -> Vec<C
         unmet.push(Condition::Ticket);
     }
     let age = around.second_factor_at.map(|proven| around.now.as_second() - proven.as_second());
-    if conditions.fresh_factor && age.is_none_or(|age| age >= 300) {
+    let stale = age.is_none_or(|age| age >= 300);
+    if conditions.fresh_factor && stale {
         unmet.push(Condition::FreshFactor);
+    }
+    if sensitive && kind == PrincipalKind::User && stale {
+        unmet.push(Condition::SensitiveVerb);
     }
     if conditions.reveals_per_hour.is_some() && action == Action::CheckoutReveal && around.spent.contains(&grant.id) {
         unmet.push(Condition::RevealsPerHour);
@@ -184,7 +204,9 @@ pub fn may_make(subject: &Subject, own_grants: &[Grant], wanted: &WantedGrant, a
             && wanted.max_checkout_seconds <= own.max_checkout_seconds
             && no_looser(&wanted.conditions, &own.conditions)
     };
-    wanted.principal != subject.id
+    // Rights are handed on by people.
+    subject.kind == PrincipalKind::User
+        && wanted.principal != subject.id
         && lasts > 0
         && lasts <= four_hundred_days * 1000
         && at_home(subject, wanted.target.customer())
