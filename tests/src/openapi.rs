@@ -21,6 +21,8 @@ pub struct Operation {
     pub path: String,
     /// Whether it needs a bearer token.
     pub secured: bool,
+    /// Whether it says that it always wants a fresh second factor.
+    pub sensitive: bool,
     /// The fields of its body, by every form that the body can have.
     pub fields: Vec<Field>,
 }
@@ -58,6 +60,7 @@ impl Description {
             method: method.to_uppercase().parse().expect("a method"),
             path: path.to_owned(),
             secured: operation.get("security").and_then(Value::as_array).is_some_and(|needs| !needs.is_empty()),
+            sensitive: operation.get("x-fresh-factor").and_then(Value::as_bool).unwrap_or(false),
             fields: body.map(|schema| self.fields(schema)).unwrap_or_default(),
         }
     }

@@ -128,13 +128,18 @@ impl Person {
 
     /// As an administrator: grants a role at a place.
     pub async fn grants(&self, address: &str, to: &UserName, role: Role, scope: &str) {
+        self.grants_for(address, to, role, scope, GRANT_SECONDS).await;
+    }
+
+    /// The same, for so long.
+    pub async fn grants_for(&self, address: &str, to: &UserName, role: Role, scope: &str, ttl_seconds: u64) {
         let grant = NewGrant {
             spans_customers: scope == "*",
             principal: to.clone(),
             kind: GrantKind::MayUse,
             role,
             scope: scope.parse().unwrap(),
-            ttl_seconds: GRANT_SECONDS,
+            ttl_seconds,
             max_checkout_seconds: None,
             conditions: Conditions::default(),
         };

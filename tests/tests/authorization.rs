@@ -1,5 +1,5 @@
-//! Every operation of the running server's own description × {nobody, each role, another customer's people}. An
-//! operation that is added and not entered here fails.
+//! Every operation of the running server's own description × {nobody, each role, another customer's people, an ended
+//! grant, a second factor that is not fresh}. An operation that is added and not entered here fails.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so")]
 
@@ -13,22 +13,26 @@ use claviger_api::wire::{
     IssuerKeys, NewAccount, NewCheckout, NewIssuer, NewRotation, NewServiceAccount, OnConflict, Role,
 };
 use claviger_client::Client;
+use claviger_tests::in_process::InProcess;
 use claviger_tests::inventory::{add_customer, add_postgres, part, secret, wanted};
 use claviger_tests::openapi::{Description, Operation};
 use claviger_tests::people::TECHNICIAN;
 use claviger_tests::postgres::Postgres;
 use claviger_tests::raw::{Raw, Reply};
-use claviger_tests::vault::Vault;
 use serde_json::Value;
 
-use crate::operations::{About, OPEN, TABLE, Wanted};
+use crate::operations::{About, ON_SENSITIVE, OPEN, SENSITIVE, TABLE, Wanted};
 
 const ROLES: [Role; 6] =
     [Role::Administrator, Role::Technician, Role::Automation, Role::Auditor, Role::CustomerAuditor, Role::Approver];
 
+/// The life of a grant that is to end.
+const SHORT_SECONDS: u64 = 60;
+
 /// A vault with two customers, and the ids of what the first has.
 struct House {
-    vault: Vault,
+    vault: InProcess,
+    address: String,
     _postgres: Postgres,
     operations: Vec<Operation>,
     ids: Ids,
@@ -51,7 +55,7 @@ struct Ids {
 #[tokio::test]
 async fn nobody_gets_nowhere() {
     let house = House::start().await;
-    let nobody = Raw::nobody(house.vault.address());
+    let nobody = Raw::nobody(house.address());
     let open: BTreeSet<&str> = house.operations.iter().filter(|o| !o.secured).map(|o| o.id.as_str()).collect();
     assert_eq!(open, BTreeSet::from(OPEN), "what is open to everybody is a list, and a short one");
     for operation in house.operations.iter().filter(|operation| operation.secured) {
@@ -68,8 +72,8 @@ async fn a_role_may_do_what_it_may_and_nothing_else() {
     let mut wrong = Vec::new();
     for role in ROLES {
         let name = format!("{role:?}").to_lowercase();
-        let person = house.vault.people.administrator.adds_user(house.vault.address(), &name, Some((role, "*"))).await;
-        let raw = Raw::with_token(house.vault.address(), person.token());
+        let person = house.vault.people.administrator.adds_user(house.address(), &name, Some((role, "*"))).await;
+        let raw = Raw::with_token(house.address(), person.token());
         for operation in house.operations.iter().filter(|operation| operation.secured) {
             let Wanted { may, .. } = wanted_of(operation);
             // What the role may do is shown by the other tests; doing it here would take it away from the next.
@@ -92,8 +96,8 @@ async fn a_role_may_read_what_it_may() {
     let house = House::start().await;
     for role in ROLES {
         let name = format!("{role:?}").to_lowercase();
-        let person = house.vault.people.administrator.adds_user(house.vault.address(), &name, Some((role, "*"))).await;
-        let raw = Raw::with_token(house.vault.address(), person.token());
+        let person = house.vault.people.administrator.adds_user(house.address(), &name, Some((role, "*"))).await;
+        let raw = Raw::with_token(house.address(), person.token());
         for operation in house.operations.iter().filter(|o| o.secured && o.method == reqwest::Method::GET) {
             if wanted_of(operation).may.contains(&role) {
                 let reply = house.ask(&raw, operation, &house.ids).await;
@@ -111,11 +115,11 @@ async fn anvil_cross_customer_ids_are_like_random_ids() {
     let mut strangers = Vec::new();
     for role in ROLES {
         let name = format!("umbra-{}", format!("{role:?}").to_lowercase());
-        strangers.push(administrator.adds_user(house.vault.address(), &name, Some((role, "umbra"))).await);
+        strangers.push(administrator.adds_user(house.address(), &name, Some((role, "umbra"))).await);
     }
     let (mut compared, mut wrong) = (0, Vec::new());
     for stranger in &strangers {
-        let raw = Raw::with_token(house.vault.address(), stranger.token());
+        let raw = Raw::with_token(house.address(), stranger.token());
         for operation in house.operations.iter().filter(|o| o.secured && wanted_of(o).about == About::Customer) {
             let theirs = plain(&house.ask(&raw, operation, &house.ids).await);
             let random = plain(&house.ask(&raw, operation, &Ids::of_nothing()).await);
@@ -137,8 +141,8 @@ async fn anvil_canary_matrix_lists_show_only_ones_own() {
     for role in [Role::Technician, Role::Auditor, Role::CustomerAuditor, Role::Administrator] {
         let name = format!("umbra-{}", format!("{role:?}").to_lowercase());
         let administrator = &house.vault.people.administrator;
-        let stranger = administrator.adds_user(house.vault.address(), &name, Some((role, "umbra"))).await;
-        let raw = Raw::with_token(house.vault.address(), stranger.token());
+        let stranger = administrator.adds_user(house.address(), &name, Some((role, "umbra"))).await;
+        let raw = Raw::with_token(house.address(), stranger.token());
         for operation in house.operations.iter().filter(|o| o.secured && o.method == reqwest::Method::GET) {
             for ids in [&house.ids, &Ids { customer: "umbra".to_owned(), ..house.ids.clone() }] {
                 let reply = house.ask(&raw, operation, ids).await;
@@ -151,18 +155,103 @@ async fn anvil_canary_matrix_lists_show_only_ones_own() {
     }
 }
 
+/// A grant that has ended is as good as none: whoever had every role is answered like somebody who never had one.
+#[tokio::test]
+async fn an_ended_grant_gives_nothing() {
+    let house = House::start().await;
+    let administrator = &house.vault.people.administrator;
+    let never = administrator.adds_user(house.address(), "never", None).await;
+    let once = administrator.adds_user(house.address(), "once", None).await;
+    for role in ROLES {
+        administrator.grants_for(house.address(), &once.name, role, "*", SHORT_SECONDS).await;
+    }
+    let (never, once) =
+        (Raw::with_token(house.address(), never.token()), Raw::with_token(house.address(), once.token()));
+    assert!(once.get("/v1/customers/acme").await.status.is_success(), "while it lasts it gives");
+    house.vault.advance_seconds(i64::try_from(SHORT_SECONDS).unwrap());
+    let (mut refused, mut wrong) = (0, Vec::new());
+    for operation in house.operations.iter().filter(|operation| operation.secured) {
+        let wanted = wanted_of(operation);
+        if wanted.about == About::Vault && wanted.may.len() == ROLES.len() {
+            continue;
+        }
+        let (theirs, nobodys) =
+            (house.ask(&once, operation, &house.ids).await, house.ask(&never, operation, &house.ids).await);
+        if !theirs.status.is_client_error() || plain(&theirs) != plain(&nobodys) {
+            wrong.push(format!("{}: {}, but {}", operation.id, theirs.text(), nobodys.text()));
+        }
+        refused += 1;
+    }
+    assert!(refused > 50, "only {refused} were asked");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!(house.checkout_state().await, "active", "nothing came of it");
+}
+
+/// Six minutes after the second factor, each sensitive operation is refused to whoever may, and says what for; the
+/// reading ones go on.
+#[tokio::test]
+async fn anvil_fresh_auth_a_stale_factor_is_not_enough_for_what_is_sensitive() {
+    let house = House::start().await;
+    let described: BTreeSet<&str> = house.operations.iter().filter(|o| o.sensitive).map(|o| o.id.as_str()).collect();
+    let known = BTreeSet::from(SENSITIVE);
+    let missing: Vec<_> = described.difference(&known).collect();
+    assert!(missing.is_empty(), "sensitive, and not in the list: {missing:?}");
+    let (acme, system) = (house.ids.customer.as_str(), house.ids.system.as_str());
+    let marked = format!("/v1/customers/{acme}/systems/{system}/accounts/{}", house.ids.account);
+    let (people, address) = (&house.vault.people, house.address());
+    let mark = serde_json::json!({ "sensitive": true });
+    let ada = Raw::with_token(address, people.administrator.token());
+    ada.ask(reqwest::Method::PATCH, &marked, Some(&mark)).await.success();
+    let mut sessions = vec![(None, ada), (None, Raw::with_token(address, people.technician.token()))];
+    for role in ROLES {
+        let name = format!("{role:?}").to_lowercase();
+        let person = people.administrator.adds_user(address, &name, Some((role, "*"))).await;
+        sessions.push((Some(role), Raw::with_token(address, person.token())));
+    }
+    house.vault.advance_seconds(6 * 60);
+    let (mut refused, mut wrong) = (BTreeSet::new(), Vec::new());
+    for operation in house.operations.iter().filter(|operation| operation.secured) {
+        let id = operation.id.as_str();
+        let sensitive = known.contains(id) || ON_SENSITIVE.contains(&id);
+        if !sensitive && operation.method != reqwest::Method::GET {
+            continue;
+        }
+        for (role, raw) in &sessions {
+            // Whoever has no role of the table here is the founder, or the holder of the checkout.
+            let may = role.is_none_or(|role| wanted_of(operation).may.contains(&role));
+            let reply = house.ask(raw, operation, &house.ids).await;
+            let stale = !reply.status.is_success() && reply.problem_type() == ProblemType::FreshFactorNeeded;
+            if stale {
+                refused.insert(id);
+            }
+            if stale && !sensitive || role.is_some() && may && sensitive && !stale {
+                wrong.push(format!("{id} as {role:?}: {} {}", reply.status, reply.text()));
+            }
+        }
+    }
+    let all: BTreeSet<&str> = known.iter().copied().chain(ON_SENSITIVE).collect();
+    assert_eq!(refused, all, "each was refused to somebody who may");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!(house.checkout_state().await, "active", "nothing came of it");
+}
+
 impl House {
     async fn start() -> Self {
         let postgres = Postgres::start().await;
-        let vault = Vault::start().await;
+        let vault = InProcess::start().await;
+        let address = vault.address();
         let (administrator, technician) = (vault.administrator(), vault.technician());
         for customer in ["acme", "umbra"] {
             add_customer(&administrator, customer).await;
         }
         add_postgres(&administrator, "acme", "db01", &postgres).await;
-        let operations = Description::of(vault.address()).await.operations();
+        let operations = Description::of(&address).await.operations();
         let ids = Ids::made(&administrator, &technician).await;
-        Self { vault, _postgres: postgres, operations, ids }
+        Self { vault, address, _postgres: postgres, operations, ids }
+    }
+
+    fn address(&self) -> &str {
+        &self.address
     }
 
     /// Sends an operation about these things.
@@ -177,7 +266,7 @@ impl House {
     }
 
     async fn checkout_state(&self) -> String {
-        let raw = Raw::with_token(self.vault.address(), self.vault.people.technician.token());
+        let raw = Raw::with_token(self.address(), self.vault.people.technician.token());
         let shown = raw.get(&format!("/v1/checkouts/{}", self.ids.checkout)).await.success();
         shown.get("state").and_then(Value::as_str).unwrap().to_owned()
     }

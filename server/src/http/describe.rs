@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use actix_web::http::Method;
 use claviger_api::{CheckoutId, FactorId, GrantId, Part, Problem, ProblemType, RotationId};
-use claviger_core::policy::Action;
+use claviger_core::policy::{Action, Weight};
 use utoipa::openapi::extensions::ExtensionsBuilder;
 use utoipa::openapi::path::{Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::request_body::{RequestBody, RequestBodyBuilder};
@@ -184,8 +184,11 @@ impl Description {
             operation = operation.security(SecurityRequirement::new(BEARER, Vec::<String>::new()));
         }
         if let Some(action) = self.permission {
-            let permission = ExtensionsBuilder::new().add("x-permission", action.as_str()).build();
-            operation = operation.extensions(Some(permission));
+            let mut permission = ExtensionsBuilder::new().add("x-permission", action.as_str());
+            if action.weight() == Weight::Sensitive {
+                permission = permission.add("x-fresh-factor", true);
+            }
+            operation = operation.extensions(Some(permission.build()));
         }
         if let Some((status, response)) = self.answer {
             operation = operation.response(status.to_string(), response);

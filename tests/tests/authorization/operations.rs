@@ -29,6 +29,42 @@ pub enum About {
 pub const OPEN: [&str; 9] =
     ["describe", "enrol", "health", "init", "logIn", "proveSecondFactor", "refresh", "sealStatus", "unseal"];
 
+/// Refused to everybody whose second factor is not fresh.
+pub const SENSITIVE: [&str; 29] = [
+    "addIssuer",
+    "addServiceAccount",
+    "addUser",
+    "approveCheckout",
+    "changeIssuer",
+    "changePassword",
+    "changeServiceAccount",
+    "changeSystem",
+    "confirmReEnrolUser",
+    "confirmTotp",
+    "denyCheckout",
+    "exportLog",
+    "makeGrant",
+    "makeRecoveryCodes",
+    "offerTotp",
+    "reEnrolUser",
+    "removeAccount",
+    "removeCustomer",
+    "removeFactor",
+    "removeIssuer",
+    "removeServiceAccount",
+    "removeUser",
+    "renewGrant",
+    "replaceToken",
+    "resumeServiceAccount",
+    "resumeUser",
+    "seal",
+    "suspendServiceAccount",
+    "suspendUser",
+];
+
+/// Refused to them on an account that is sensitive.
+pub const ON_SENSITIVE: [&str; 2] = ["changeAccount", "revealCheckout"];
+
 const ALL: &[Role] = &[Administrator, Technician, Automation, Auditor, CustomerAuditor, Approver];
 const ADMINISTRATOR: &[Role] = &[Administrator];
 const USERS: &[Role] = &[Technician, Automation];
