@@ -2,8 +2,8 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use claviger_client::api::wire::{
-    Account as AccountView, AccountChange, AccountKind, AccountSettings, NewAccount, PasswordPolicy, ProbeResult,
-    RotateBy,
+    Account as AccountView, AccountChange, AccountKind, AccountSettings, BadTier, NewAccount, PasswordPolicy,
+    ProbeResult, RotateBy, Tier,
 };
 use claviger_client::api::{AccountPath, Login, Part};
 use claviger_client::{Client, Exit};
@@ -93,6 +93,12 @@ pub struct Settings {
     /// How many may hold the account at once; 1 by default
     #[arg(long, value_name = "N")]
     max_holders: Option<u32>,
+    /// Show its secret only to those who have just proven a second factor; false by default
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    sensitive: Option<bool>,
+    /// What it controls: 0 identities, or everything (implies sensitive); 1 servers; 2 workstations
+    #[arg(long, value_name = "0-2", value_parser = tier)]
+    tier: Option<Tier>,
     #[command(flatten)]
     password: Password,
 }
@@ -216,6 +222,8 @@ impl Settings {
             rotate_on_end: self.rotate_on_end.unwrap_or(default.rotate_on_end),
             max_holders: self.max_holders.unwrap_or(default.max_holders),
             password_policy: self.password.apply(default.password_policy),
+            sensitive: self.sensitive.unwrap_or(default.sensitive),
+            tier: self.tier.or(default.tier),
         }
     }
 
@@ -226,8 +234,15 @@ impl Settings {
             rotate_on_end: self.rotate_on_end,
             max_holders: self.max_holders,
             password_policy: (wanted != *policy).then_some(wanted),
+            sensitive: self.sensitive,
+            tier: self.tier,
         }
     }
+}
+
+/// A tier, as people write it.
+pub fn tier(text: &str) -> Result<Tier, BadTier> {
+    text.parse::<u8>().map_err(|_| BadTier).and_then(Tier::try_from)
 }
 
 impl Password {

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use claviger_client::api::wire::{
-    ApprovalRule, Conditions, GrantKind, GrantScope, Network, NewGrant, Role, TicketPattern, WeeklyHours,
+    ApprovalRule, Conditions, GrantKind, GrantScope, Network, NewGrant, Reach, Role, TicketPattern, WeeklyHours,
 };
 use claviger_client::api::{GrantId, UserName};
 
@@ -96,6 +96,17 @@ struct Circumstances {
     /// At most so many reveals in any hour, 1 to 1000
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1000))]
     reveals_per_hour: Option<u32>,
+    /// Reach sensitive accounts (programs need it said), or those of tier 0, too; a grant for one account reaches it anyway
+    #[arg(long, value_enum, value_name = "WHICH")]
+    reaches: Option<ReachWord>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ReachWord {
+    /// A program is shown the secrets of sensitive accounts
+    Sensitive,
+    /// Accounts of tier 0, too
+    TierZero,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -157,6 +168,10 @@ impl Circumstances {
             networks: self.network,
             hours: self.hours,
             reveals_per_hour: self.reveals_per_hour,
+            reaches: self.reaches.map(|reach| match reach {
+                ReachWord::Sensitive => Reach::Sensitive,
+                ReachWord::TierZero => Reach::TierZero,
+            }),
         }
     }
 }

@@ -9,13 +9,15 @@ use claviger_client::api::wire::{IMPORT_ROWS_MAX, ImportRequest, ImportRow};
 use claviger_client::api::{Login, Part, Secret};
 use csv::StringRecord;
 
+use super::account::tier;
 use crate::connection::Context;
 use crate::failure::{Failure, wrong_values};
 use crate::progress::note;
 
 #[derive(Args)]
 pub struct Import {
-    /// A CSV file with the columns system, account, login and secret; login may be absent or empty
+    /// A CSV file with the columns system, account, login, secret, sensitive (yes or no) and tier (0 to 2); the last two
+    /// and login may be absent or empty
     file: PathBuf,
     /// The customer whose accounts these are
     #[arg(long, value_name = "CUSTOMER")]
@@ -67,6 +69,8 @@ struct Columns {
     account: usize,
     login: Option<usize>,
     secret: usize,
+    sensitive: Option<usize>,
+    tier: Option<usize>,
     count: usize,
 }
 
@@ -120,10 +124,14 @@ impl Columns {
             account: needed("account")?,
             login: at("login"),
             secret: needed("secret")?,
+            sensitive: at("sensitive"),
+            tier: at("tier"),
             count: heads.len(),
         };
-        if heads.len() > 3 + usize::from(columns.login.is_some()) {
-            return Err(Refusal::File("it has columns other than system, account, login and secret".to_owned()));
+        let optional = [columns.login, columns.sensitive, columns.tier];
+        if heads.len() > 3 + optional.iter().flatten().count() {
+            let known = "it has columns other than system, account, login, secret, sensitive and tier";
+            return Err(Refusal::File(known.to_owned()));
         }
         Ok(columns)
     }
@@ -137,7 +145,8 @@ impl Columns {
         let part = |name: &str, at: usize| {
             field(at).trim().parse::<Part>().map_err(|error| (line, format!("{name}: {error}")))
         };
-        let login = self.login.map(field).filter(|text| !text.is_empty());
+        let filled = |at: Option<usize>| at.map(field).filter(|text| !text.is_empty());
+        let login = filled(self.login);
         Ok(ImportRow {
             line,
             system: part("system", self.system)?,
@@ -148,12 +157,20 @@ impl Columns {
             secret: Secret::new(field(self.secret).to_owned())
                 .map_err(|error| (line, format!("secret: {error}")))?
                 .disclose(),
+            sensitive: match filled(self.sensitive) {
+                None | Some("no" | "false") => false,
+                Some("yes" | "true") => true,
+                Some(_) => return Err((line, "sensitive: yes or no".to_owned())),
+            },
+            tier: filled(self.tier).map(|text| tier(text).map_err(|bad| (line, format!("tier: {bad}")))).transpose()?,
         })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use claviger_client::api::wire::Tier;
+
     use super::*;
 
     fn wrong(text: &str) -> Vec<String> {
@@ -187,6 +204,21 @@ mod tests {
     }
 
     #[test]
+    fn marks_are_read_where_there_are_any() {
+        let text = "system,account,secret,tier,sensitive\ns,a,x,0,\ns,b,x,,yes\ns,c,x,2,no\n";
+        let rows = read(text.as_bytes()).unwrap_or_else(|_| panic!("refused"));
+        let seen: Vec<_> = rows.iter().map(|row| (row.tier, row.sensitive)).collect();
+        assert_eq!(seen, [(Some(Tier::Zero), false), (None, true), (Some(Tier::Two), false)]);
+        assert_eq!(
+            wrong("system,account,secret,tier,sensitive\ns,a,x,3,\ns,b,x,,maybe\n"),
+            [
+                "line 2: tier: a tier is 0 (identities, or everything), 1 (servers) or 2 (workstations)",
+                "line 3: sensitive: yes or no",
+            ]
+        );
+    }
+
+    #[test]
     fn every_wrong_row_is_named_by_its_line_and_no_secret_is() {
         let text = "system,account,login,secret\n\
             DC01,admin,,canary-1\n\
@@ -212,7 +244,7 @@ mod tests {
         assert_eq!(wrong("system,account,secret\n"), ["it has no rows"]);
         assert_eq!(
             wrong("system,account,secret,comment\n"),
-            ["it has columns other than system, account, login and secret"]
+            ["it has columns other than system, account, login, secret, sensitive and tier"]
         );
         assert_eq!(wrong(""), ["it has no column 'system'"]);
         let many =

@@ -2,8 +2,8 @@
 
 use claviger_client::api::Timestamp;
 use claviger_client::api::wire::{
-    AccessLine, Account, ApprovalRule, AuditEvent, Checkout, Conditions, Customer, Factor, Grant, Issuer, IssuerKeys,
-    Principal, Rotation, System, SystemSpec,
+    AccessLine, Account, AccountSettings, ApprovalRule, AuditEvent, Checkout, Conditions, Customer, Factor, Grant,
+    Issuer, IssuerKeys, Principal, Rotation, System, SystemSpec,
 };
 use serde::Serialize;
 
@@ -35,7 +35,8 @@ fn seconds(time: Timestamp) -> String {
 
 /// The conditions of a grant in few words; JSON has their exact form.
 fn conditions(conditions: &Conditions) -> String {
-    let Conditions { actions, approvals, fresh_factor, ticket, networks, hours, reveals_per_hour } = conditions;
+    let Conditions { actions, approvals, fresh_factor, ticket, networks, hours, reveals_per_hour, reaches } =
+        conditions;
     let by = |rule: &ApprovalRule| {
         let by = if rule.by_customer { ", one the customer's" } else { "" };
         let again = if rule.reuse { ", good again" } else { "" };
@@ -50,6 +51,7 @@ fn conditions(conditions: &Conditions) -> String {
         (!networks.is_empty()).then(|| format!("from {}", networks.join(", "))),
         hours.as_ref().map(|hours| format!("in {hours}")),
         reveals_per_hour.map(|most| format!("{most} reveals an hour")),
+        reaches.map(|reach| format!("reaches {}", word(&reach))),
     ]
     .into_iter()
     .flatten()
@@ -81,7 +83,7 @@ impl Row for System {
 }
 
 impl Row for Account {
-    const HEADS: &'static [&'static str] = &["account", "login", "kind", "state", "version"];
+    const HEADS: &'static [&'static str] = &["account", "login", "kind", "state", "version", "marks"];
 
     fn cells(&self) -> Vec<String> {
         vec![
@@ -90,8 +92,16 @@ impl Row for Account {
             word(&self.kind),
             word(&self.state),
             or_dash(self.current_version.as_ref()),
+            marks(&self.settings),
         ]
     }
+}
+
+/// Sensitive, or its tier.
+fn marks(settings: &AccountSettings) -> String {
+    let tier = settings.tier.map(|tier| format!("tier {}", u8::from(tier)));
+    let words: Vec<String> = tier.into_iter().chain(settings.sensitive.then(|| "sensitive".to_owned())).collect();
+    if words.is_empty() { "-".to_owned() } else { words.join(", ") }
 }
 
 impl Row for Principal {

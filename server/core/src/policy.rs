@@ -46,4 +46,4 @@ pub use place::{Resource, Subject};
 pub use reveals::Reveals;
 pub use rules::{Policies, PolicyError};
 pub use visible::{Visible, visible_customers};
-pub use weight::Weight;
+pub use weight::{Mark, Weight};

@@ -134,7 +134,11 @@ pub(crate) fn of_condition(condition: Condition) -> ProblemType {
         Condition::Hours => ProblemType::OutOfHours,
         Condition::RevealsPerHour => ProblemType::RevealsSpent,
         Condition::Approvals => ProblemType::ApprovalNeeded,
-        Condition::Actions | Condition::NamedVerb | Condition::MaxCheckoutSeconds | Condition::End => ProblemType::Forbidden,
+        Condition::Actions
+        | Condition::NamedVerb
+        | Condition::Reaches
+        | Condition::MaxCheckoutSeconds
+        | Condition::End => ProblemType::Forbidden,
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use claviger_api::problem::ProblemType;
 use claviger_api::{AccountId, AccountPath, CheckoutId, CustomerId, Part, RotationId, Scope, SystemId};
-use claviger_core::policy::Resource;
+use claviger_core::policy::{Mark, Resource};
 use claviger_store::{RowId, Table};
 use quick_cache::sync::Cache;
 use uuid::Uuid;
@@ -46,9 +46,10 @@ impl Place {
 pub struct Places {
     paths: Cache<AccountPath, Place>,
     slugs: Cache<CustomerId, Part>,
+    marks: Cache<AccountId, Mark>,
     checkouts: Cache<CheckoutId, CustomerId>,
     rotations: Cache<RotationId, CustomerId>,
-    /// Counts the writes that paths and slugs depend on.
+    /// Counts the writes that paths, slugs and marks depend on.
     writes: AtomicU64,
 }
 
@@ -57,6 +58,7 @@ impl Places {
         Self {
             paths: Cache::new(KEPT),
             slugs: Cache::new(KEPT),
+            marks: Cache::new(KEPT),
             checkouts: Cache::new(KEPT),
             rotations: Cache::new(KEPT),
             writes: AtomicU64::new(0),
@@ -68,6 +70,10 @@ impl Places {
         if row.table() == Table::Names && row.scope() != Scope::Operator {
             self.writes.fetch_add(1, Ordering::SeqCst);
             self.paths.clear();
+        }
+        if let (Table::Accounts, Some(account)) = (row.table(), row.uuid()) {
+            self.writes.fetch_add(1, Ordering::SeqCst);
+            self.marks.remove(&AccountId::from_uuid(account));
         }
         if let (Table::Customers, Scope::Customer(customer)) = (row.table(), row.scope()) {
             self.writes.fetch_add(1, Ordering::SeqCst);
@@ -104,6 +110,27 @@ impl Open {
             self.places.paths.remove(path);
         }
         Ok(place)
+    }
+
+    /// What the account is that this is, or is a checkout of; kept at hand, so that a reveal reads no row more. What is
+    /// not there is as weighty as can be.
+    pub(crate) async fn mark_of(&self, resource: &Resource) -> Result<Mark> {
+        let (Resource::Account(customer, _, account) | Resource::Checkout { customer, account, .. }) = *resource else {
+            return Ok(Mark::TierZero);
+        };
+        if let Some(mark) = self.places.marks.get(&account) {
+            return Ok(mark);
+        }
+        let writes = self.places.writes.load(Ordering::SeqCst);
+        let Some(row) = self.read::<AccountRecord>(&RowId::account(customer, account)).await? else {
+            return Ok(Mark::TierZero);
+        };
+        let mark = Mark::from(&row.value.settings);
+        self.places.marks.insert(account, mark);
+        if self.places.writes.load(Ordering::SeqCst) != writes {
+            self.places.marks.remove(&account);
+        }
+        Ok(mark)
     }
 
     /// The account of this name on this system.

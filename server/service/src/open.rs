@@ -182,12 +182,28 @@ impl Open {
     }
 
     /// Decides whether the caller may do this there. Nothing else makes a permit.
-    pub fn permit<A: Act>(&self, caller: &Caller, resource: &Resource) -> Result<Permit<A>> {
-        self.permit_around(caller, resource, &caller.circumstances(self.now()))
+    pub async fn permit<A: Act>(&self, caller: &Caller, resource: &Resource) -> Result<Permit<A>> {
+        self.permit_around(caller, resource, &caller.circumstances(self.now())).await
     }
 
     /// The same, where more is known of the circumstances: the ticket, the length of a checkout.
-    pub fn permit_around<A: Act>(
+    pub async fn permit_around<A: Act>(
+        &self,
+        caller: &Caller,
+        resource: &Resource,
+        around: &Circumstances<'_>,
+    ) -> Result<Permit<A>> {
+        let mark = if A::ACTION.asks_for_mark() { self.mark_of(resource).await? } else { around.mark };
+        self.decide(caller, resource, &Circumstances { mark, ..*around })
+    }
+
+    /// Whether the caller may look, for the rows of a list. Nothing but time bears on that.
+    pub fn may_see<A: Act>(&self, caller: &Caller, resource: &Resource) -> bool {
+        A::ACTION.is_free() && self.decide::<A>(caller, resource, &caller.circumstances(self.now())).is_ok()
+    }
+
+    /// The decision, where all that bears on it is known.
+    pub(crate) fn decide<A: Act>(
         &self,
         caller: &Caller,
         resource: &Resource,

@@ -45,7 +45,7 @@ async fn export(session: Session, Query(query): Query<LogQuery>) -> Result<Lines
 
 /// The log of a customer, or the operator's, and the permission to do this with it.
 async fn log<A: Act>(session: &Session, of: Option<&str>) -> Result<(Scope, Permit<A>)> {
-    let Some(slug) = of else { return Ok((Scope::Operator, session.permit(&Resource::Operator)?)) };
+    let Some(slug) = of else { return Ok((Scope::Operator, session.permit(&Resource::Operator).await?)) };
     let id = session.open.customer_named(&customer(slug)?).await?;
-    Ok((Scope::Customer(id), session.permit(&Resource::Customer(id))?))
+    Ok((Scope::Customer(id), session.permit(&Resource::Customer(id)).await?))
 }

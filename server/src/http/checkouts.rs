@@ -106,14 +106,14 @@ async fn check_out(session: Session, Body(new): Body<NewCheckout>, once: Once) -
         ttl_seconds: new.ttl_seconds,
         ..session.caller.circumstances(now)
     };
-    let permit = session.open.permit_around::<CheckoutCreate>(&session.caller, &place.resource(), &around)?;
+    let permit = session.open.permit_around::<CheckoutCreate>(&session.caller, &place.resource(), &around).await?;
     session.open.check_out(place, &new, &once, &session.caller, permit).await.map(Created)
 }
 
 async fn list(session: Session, Query(query): Query<CheckoutQuery>) -> Result<Listed<Checkout>> {
     let paging = Paging::new(query.limit, query.cursor.as_deref())?;
     let id = session.open.customer_named(&customer(&query.customer)?).await?;
-    let _seen = session.permit::<CustomerView>(&Resource::Customer(id))?;
+    let _seen = session.permit::<CustomerView>(&Resource::Customer(id)).await?;
     let visible = |checkout: &Resource| session.may::<CheckoutView>(checkout);
     session.open.checkouts(id, query.state, &paging, visible).await.map(Listed)
 }

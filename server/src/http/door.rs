@@ -40,13 +40,13 @@ impl Deref for Session {
 
 impl Within {
     /// The decision whether the caller may do this there.
-    pub fn permit<A: Act>(&self, resource: &Resource) -> Result<Permit<A>> {
-        self.open.permit(&self.caller, resource)
+    pub async fn permit<A: Act>(&self, resource: &Resource) -> Result<Permit<A>> {
+        self.open.permit(&self.caller, resource).await
     }
 
-    /// Whether the caller may, for the rows of a list.
+    /// Whether the caller may see it, for the rows of a list.
     pub fn may<A: Act>(&self, resource: &Resource) -> bool {
-        self.permit::<A>(resource).is_ok()
+        self.open.may_see::<A>(&self.caller, resource)
     }
 }
 

@@ -60,7 +60,7 @@ pub struct OnRotation<A: Act> {
 
 impl<A: Act> Argument for OnOperator<A> {
     async fn take(call: &mut Call) -> Result<Self> {
-        call.session()?.permit(&Resource::Operator).map(Self)
+        call.session()?.permit(&Resource::Operator).await.map(Self)
     }
 
     fn describe(description: &mut Description) {
@@ -72,7 +72,7 @@ impl<A: Act> Argument for OnCustomer<A> {
     async fn take(call: &mut Call) -> Result<Self> {
         let (session, slug) = (call.session()?, call.name("customer")?);
         let id = session.open.customer_named(&slug).await?;
-        Ok(Self { id, permit: session.permit(&Resource::Customer(id))? })
+        Ok(Self { id, permit: session.permit(&Resource::Customer(id)).await? })
     }
 
     fn describe(description: &mut Description) {
@@ -86,7 +86,7 @@ impl<A: Act> Argument for OnSystem<A> {
         let (session, slug, name) = (call.session()?, call.name("customer")?, call.name("system")?);
         let customer = session.open.customer_named(&slug).await?;
         let id = session.open.system_named(customer, &name).await?;
-        Ok(Self { customer, id, permit: session.permit(&Resource::System(customer, id))? })
+        Ok(Self { customer, id, permit: session.permit(&Resource::System(customer, id)).await? })
     }
 
     fn describe(description: &mut Description) {
@@ -104,7 +104,7 @@ impl<A: Act> Argument for OnAccount<A> {
         };
         let session = call.session()?;
         let place = session.open.place(&path).await?;
-        Ok(Self { place, permit: session.permit(&place.resource())? })
+        Ok(Self { place, permit: session.permit(&place.resource()).await? })
     }
 
     fn describe(description: &mut Description) {
@@ -118,7 +118,7 @@ impl<A: Act> Argument for OnCheckout<A> {
         let id: CheckoutId = call.number("checkout")?;
         let session = call.session()?;
         let found = session.open.find_checkout(id).await?;
-        let permit = session.permit(&found.resource())?;
+        let permit = session.permit(&found.resource()).await?;
         Ok(Self { found, permit })
     }
 
@@ -133,7 +133,7 @@ impl<A: Act> Argument for OnRotation<A> {
         let id: RotationId = call.number("rotation")?;
         let session = call.session()?;
         let found = session.open.find_rotation(id).await?;
-        let permit = session.permit(&found.resource())?;
+        let permit = session.permit(&found.resource()).await?;
         Ok(Self { found, permit })
     }
 

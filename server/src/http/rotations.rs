@@ -48,14 +48,14 @@ async fn start(session: Session, Body(new): Body<NewRotation>, once: Once) -> Re
     let started = match (&new.account, &new.customer) {
         (Some(account), None) => {
             let place = session.open.place(account).await?;
-            let permit = session.permit::<AccountRotate>(&place.resource())?;
+            let permit = session.permit::<AccountRotate>(&place.resource()).await?;
             let rotation = session.open.rotate(place, reason, &once, &session.caller, permit).await?;
             RotationsStarted { rotations: vec![rotation], skipped: Vec::new() }
         }
         (None, Some(slug)) => {
             let id = session.open.customer_named(slug).await?;
-            let _seen = session.permit::<CustomerView>(&Resource::Customer(id))?;
-            let permit = |place: Place| session.permit::<AccountRotate>(&place.resource()).ok();
+            let _seen = session.permit::<CustomerView>(&Resource::Customer(id)).await?;
+            let permit = async |place: Place| session.permit::<AccountRotate>(&place.resource()).await.ok();
             session.open.rotate_customer(id, reason, &once, &session.caller, permit).await?
         }
         (Some(_), Some(_)) | (None, None) => {
@@ -68,7 +68,7 @@ async fn start(session: Session, Body(new): Body<NewRotation>, once: Once) -> Re
 async fn list(session: Session, Query(query): Query<RotationQuery>) -> Result<Listed<Rotation>> {
     let paging = Paging::new(query.limit, query.cursor.as_deref())?;
     let id = session.open.customer_named(&customer(&query.customer)?).await?;
-    let _seen = session.permit::<CustomerView>(&Resource::Customer(id))?;
+    let _seen = session.permit::<CustomerView>(&Resource::Customer(id)).await?;
     let visible = |account: &Resource| session.may::<RotationView>(account);
     session.open.rotations(id, query.unfinished, &paging, visible).await.map(Listed)
 }

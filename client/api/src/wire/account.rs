@@ -34,6 +34,46 @@ pub enum RotateBy {
     Management,
 }
 
+/// What an account controls, as a number from 0 to 2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u8", into = "u8")]
+pub enum Tier {
+    /// 0: identities, or everything: a domain, a hypervisor, the backups.
+    Zero,
+    /// 1: servers and their applications.
+    One,
+    /// 2: workstations and devices.
+    Two,
+}
+
+impl From<Tier> for u8 {
+    fn from(tier: Tier) -> Self {
+        match tier {
+            Tier::Zero => 0,
+            Tier::One => 1,
+            Tier::Two => 2,
+        }
+    }
+}
+
+/// A number that is no tier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a tier is 0 (identities, or everything), 1 (servers) or 2 (workstations)")]
+pub struct BadTier;
+
+impl TryFrom<u8> for Tier {
+    type Error = BadTier;
+
+    fn try_from(number: u8) -> Result<Self, BadTier> {
+        match number {
+            0 => Ok(Self::Zero),
+            1 => Ok(Self::One),
+            2 => Ok(Self::Two),
+            3..=u8::MAX => Err(BadTier),
+        }
+    }
+}
+
 /// What generated passwords look like.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -109,6 +149,21 @@ pub struct AccountSettings {
     pub max_holders: u32,
     /// What generated passwords look like.
     pub password_policy: PasswordPolicy,
+    /// Its secret is shown to a person only after a second factor of the last five minutes, and to a program only where
+    /// a grant says so. An account of tier 0 always is.
+    pub sensitive: bool,
+    /// What it controls: 0 identities, or everything; 1 servers; 2 workstations. A tier-0 account is reached only by a
+    /// grant that says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<u8>, maximum = 2))]
+    pub tier: Option<Tier>,
+}
+
+impl AccountSettings {
+    /// Whether its secret is sensitive, by its own word or by its tier.
+    pub fn is_sensitive(&self) -> bool {
+        self.sensitive || self.tier == Some(Tier::Zero)
+    }
 }
 
 impl Default for AccountSettings {
@@ -118,6 +173,8 @@ impl Default for AccountSettings {
             rotate_on_end: true,
             max_holders: 1,
             password_policy: PasswordPolicy::default(),
+            sensitive: false,
+            tier: None,
         }
     }
 }
@@ -140,6 +197,13 @@ pub struct AccountChange {
     /// What generated passwords look like.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub password_policy: Option<PasswordPolicy>,
+    /// Show its secret only to those who have just proven a second factor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sensitive: Option<bool>,
+    /// What it controls: 0 identities, or everything; 1 servers; 2 workstations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<u8>, maximum = 2))]
+    pub tier: Option<Tier>,
 }
 
 /// `POST …/accounts/{account}/actions/set-secret`: the secret was changed elsewhere, and this is it.
@@ -256,6 +320,13 @@ pub struct ImportRow {
     pub login: Option<Login>,
     /// Its present secret.
     pub secret: Disclosed,
+    /// Whether it is sensitive.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sensitive: bool,
+    /// Its tier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<u8>, maximum = 2))]
+    pub tier: Option<Tier>,
 }
 
 /// What an import did.

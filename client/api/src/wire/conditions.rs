@@ -47,6 +47,21 @@ pub struct Conditions {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 1000))]
     pub reveals_per_hour: Option<u32>,
+    /// Which accounts it reaches besides the usual ones. A grant for one account reaches that account, whatever it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reaches: Option<Reach>,
+}
+
+/// The weightiest accounts that a grant for a wider place reaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Reach {
+    /// A program is shown the secrets of sensitive accounts, too. To a person they are shown anyway, after a second
+    /// factor of the last five minutes.
+    Sensitive,
+    /// Accounts of tier 0 can be checked out, too.
+    TierZero,
 }
 
 /// Whose yes a checkout needs.

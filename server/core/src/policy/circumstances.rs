@@ -6,9 +6,10 @@ use claviger_api::wire::{FRESH_FACTOR_SECONDS, PrincipalKind};
 use claviger_api::{GrantId, Timestamp};
 use jiff::SignedDuration;
 
-use super::{Action, Condition, Conditions};
+use super::{Action, Condition, Conditions, Mark};
 
-/// The circumstances of a request. What is not known is as bad as it can be: no address is in no network.
+/// The circumstances of a request. What is not known is as bad as it can be: no address is in no network, and an account
+/// is of tier 0.
 #[derive(Debug, Clone, Copy)]
 pub struct Circumstances<'a> {
     /// When.
@@ -21,6 +22,8 @@ pub struct Circumstances<'a> {
     pub ticket: Option<&'a str>,
     /// The length that a checkout asks for: of several grants one that allows it is taken.
     pub ttl_seconds: Option<u64>,
+    /// What the account is that it is about.
+    pub mark: Mark,
     /// Grants whose reveals of this hour are spent.
     pub spent: &'a [GrantId],
 }
@@ -28,7 +31,15 @@ pub struct Circumstances<'a> {
 impl Circumstances<'static> {
     /// A time, and nothing else that is known.
     pub const fn at(now: Timestamp) -> Self {
-        Self { now, source: None, second_factor_at: None, ticket: None, ttl_seconds: None, spent: &[] }
+        Self {
+            now,
+            source: None,
+            second_factor_at: None,
+            ticket: None,
+            ttl_seconds: None,
+            mark: Mark::TierZero,
+            spent: &[],
+        }
     }
 }
 
@@ -101,11 +112,12 @@ impl Action {
 }
 
 impl Conditions {
-    /// The conditions of `grant` that are not met by a subject of this kind, first those that it cannot mend at once.
-    /// What a sensitive verb wants is among them.
+    /// The conditions of `grant`, which is for one account or for a wider place, that a subject of this kind does not meet, first
+    /// those that it cannot mend at once. What a sensitive verb wants is among them.
     pub(super) fn unmet(
         &self,
         grant: GrantId,
+        names_account: bool,
         kind: PrincipalKind,
         action: Action,
         around: &Circumstances<'_>,
@@ -122,6 +134,7 @@ impl Conditions {
         [
             (acts && !self.actions.is_empty() && !self.actions.contains(&action), Condition::Actions),
             (too_light == Some(Condition::NamedVerb), Condition::NamedVerb),
+            (!names_account && !self.reach_it(kind, action, around), Condition::Reaches),
             (acts && !network(), Condition::Networks),
             (acts && !hours(), Condition::Hours),
             (bound == Bound::Takes && !ticket(), Condition::Ticket),

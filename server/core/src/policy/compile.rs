@@ -5,12 +5,12 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use cedar_policy::{Entity, EntityUid, PolicyId, PolicySet, SlotId};
-use claviger_api::wire::GrantKind;
+use claviger_api::wire::{GrantKind, PrincipalKind};
 use claviger_api::{GrantId, Timestamp};
 
 use super::decide::Basis;
 use super::rules::{Policies, PolicyError};
-use super::{Action, Conditions, Grant, GrantTarget, Resource, Subject, template};
+use super::{Action, Circumstances, Condition, Conditions, Grant, GrantTarget, Resource, Subject, template};
 
 impl Policies {
     /// Prepares what `subject` may use of its `grants` and has not ended at `now`.
@@ -176,6 +176,19 @@ pub(super) struct Link {
     pub max_checkout_seconds: u64,
     pub conditions: Arc<Conditions>,
     pub expires_at: Timestamp,
+}
+
+impl Link {
+    /// What its grant wants and is not there.
+    pub fn unmet(
+        &self,
+        kind: PrincipalKind,
+        action: Action,
+        around: &Circumstances<'_>,
+    ) -> impl Iterator<Item = Condition> {
+        let names_account = matches!(self.at, GrantTarget::Account(..));
+        self.conditions.unmet(self.grant, names_account, kind, action, around)
+    }
 }
 
 /// All that an answer depends on, besides the rules and the subject. Of a checkout that is its account and whether the

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use claviger_api::wire::{
-    self, APPROVALS_MAX, ApprovalRule, NETWORKS_MAX, Network, REVEALS_PER_HOUR_MAX, TicketPattern, WeeklyHours,
+    self, APPROVALS_MAX, ApprovalRule, NETWORKS_MAX, Network, REVEALS_PER_HOUR_MAX, Reach, TicketPattern, WeeklyHours,
 };
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +34,9 @@ pub struct Conditions {
     /// At most so many reveals in any hour.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reveals_per_hour: Option<u32>,
+    /// Which accounts besides the usual ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reaches: Option<Reach>,
 }
 
 /// One condition, by its name on the wire.
@@ -57,6 +60,8 @@ pub enum Condition {
     SensitiveVerb,
     /// The same of a program: the grant names the verb.
     NamedVerb,
+    /// Only usual accounts.
+    Reaches,
     /// The longest checkout.
     MaxCheckoutSeconds,
     /// The end of a grant.
@@ -83,6 +88,7 @@ impl Condition {
             Self::Networks => "networks",
             Self::Hours => "hours",
             Self::RevealsPerHour => "reveals_per_hour",
+            Self::Reaches => "reaches",
             Self::MaxCheckoutSeconds => "max_checkout_seconds",
             Self::End => "ttl_seconds",
         }
@@ -114,16 +120,17 @@ impl Conditions {
             bad.dedup();
             return Err(bad);
         }
-        let wire::Conditions { approvals, fresh_factor, ticket, networks, hours, reveals_per_hour, .. } =
+        let wire::Conditions { approvals, fresh_factor, ticket, networks, hours, reveals_per_hour, reaches, .. } =
             wanted.clone();
-        Ok(Self { actions, approvals, fresh_factor, ticket, networks, hours, reveals_per_hour })
+        Ok(Self { actions, approvals, fresh_factor, ticket, networks, hours, reveals_per_hour, reaches })
     }
 
     /// As readers see them.
     pub fn view(&self) -> wire::Conditions {
-        let Self { actions, approvals, fresh_factor, ticket, networks, hours, reveals_per_hour } = self.clone();
+        let Self { actions, approvals, fresh_factor, ticket, networks, hours, reveals_per_hour, reaches } =
+            self.clone();
         let actions = actions.iter().map(ToString::to_string).collect();
-        wire::Conditions { actions, approvals, fresh_factor, ticket, networks, hours, reveals_per_hour }
+        wire::Conditions { actions, approvals, fresh_factor, ticket, networks, hours, reveals_per_hour, reaches }
     }
 
     /// What a condition of these wants, in words that follow "wants"; none where there is nothing to say.
@@ -143,6 +150,9 @@ impl Conditions {
             }
             Condition::NamedVerb => {
                 Some("to name the verb in its actions, as every sensitive verb of a program does".to_owned())
+            }
+            Condition::Reaches => {
+                Some("to say that it reaches such an account, or to be for that very account".to_owned())
             }
             Condition::Actions | Condition::MaxCheckoutSeconds | Condition::End => None,
         }
@@ -169,6 +179,7 @@ impl Conditions {
             (networks, Condition::Networks),
             (hours, Condition::Hours),
             (reveals, Condition::RevealsPerHour),
+            (self.reaches <= outer.reaches, Condition::Reaches),
         ]
         .into_iter()
         .find_map(|(within, condition)| (!within).then_some(condition))

@@ -149,7 +149,7 @@ impl Basis {
         action: Action,
         around: &Circumstances<'_>,
     ) -> Result<Ground, Option<Unmet>> {
-        let first_unmet = |link: &Link| link.conditions.unmet(link.grant, kind, action, around).next();
+        let first_unmet = |link: &Link| link.unmet(kind, action, around).next();
         let live = || self.links.iter().filter(|link| around.now < link.expires_at);
         if let Some(link) = best(live().filter(|link| first_unmet(link).is_none()), around) {
             return Ok(Ground::of(link));

@@ -32,7 +32,7 @@ pub fn explain(
     let mut grants = BTreeMap::new();
     if let Some(basis) = basis(policies, compiled, subject, action, resource) {
         for link in basis.links.iter().filter(|link| around.now < link.expires_at) {
-            grants.insert(link.grant, link.conditions.unmet(link.grant, subject.kind, action, around).collect());
+            grants.insert(link.grant, link.unmet(subject.kind, action, around).collect());
         }
     }
     let reasons = ask(policies, compiled, action, Context::empty(), resource).map(|answer| answer.rules);

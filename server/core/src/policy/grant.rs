@@ -1,6 +1,6 @@
 //! What a principal may use or hand on, where, and until when.
 
-use claviger_api::wire::{GRANT_TTL_MAX_SECONDS, GrantKind, Role, TTL_MAX_SECONDS};
+use claviger_api::wire::{GRANT_TTL_MAX_SECONDS, GrantKind, Reach, Role, TTL_MAX_SECONDS};
 use claviger_api::{AccountId, CustomerId, GrantId, PrincipalId, SystemId, Timestamp};
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
@@ -94,7 +94,10 @@ pub fn founding_grants(principal: PrincipalId, now: Timestamp, mut ids: impl FnM
         role,
         scope: GrantTarget::Operator,
         max_checkout_seconds: TTL_MAX_SECONDS,
-        conditions: Conditions::default(),
+        conditions: match kind {
+            GrantKind::MayUse => Conditions::default(),
+            GrantKind::MayGrant => Conditions { reaches: Some(Reach::TierZero), ..Conditions::default() },
+        },
         created_at: now,
         expires_at: latest_end(now),
     };

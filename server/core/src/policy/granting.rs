@@ -10,7 +10,8 @@ use super::compile::Link;
 use super::decide::{decide, denial};
 use super::grant::latest_end;
 use super::{
-    Action, Circumstances, Condition, Conditions, Denied, Grant, GrantMake, GrantTarget, Permit, Policies, Resource, Subject, template,
+    Action, Circumstances, Condition, Conditions, Denied, Grant, GrantMake, GrantTarget, Permit, Policies, Resource,
+    Subject, template,
 };
 
 /// A grant that is asked for.

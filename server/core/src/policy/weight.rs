@@ -1,14 +1,37 @@
 //! Which verbs are sensitive: a session that was left open or stolen must not be enough for them.
 
-use claviger_api::wire::PrincipalKind;
+use claviger_api::wire::{AccountSettings, PrincipalKind, Reach, Tier};
 
 use super::{Action, Circumstances, Condition, Conditions};
+
+/// What the account is that a verb is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Mark {
+    /// Like most.
+    Usual,
+    /// Set as sensitive.
+    Sensitive,
+    /// Controls identities, or everything; sensitive, too.
+    TierZero,
+}
+
+impl From<&AccountSettings> for Mark {
+    fn from(settings: &AccountSettings) -> Self {
+        match settings.tier {
+            Some(Tier::Zero) => Self::TierZero,
+            Some(Tier::One | Tier::Two) | None if settings.sensitive => Self::Sensitive,
+            Some(Tier::One | Tier::Two) | None => Self::Usual,
+        }
+    }
+}
 
 /// What a verb wants besides a grant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Weight {
     /// Nothing more.
     Usual,
+    /// On a sensitive account it is like a sensitive verb, but that a program needs a grant that reaches the account.
+    OfSensitive,
     /// A person proves a second factor again, if not within the last five minutes. A program, which has none, needs a
     /// grant that names the verb in its `actions`.
     Sensitive,
@@ -36,21 +59,21 @@ impl Action {
             | Self::CheckoutRevoke
             | Self::RotationCancel
             | Self::GrantRevoke
-            // A new customer, system or account touches nothing that is there; a changed account opens no other one.
+            // A new customer, system or account touches nothing that is there.
             | Self::CustomerCreate
             | Self::CustomerUpdate
             | Self::SystemCreate
             | Self::SystemRemove
             | Self::AccountCreate
-            | Self::AccountUpdate
-            // The daily work, also of programs at night. Nothing of it shows a secret but the reveal.
+            // The daily work, also of programs at night; nothing of it shows a secret.
             | Self::AccountSetSecret
             | Self::AccountVerify
             | Self::AccountRotate
             | Self::CheckoutCreate
-            | Self::CheckoutReveal
             | Self::CheckoutExtend
             | Self::CheckoutTakeOver => Weight::Usual,
+            // Shows the secret; takes the mark off.
+            Self::CheckoutReveal | Self::AccountUpdate => Weight::OfSensitive,
             // Everybody waits until the holders of the shares have come together again.
             Self::SysSeal
             // Gone is gone: with an account its secrets are erased.
@@ -70,20 +93,57 @@ impl Action {
     }
 }
 
+impl Action {
+    /// Whether it is on the way to a secret: what is not reached is not checked out either.
+    const fn leads_to_secret(self) -> bool {
+        matches!(self, Self::CheckoutCreate | Self::CheckoutTakeOver | Self::CheckoutReveal | Self::CheckoutExtend)
+    }
+
+    /// Whether the decision depends on what the account is.
+    pub const fn asks_for_mark(self) -> bool {
+        self.leads_to_secret() || matches!(self.weight(), Weight::OfSensitive)
+    }
+}
+
 impl Conditions {
-    /// What a sensitive verb wants of the subject and of its grant, if it is not there.
+    /// What a sensitive verb, or one on a sensitive account, wants of the subject and of its grant, if it is not there.
     pub(super) fn too_light(
         &self,
         kind: PrincipalKind,
         action: Action,
         around: &Circumstances<'_>,
     ) -> Option<Condition> {
-        match (action.weight(), kind) {
-            (Weight::Sensitive, PrincipalKind::User) if !around.fresh_factor() => Some(Condition::SensitiveVerb),
-            (Weight::Sensitive, PrincipalKind::ServiceAccount) if !self.actions.contains(&action) => {
+        let sensitive = match action.weight() {
+            Weight::Usual => false,
+            Weight::OfSensitive => around.mark >= Mark::Sensitive,
+            Weight::Sensitive => true,
+        };
+        match kind {
+            PrincipalKind::User if sensitive && !around.fresh_factor() => Some(Condition::SensitiveVerb),
+            PrincipalKind::ServiceAccount
+                if action.weight() == Weight::Sensitive && !self.actions.contains(&action) =>
+            {
                 Some(Condition::NamedVerb)
             }
-            (Weight::Sensitive | Weight::Usual, PrincipalKind::User | PrincipalKind::ServiceAccount) => None,
+            PrincipalKind::User | PrincipalKind::ServiceAccount => None,
         }
+    }
+
+    /// Whether a grant under these conditions, which is for a wider place than the account, reaches it.
+    pub(super) fn reach_it(&self, kind: PrincipalKind, action: Action, around: &Circumstances<'_>) -> bool {
+        let opens = action.leads_to_secret();
+        let needed = match (around.mark, kind) {
+            (Mark::TierZero, PrincipalKind::User) if opens => Some(Reach::TierZero),
+            (Mark::TierZero, PrincipalKind::ServiceAccount) if opens || action.weight() == Weight::OfSensitive => {
+                Some(Reach::TierZero)
+            }
+            (Mark::Sensitive, PrincipalKind::ServiceAccount) if opens || action.weight() == Weight::OfSensitive => {
+                Some(Reach::Sensitive)
+            }
+            (Mark::Usual | Mark::Sensitive | Mark::TierZero, PrincipalKind::User | PrincipalKind::ServiceAccount) => {
+                None
+            }
+        };
+        self.reaches >= needed
     }
 }

@@ -38,7 +38,7 @@ impl Open {
             };
             spent.extend(permit.grant());
             let around = Circumstances { spent: &spent, ..caller.circumstances(self.now()) };
-            permit = self.permit_around(caller, &found.resource(), &around).map_err(|_| refusal)?;
+            permit = self.permit_around(caller, &found.resource(), &around).await.map_err(|_| refusal)?;
         }
     }
 

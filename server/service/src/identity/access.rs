@@ -19,7 +19,7 @@ impl Open {
     /// Who can check an account out, and by which grants: the oldest grant first.
     pub async fn account_access(&self, path: &AccountPath, caller: &Caller) -> Result<AccountAccess> {
         let place = self.place(path).await?;
-        let _seen = self.permit::<AccessView>(caller, &place.resource())?;
+        let _seen = self.permit::<AccessView>(caller, &place.resource()).await?;
         let rows = self.all::<GrantRecord>(&Range::scope(Table::Grants, Scope::Operator)).await?;
         let here = GrantTarget::Account(place.customer, place.system, place.account);
         let around = rows.iter().filter(|row| row.value.0.scope.encloses(here));
@@ -28,11 +28,11 @@ impl Open {
         let mut found: Vec<(GrantId, AccessLine)> = Vec::new();
         for id in principals {
             let Some(known) = self.known(id, now).await? else { continue };
-            let at = Circumstances::at(now);
+            let at = Circumstances { mark: self.mark_of(&place.resource()).await?, ..Circumstances::at(now) };
             let why = self.why(&known, Action::CheckoutCreate, &place.resource(), &at);
             for (grant, unmet) in why.grants {
-                // What a grant leaves out of its role is no way in.
-                if !unmet.contains(&Condition::Actions) {
+                // What a grant leaves out of its role, or does not reach, is no way in.
+                if !unmet.contains(&Condition::Actions) && !unmet.contains(&Condition::Reaches) {
                     found.push((grant, self.line(&known, grant).await?));
                 }
             }
@@ -48,19 +48,20 @@ impl Open {
     pub async fn explain_access(&self, query: &ExplainQuery, caller: &Caller) -> Result<Explained> {
         let asked = Asked::read(query)?;
         let target = self.target(&asked.scope).await?;
-        let _seen = self.permit::<AccessView>(caller, &target.into())?;
+        let _seen = self.permit::<AccessView>(caller, &target.into()).await?;
         let found = self.principal_named(&asked.principal).await?.value;
         let now = self.now();
         let around = Circumstances {
             source: asked.source,
             second_factor_at: query.fresh_factor.unwrap_or(false).then_some(query.at.unwrap_or(now)),
             ticket: query.ticket.as_deref(),
+            mark: self.mark_of(&target.into()).await?,
             ..Circumstances::at(query.at.unwrap_or(now))
         };
         let known = self.known(found.id, now).await?.ok_or_else(Error::not_found)?;
         let why = self.why(&known, asked.action, &about(asked.action, target, found.id), &around);
         let home = found.customer.map_or(Resource::Operator, Resource::Customer);
-        if why.grants.is_empty() && self.permit::<PrincipalView>(caller, &home).is_err() {
+        if why.grants.is_empty() && !self.may_see::<PrincipalView>(caller, &home) {
             return Err(Error::not_found());
         }
         let mut grants = Vec::new();

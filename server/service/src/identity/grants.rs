@@ -6,7 +6,8 @@ use claviger_api::problem::{ProblemType, ValueError};
 use claviger_api::wire::{self, GrantScope, NewGrant, TTL_GRANT_DEFAULT_SECONDS, TTL_MAX_SECONDS, TTL_MIN_SECONDS};
 use claviger_api::{GrantId, Scope, Timestamp, UserName};
 use claviger_core::policy::{
-    BadCondition, Conditions, Grant, GrantMake, GrantRevoke, GrantTarget, GrantView, Permit, WantedGrant, authorize_grant,
+    BadCondition, Conditions, Grant, GrantMake, GrantRevoke, GrantTarget, GrantView, Permit, WantedGrant,
+    authorize_grant,
 };
 use claviger_store::{Range, RowId, Table};
 

@@ -8,7 +8,7 @@ use claviger_api::{AccountId, CustomerId, Login, Scope, Secret, SystemId};
 use claviger_core::account::AccountState;
 use claviger_core::password::Rules;
 use claviger_core::policy::{
-    AccountCreate, AccountRemove, AccountSetSecret, AccountUpdate, AccountVerify, AccountView, Permit,
+    AccountCreate, AccountRemove, AccountSetSecret, AccountUpdate, AccountVerify, AccountView, Mark, Permit,
 };
 use claviger_store::{FIRST_REVISION, Range, RowId, Table};
 
@@ -148,9 +148,15 @@ impl Open {
                 rotate_on_end: wanted.rotate_on_end.unwrap_or(now.rotate_on_end),
                 max_holders: wanted.max_holders.unwrap_or(now.max_holders),
                 password_policy: wanted.password_policy.clone().unwrap_or_else(|| now.password_policy.clone()),
+                sensitive: wanted.sensitive.unwrap_or(now.sensitive),
+                tier: wanted.tier.or(now.tier),
             };
             check_settings(&record.settings)?;
             let event = self.account_event(EventKind::AccountChanged, place.customer, &record, caller).await?;
+            let event = match marked(&row.value.settings, &record.settings) {
+                Some(mark) => event.with(FieldName::Detail, mark),
+                None => event,
+            };
             self.commit(self.change(event).update(&row, &record)?).await?;
             self.account_view(place.customer, place.account).await
         })
@@ -298,6 +304,16 @@ fn check_new(new: &NewAccount) -> Result<()> {
         AccountKind::Ephemeral if new.member_of.len() > MEMBER_OF_MAX => wrong("member_of", "at most 50 roles"),
         AccountKind::Standing | AccountKind::Ephemeral => Ok(()),
     }
+}
+
+/// What the account is from now on, where that changes.
+fn marked(before: &AccountSettings, after: &AccountSettings) -> Option<&'static str> {
+    let mark = Mark::from(after);
+    (Mark::from(before) != mark).then_some(match mark {
+        Mark::Usual => "not sensitive any more",
+        Mark::Sensitive => "sensitive",
+        Mark::TierZero => "tier 0",
+    })
 }
 
 fn check_settings(settings: &AccountSettings) -> Result<()> {

@@ -93,7 +93,7 @@ impl Open {
             kind: AccountKind::Standing,
             login: login_of(&row.account, row.login.clone()),
             member_of: Vec::new(),
-            settings: AccountSettings::default(),
+            settings: AccountSettings { sensitive: row.sensitive, tier: row.tier, ..AccountSettings::default() },
             created_at: self.now(),
         }
     }

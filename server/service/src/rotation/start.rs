@@ -67,12 +67,12 @@ impl Open {
         reason: Option<&str>,
         once: &Once,
         caller: &Caller,
-        permit: impl Fn(Place) -> Option<Permit<AccountRotate>>,
+        permit: impl AsyncFn(Place) -> Option<Permit<AccountRotate>>,
     ) -> Result<RotationsStarted> {
         let mut started = RotationsStarted { rotations: Vec::new(), skipped: Vec::new() };
         for row in self.all::<AccountRecord>(&Range::scope(Table::Accounts, Scope::Customer(customer))).await? {
             let place = Place { customer, system: row.value.system, account: row.value.id };
-            let Some(permit) = permit(place) else { continue };
+            let Some(permit) = permit(place).await else { continue };
             if row.value.kind == AccountKind::Ephemeral {
                 continue;
             }

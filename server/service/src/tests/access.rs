@@ -136,7 +136,7 @@ async fn a_grant_is_renewed_by_whoever_could_make_it_and_by_nobody_else() {
     assert_eq!(renew(&tess, 86_401).await.problem(), ProblemType::Forbidden, "outlasts her own");
     assert_eq!(renew(&tess, 59).await.problem(), ProblemType::InvalidValue);
     world.clock.advance(seconds(3000));
-    let renewed = renew(&tess, 7200).await.unwrap();
+    let renewed = renew(&world.tess().await, 7200).await.unwrap();
     assert_eq!(renewed.expires_at, world.now() + seconds(7200));
     world.clock.advance(seconds(3600));
     let ina = open.acting("ina").await;

@@ -33,7 +33,7 @@ async fn check_out(world: &World, caller: &Caller, new: &NewCheckout) -> Result<
     let open = world.open();
     let place = open.place(&new.account).await?;
     let around = Circumstances { ticket: new.ticket.as_deref(), ..caller.circumstances(open.now()) };
-    let permit = open.permit_around(caller, &place.resource(), &around)?;
+    let permit = open.permit_around(caller, &place.resource(), &around).await?;
     open.check_out(place, new, &Once::none(), caller, permit).await
 }
 
@@ -127,7 +127,7 @@ async fn a_grant_for_some_verbs_gives_those_and_shows_the_rest() {
     let ina = world.open().acting("ina").await;
     assert_eq!(check_out(&world, &ina, &of("app")).await.problem(), ProblemType::Forbidden);
     let place = world.open().place(&of("app").account).await.unwrap();
-    assert!(world.open().permit::<claviger_core::policy::AccountRotate>(&ina, &place.resource()).is_ok());
+    assert!(world.open().permit::<claviger_core::policy::AccountRotate>(&ina, &place.resource()).await.is_ok());
 }
 
 /// The reveals of an hour are counted over all accounts, in the store, and a grant without a budget goes on.

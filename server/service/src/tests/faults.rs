@@ -290,6 +290,8 @@ impl Setup {
                 account: part(account),
                 login: None,
                 secret: secret("imported").disclose(),
+                sensitive: false,
+                tier: None,
             };
             let request = ImportRequest { rows: vec![row(1, "one"), row(2, "two"), row(3, "three")] };
             return open

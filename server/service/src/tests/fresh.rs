@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 
 use claviger_api::problem::ProblemType;
-use claviger_api::wire::{Conditions, GrantScope, NewServiceAccount, Role, SecondFactor};
+use claviger_api::wire::{
+    AccountChange, Conditions, GrantScope, NewGrant, NewServiceAccount, Reach, Role, SecondFactor, Tier,
+};
 use claviger_core::policy::{
-    AccountRemove, Act, Action, AuditExport, CheckoutApprove, CustomerRemove, PrincipalManage, Resource, SysSeal,
-    SystemUpdate, Weight,
+    AccountRemove, AccountUpdate, Act, Action, AuditExport, CheckoutApprove, CustomerRemove, PrincipalManage, Resource,
+    SysSeal, SystemUpdate, Weight,
 };
 
 use super::world::{Refused as _, World, may, new_grant, of, part, seconds};
@@ -14,8 +16,8 @@ use crate::error::Result;
 use crate::{Caller, Once};
 
 /// What was asked, and what came of it.
-fn ask<A: Act>(world: &World, caller: &Caller, resource: Resource) -> (Action, Result<()>) {
-    (A::ACTION, world.open().permit::<A>(caller, &resource).map(drop))
+async fn ask<A: Act>(world: &World, caller: &Caller, resource: Resource) -> (Action, Result<()>) {
+    (A::ACTION, world.open().permit::<A>(caller, &resource).await.map(drop))
 }
 
 /// Each sensitive verb there is, in a session of each who may.
@@ -25,15 +27,15 @@ async fn all(world: &World, root: &Caller, ann: &Caller, requested: Resource) ->
     let grant = new_grant("tess", Role::Approver, GrantScope::Customer(part("acme")));
     let made = world.open().make_grant(&grant, &Once::none(), root).await;
     vec![
-        ask::<SysSeal>(world, root, Resource::Operator),
-        ask::<CustomerRemove>(world, root, acme),
-        ask::<SystemUpdate>(world, root, system),
-        ask::<AccountRemove>(world, root, place.resource()),
-        ask::<CheckoutApprove>(world, ann, requested),
-        ask::<PrincipalManage>(world, root, Resource::Operator),
+        ask::<SysSeal>(world, root, Resource::Operator).await,
+        ask::<CustomerRemove>(world, root, acme).await,
+        ask::<SystemUpdate>(world, root, system).await,
+        ask::<AccountRemove>(world, root, place.resource()).await,
+        ask::<CheckoutApprove>(world, ann, requested).await,
+        ask::<PrincipalManage>(world, root, Resource::Operator).await,
         (Action::GrantMake, made.map(drop)),
-        ask::<AuditExport>(world, root, Resource::Operator),
-        ask::<AuditExport>(world, root, acme),
+        ask::<AuditExport>(world, root, Resource::Operator).await,
+        ask::<AuditExport>(world, root, acme).await,
     ]
 }
 
@@ -87,13 +89,13 @@ async fn a_program_exports_by_name_and_works_unattended() {
     let acme = Resource::Customer(world.acme().await);
     let scope = || GrantScope::Customer(part("acme"));
     world.grant("siem", Role::CustomerAuditor, scope()).await.unwrap();
-    let refused = open.permit::<AuditExport>(&open.acting("siem").await, &acme).unwrap_err();
+    let refused = open.permit::<AuditExport>(&open.acting("siem").await, &acme).await.unwrap_err();
     assert_eq!(refused.problem, ProblemType::Forbidden);
     assert!(refused.detail.contains("name the verb"), "{}", refused.detail);
     let conditions = Conditions { actions: vec!["audit.export".to_owned()], ..Conditions::default() };
-    let named = claviger_api::wire::NewGrant { conditions, ..new_grant("siem", Role::CustomerAuditor, scope()) };
+    let named = NewGrant { conditions, ..new_grant("siem", Role::CustomerAuditor, scope()) };
     open.make_grant(&named, &Once::none(), &root).await.unwrap();
-    assert!(open.permit::<AuditExport>(&open.acting("siem").await, &acme).is_ok());
+    assert!(open.permit::<AuditExport>(&open.acting("siem").await, &acme).await.is_ok());
 
     let bot = world.bot().await;
     world.clock.advance(seconds(3600));
@@ -102,4 +104,75 @@ async fn a_program_exports_by_name_and_works_unattended() {
     world.check_in(&bot, held.id).await.unwrap();
     world.step().await;
     assert!(world.rotate(&bot, "shared").await.is_ok());
+}
+
+/// The mark counts from the moment it is set, for the checkout that there is, too.
+#[tokio::test]
+async fn anvil_fresh_auth_the_secret_of_a_sensitive_account_wants_a_fresh_factor() {
+    let world = World::new().await;
+    let tokens = world.log_in("tess", super::world::PASSWORD).await.unwrap();
+    world.clock.advance(seconds(6 * 60));
+    let tess = world.caller(&tokens).await.unwrap();
+    let held = world.check_out(&tess, &of("app"), &Once::none()).await.unwrap();
+    assert!(world.reveal(&tess, held.id).await.is_ok(), "a usual account");
+    mark(&world, "app", AccountChange { sensitive: Some(true), ..AccountChange::default() }).await;
+    assert_eq!(world.reveal(&tess, held.id).await.problem(), ProblemType::FreshFactorNeeded);
+    world.open().step_up(&SecondFactor::Totp(world.code("tess").await.disclose()), &tess).await.unwrap();
+    let again = world.caller(&tokens).await.unwrap();
+    assert!(world.reveal(&again, held.id).await.is_ok());
+
+    // Whoever would take the mark off proves a factor, too.
+    let of_root = world.log_in("root", super::world::PASSWORD).await.unwrap();
+    world.clock.advance(seconds(6 * 60));
+    let root = world.caller(&of_root).await.unwrap();
+    let place = world.place("app").await;
+    let refused = world.open().permit::<AccountUpdate>(&root, &place.resource()).await;
+    assert_eq!(refused.problem(), ProblemType::FreshFactorNeeded);
+    let usual = world.place("shared").await;
+    assert!(world.open().permit::<AccountUpdate>(&root, &usual.resource()).await.is_ok());
+    world.check().await;
+}
+
+/// Programs read and rotate unattended what is not marked; of what is, only what their grant reaches.
+#[tokio::test]
+async fn a_program_comes_to_a_sensitive_secret_only_where_its_grant_says_so() {
+    let world = World::new().await;
+    mark(&world, "app", AccountChange { sensitive: Some(true), ..AccountChange::default() }).await;
+    let bot = world.bot().await;
+    let refused = world.check_out(&bot, &of("app"), &Once::none()).await.unwrap_err();
+    assert_eq!(refused.problem, ProblemType::Forbidden);
+    assert!(refused.detail.contains("that very account"), "{}", refused.detail);
+    assert!(world.rotate(&bot, "app").await.is_ok(), "to rotate shows nothing");
+    world.step().await;
+    world.grant("bot", Role::Automation, GrantScope::Account("acme/db1/app".parse().unwrap())).await.unwrap();
+    let bot = world.bot().await;
+    let held = world.check_out(&bot, &of("app"), &Once::none()).await.unwrap();
+    assert!(world.reveal(&bot, held.id).await.is_ok());
+    world.check().await;
+}
+
+/// What controls everything is not in a technician's grant for the whole customer.
+#[tokio::test]
+async fn an_account_of_tier_0_is_reached_by_a_grant_that_says_so() {
+    let world = World::new().await;
+    mark(&world, "app", AccountChange { tier: Some(Tier::Zero), ..AccountChange::default() }).await;
+    let tess = world.tess().await;
+    assert_eq!(world.check_out(&tess, &of("app"), &Once::none()).await.problem(), ProblemType::Forbidden);
+    assert!(world.check_out(&tess, &of("shared"), &Once::none()).await.is_ok());
+    let reach = Conditions { reaches: Some(Reach::TierZero), ..Conditions::default() };
+    let scope = GrantScope::Customer(part("acme"));
+    let new = NewGrant { conditions: reach, ..new_grant("tess", Role::Technician, scope) };
+    world.open().make_grant(&new, &Once::none(), &world.root().await).await.unwrap();
+    let tess = world.tess().await;
+    let held = world.check_out(&tess, &of("app"), &Once::none()).await.unwrap();
+    assert!(world.reveal(&tess, held.id).await.is_ok());
+    let access = world.open().account_access(&"acme/db1/app".parse().unwrap(), &world.root().await).await.unwrap();
+    let names: Vec<String> = access.grants.iter().map(|line| line.grant.principal.to_string()).collect();
+    assert_eq!(names, ["tess"], "the page of who can reach it has those who can");
+    world.check().await;
+}
+
+async fn mark(world: &World, account: &str, change: AccountChange) {
+    let (open, root, place) = (world.open(), world.root().await, world.place(account).await);
+    open.change_account(place, &change, &root, may(&open, &root, place.resource())).await.unwrap();
 }

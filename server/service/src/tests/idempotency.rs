@@ -65,7 +65,7 @@ async fn a_repeat_that_comes_while_the_first_is_committed_is_answered_as_it_was(
     let place = world.place("app").await;
     let (first, by) = (open.clone(), tess.clone());
     let meanwhile = async move {
-        let permit = first.permit(&by, &place.resource()).unwrap();
+        let permit = first.permit(&by, &place.resource()).await.unwrap();
         first.check_out(place, &of("app"), &key("k"), &by, permit).await.unwrap();
     };
     store.after(Table::Idempotency, meanwhile);
@@ -77,7 +77,7 @@ async fn a_repeat_that_comes_while_the_first_is_committed_is_answered_as_it_was(
     let (last, by) = (open.clone(), tess.clone());
     let meanwhile = async move {
         let found = last.find_checkout(repeat.id).await.unwrap();
-        let permit = last.permit(&by, &found.resource()).unwrap();
+        let permit = last.permit(&by, &found.resource()).await.unwrap();
         last.check_in(&found, &key("end"), &by, permit).await.unwrap();
     };
     store.after(Table::Idempotency, meanwhile);

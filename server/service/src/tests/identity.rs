@@ -447,6 +447,7 @@ async fn a_grant_that_ends_or_is_taken_away_gives_nothing() {
     assert_eq!(world.reveal(&kept, held.id).await.problem(), ProblemType::Forbidden, "the holder still knows of it");
     assert!(world.check_in(&kept, held.id).await.is_ok(), "giving back is always possible");
 
+    let root = world.root().await;
     let made = open.make_grant(&NewGrant { ttl_seconds: 7200, ..short }, &Once::none(), &root).await.unwrap();
     assert!(world.check_out(&ina().await, &of("shared"), &Once::none()).await.is_ok());
     open.revoke_grant(made.id, &root, operator(&world).await).await.unwrap();
@@ -502,7 +503,7 @@ async fn anvil_cross_customer_a_foreign_id_answers_like_a_random_one() {
     }
     let see = async |id: RotationId| {
         let found = open.find_rotation(id).await?;
-        open.rotation(&found, open.permit(&gina, &found.resource())?).await
+        open.rotation(&found, open.permit(&gina, &found.resource()).await?).await
     };
     assert_eq!(told(see(rotation).await.err()), told(see(RotationId::from_uuid(random(3))).await.err()));
     let ask =
@@ -513,12 +514,12 @@ async fn anvil_cross_customer_a_foreign_id_answers_like_a_random_one() {
     }
     assert!(ask("globex/db1/app").await.is_ok());
     let acme = world.acme().await;
-    let view = open.permit::<CustomerView>(&gina, &Resource::Customer(acme)).err();
+    let view = open.permit::<CustomerView>(&gina, &Resource::Customer(acme)).await.err();
     assert_eq!(told(view), none);
     let paging = crate::Paging::new(None, None).unwrap();
     let seen = open.customers(&paging, &gina).await.unwrap();
     assert_eq!(seen.items.into_iter().map(|customer| customer.slug).collect::<Vec<_>>(), [part("globex")]);
-    assert_eq!(open.permit::<SysSeal>(&gina, &Resource::Operator).problem(), ProblemType::Forbidden);
+    assert_eq!(open.permit::<SysSeal>(&gina, &Resource::Operator).await.problem(), ProblemType::Forbidden);
     assert!(open.grant(GrantId::from_uuid(random(4)), operator(&world).await).await.is_err());
     world.check().await;
 }

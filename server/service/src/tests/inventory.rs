@@ -12,7 +12,15 @@ use super::world::{Refused as _, World, key, may, new_grant, part, path, secret,
 use crate::{Once, Paging};
 
 fn row(line: u32, system: &str, account: &str) -> ImportRow {
-    ImportRow { line, system: part(system), account: part(account), login: None, secret: secret("imported").disclose() }
+    ImportRow {
+        line,
+        system: part(system),
+        account: part(account),
+        login: None,
+        secret: secret("imported").disclose(),
+        sensitive: false,
+        tier: None,
+    }
 }
 
 #[tokio::test]

@@ -340,7 +340,7 @@ async fn anvil_cancel_erases_nothing_and_never_what_revokes() {
 async fn cancel(world: &World, id: RotationId) -> crate::Result<claviger_api::wire::Rotation> {
     let (open, root) = (world.open(), world.root().await);
     let found = open.find_rotation(id).await?;
-    let permit: Permit<_> = open.permit(&root, &found.resource())?;
+    let permit: Permit<_> = open.permit(&root, &found.resource()).await?;
     open.cancel_rotation(&found, &root, permit).await
 }
 
@@ -404,7 +404,7 @@ async fn a_customers_accounts_are_rotated_and_what_cannot_be_is_told() {
     let (root, tess, acme) = (world.root().await, world.tess().await, world.acme().await);
     world.check_out(&tess, &of("app"), &Once::none()).await.unwrap();
     let open = world.open();
-    let permit = |place: crate::Place| open.permit(&root, &place.resource()).ok();
+    let permit = async |place: crate::Place| open.permit(&root, &place.resource()).await.ok();
     let started = open.rotate_customer(acme, Some("a scare"), &Once::none(), &root, permit).await.unwrap();
     let names: Vec<String> = started.skipped.iter().map(|skipped| skipped.account.to_string()).collect();
     assert_eq!((started.rotations.len(), names), (2, vec!["acme/db1/app".to_owned()]));

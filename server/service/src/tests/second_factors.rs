@@ -64,7 +64,7 @@ async fn a_first_login_can_do_nothing_but_enrol_a_second_factor() {
     assert!(tokens.may_only_enrol);
     let ina = world.caller(&tokens).await.unwrap();
     assert!(ina.may_only_enrol());
-    let refused = open.permit::<PrincipalManage>(&ina, &Resource::Operator);
+    let refused = open.permit::<PrincipalManage>(&ina, &Resource::Operator).await;
     assert_eq!(refused.problem(), ProblemType::SecondFactorNeeded);
     assert!(open.me(&ina).await.unwrap().may_only_enrol);
     assert_eq!(open.new_recovery_codes(&Once::none(), &ina).await.problem(), ProblemType::SecondFactorNeeded);
@@ -80,7 +80,7 @@ async fn a_first_login_can_do_nothing_but_enrol_a_second_factor() {
     assert_eq!(confirmed.recovery_codes.len(), 10);
     let ina = world.caller(&tokens).await.unwrap();
     assert!(!ina.may_only_enrol() && ina.has_fresh_factor(world.now()), "the same session is a full one");
-    assert!(open.permit::<PrincipalManage>(&ina, &Resource::Operator).is_ok());
+    assert!(open.permit::<PrincipalManage>(&ina, &Resource::Operator).await.is_ok());
     let other = world.caller(&again).await.unwrap();
     assert!(other.may_only_enrol(), "and no other");
     let new = NewTotp { label: "mine".to_owned() };

@@ -12,7 +12,7 @@ use claviger_api::{
     AccountPath, CheckoutId, CustomerId, Login, Part, RequestId, RotationId, Secret, SystemId, Timestamp,
 };
 use claviger_connectors::{Connector, Direct, Registry};
-use claviger_core::policy::{Act, Policies, Resource};
+use claviger_core::policy::{Act, Circumstances, Mark, Policies, Resource};
 use claviger_crypto::{Seeded, totp};
 use claviger_store::memory::{FaultPlan, Snapshot};
 use claviger_store::{MemoryStore, Table};
@@ -319,7 +319,7 @@ impl World {
     pub async fn check_out(&self, caller: &Caller, new: &NewCheckout, once: &Once) -> Result<wire::Checkout> {
         let open = self.open();
         let place = open.place(&new.account).await?;
-        let permit = open.permit(caller, &place.resource())?;
+        let permit = open.permit(caller, &place.resource()).await?;
         open.check_out(place, new, once, caller, permit).await
     }
 
@@ -330,7 +330,7 @@ impl World {
     ) -> Result<(FoundCheckout, claviger_core::policy::Permit<A>)> {
         let open = self.open();
         let found = open.find_checkout(id).await?;
-        let permit = open.permit(caller, &found.resource())?;
+        let permit = open.permit(caller, &found.resource()).await?;
         Ok((found, permit))
     }
 
@@ -362,7 +362,7 @@ impl World {
     pub async fn rotate(&self, caller: &Caller, account: &str) -> Result<wire::Rotation> {
         let open = self.open();
         let place = self.place(account).await;
-        let permit = open.permit(caller, &place.resource())?;
+        let permit = open.permit(caller, &place.resource()).await?;
         open.rotate(place, None, &Once::none(), caller, permit).await
     }
 
@@ -446,9 +446,11 @@ pub fn code_of(base32: &Secret, step: u64) -> Secret {
     secret(&totp::code(&totp::from_base32(base32).unwrap(), step).unwrap())
 }
 
-/// A permit that must be given.
+/// A permit that must be given: as if a second factor had just been proven, where no account is marked.
 pub fn may<A: Act>(open: &Open, caller: &Caller, resource: Resource) -> claviger_core::policy::Permit<A> {
-    open.permit(caller, &resource).unwrap()
+    let second_factor_at = caller.second_factor_at.map(|_| open.now());
+    let around = Circumstances { mark: Mark::Usual, second_factor_at, ..caller.circumstances(open.now()) };
+    open.decide(caller, &resource, &around).unwrap()
 }
 
 pub fn wire_secret(disclosed: claviger_api::secret::Disclosed) -> Secret {

@@ -110,7 +110,10 @@ fn no_grant_lasts_more_than_400_days() {
     }
     let late = Timestamp::MAX - SignedDuration::from_secs(1);
     let wanted = WantedGrant { expires_at: Timestamp::MAX, ..wanted(GrantTarget::Operator) };
-    assert!(authorize_grant(&POLICIES, &msp_user(0), &[endless], &wanted, &usual(late)).is_ok(), "no overflow at the end");
+    assert!(
+        authorize_grant(&POLICIES, &msp_user(0), &[endless], &wanted, &usual(late)).is_ok(),
+        "no overflow at the end"
+    );
 }
 
 /// Who may neither see nor hand on at a place does not learn that it is there.

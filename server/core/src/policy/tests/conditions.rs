@@ -1,7 +1,7 @@
 //! Conditions: what is stricter, and that nobody hands on more than they were given.
 
 use claviger_api::wire;
-use claviger_api::wire::{ApprovalRule, GrantKind, Role};
+use claviger_api::wire::{ApprovalRule, GrantKind, Reach, Role};
 
 use super::super::*;
 use super::world::*;
@@ -13,7 +13,7 @@ type Loosen = fn(&mut Conditions);
 #[test]
 fn what_is_made_from_a_may_grant_is_no_looser_in_any_condition() {
     let bound = strict();
-    let looser: [(Condition, Loosen); 16] = [
+    let looser: [(Condition, Loosen); 17] = [
         (Condition::Actions, |c| c.actions.clear()),
         (Condition::Actions, |c| _ = c.actions.insert(Action::AccountRotate)),
         (Condition::Approvals, |c| c.approvals = None),
@@ -30,9 +30,12 @@ fn what_is_made_from_a_may_grant_is_no_looser_in_any_condition() {
         (Condition::Hours, |c| c.hours = Some("Mon-Sat 08:00-18:00 UTC".parse().unwrap())),
         (Condition::RevealsPerHour, |c| c.reveals_per_hour = None),
         (Condition::RevealsPerHour, |c| c.reveals_per_hour = Some(11)),
+        (Condition::Reaches, |c| c.reaches = Some(Reach::TierZero)),
     ];
     assert_eq!(bound.looser_than(&bound), None);
-    assert_eq!(bound.looser_than(&Conditions::default()), None);
+    let within_reach = Conditions { reaches: bound.reaches, ..Conditions::default() };
+    assert_eq!(bound.looser_than(&within_reach), None);
+    assert_eq!(bound.looser_than(&Conditions::default()), Some(Condition::Reaches), "absent, it reaches less");
     for (condition, loosen) in looser {
         let mut loose = bound.clone();
         loosen(&mut loose);
@@ -45,6 +48,7 @@ fn what_is_made_from_a_may_grant_is_no_looser_in_any_condition() {
         networks: vec!["192.0.2.128/25".parse().unwrap(), "192.0.2.7".parse().unwrap()],
         hours: Some("Mon 09:00-10:00, Fri 08:00-09:00 UTC".parse().unwrap()),
         reveals_per_hour: Some(1),
+        reaches: None,
         ..bound
     };
     assert_eq!(make(stricter), Ok(()));
@@ -76,6 +80,7 @@ fn strict() -> Conditions {
         networks: vec!["192.0.2.0/24".parse().unwrap()],
         hours: Some("Mon-Fri 08:00-18:00 UTC".parse().unwrap()),
         reveals_per_hour: Some(10),
+        reaches: Some(Reach::Sensitive),
     }
 }
 

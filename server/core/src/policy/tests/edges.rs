@@ -18,8 +18,7 @@ fn anvil_lease_edges() {
     assert_eq!(compiled.valid_until(), Some(end));
     let millisecond = SignedDuration::from_millis(1);
     for (at, permits) in [(end - millisecond, true), (end, false), (end + millisecond, false)] {
-        let old =
-            verdict(&POLICIES, &compiled, &subject, Action::CheckoutReveal, &checkout(0, 0), &usual(at));
+        let old = verdict(&POLICIES, &compiled, &subject, Action::CheckoutReveal, &checkout(0, 0), &usual(at));
         let new = ask(&subject, &grants, Action::CheckoutReveal, &checkout(0, 0), at);
         assert_eq!((old.is_ok(), new.is_ok()), (permits, permits), "at {at}");
         let visible = visible_customers(&compiled, at);
@@ -51,8 +50,7 @@ fn anvil_cross_customer() {
             let compiled = POLICIES.compile(&subject, &[may_use(role, scope)], now()).unwrap();
             for &action in Action::ALL {
                 for (foreign, nothing) in strangers() {
-                    let ask =
-                        |resource| verdict(&POLICIES, &compiled, &subject, action, resource, &usual(now()));
+                    let ask = |resource| verdict(&POLICIES, &compiled, &subject, action, resource, &usual(now()));
                     assert_eq!(ask(&foreign), Err(Denied::Hidden), "{role:?}: {action} on {foreign:?}");
                     assert_eq!(ask(&nothing), Err(Denied::Hidden), "{role:?}: {action} on {nothing:?}");
                 }
@@ -110,8 +108,7 @@ fn anvil_deny_everywhere() {
     assert!(!sees(Resource::Account(customer(0), system(0), account(1))));
     assert!(!sees(Resource::Customer(customer(1))));
     for wide in [Action::SystemView, Action::AccountView, Action::CheckoutView] {
-        let all =
-            verdict(&POLICIES, &compiled, &subject, wide, &Resource::Customer(customer(0)), &usual(now()));
+        let all = verdict(&POLICIES, &compiled, &subject, wide, &Resource::Customer(customer(0)), &usual(now()));
         assert_eq!(all, Err(Denied::Forbidden), "the way shows the customer, not what is in it");
     }
 }
@@ -135,14 +132,8 @@ fn another_subjects_set_and_anothers_grant_permit_nothing() {
     let stolen = verdict(&POLICIES, &compiled, &other, Action::AccountView, &checkout(0, 1), &usual(now()));
     assert_eq!(stolen, Err(Denied::Hidden));
     let moved = Subject { customer: Some(customer(0)), ..msp_user(0) };
-    let stale = verdict(
-        &POLICIES,
-        &compiled,
-        &moved,
-        Action::CustomerView,
-        &Resource::Customer(customer(1)),
-        &usual(now()),
-    );
+    let stale =
+        verdict(&POLICIES, &compiled, &moved, Action::CustomerView, &Resource::Customer(customer(1)), &usual(now()));
     assert_eq!(stale, Err(Denied::Hidden));
     assert!(
         matches!(POLICIES.compile(&other, &grants, now()), Err(PolicyError::ForeignGrant(id)) if id == grants[0].id)

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use claviger_api::GrantId;
-use claviger_api::wire::{ApprovalRule, GrantKind, PrincipalKind, Role};
+use claviger_api::wire::{ApprovalRule, GrantKind, PrincipalKind, Reach, Role};
 use proptest::prelude::*;
 
 use super::super::decide::{Ground, verdict};
@@ -39,15 +39,12 @@ fn a_marker_asks_for_its_own_verb() {
     let subject = msp_user(0);
     let grants = [may_use(Role::Technician, GrantTarget::Customer(customer(0)))];
     let compiled = POLICIES.compile(&subject, &grants, now()).unwrap();
-    let permit =
-        authorize::<CheckoutReveal>(&POLICIES, &compiled, &subject, &checkout(0, 0), &usual(now()))
-            .unwrap();
+    let permit = authorize::<CheckoutReveal>(&POLICIES, &compiled, &subject, &checkout(0, 0), &usual(now())).unwrap();
     assert_eq!(*permit.subject(), subject);
     assert_eq!(*permit.resource(), checkout(0, 0));
     assert_eq!(permit.customer(), Some(customer(0)));
     assert_eq!((permit.grant(), permit.max_checkout_seconds()), (Some(grants[0].id), 8 * HOUR));
-    let refused =
-        authorize::<CheckoutRevoke>(&POLICIES, &compiled, &subject, &checkout(0, 0), &usual(now()));
+    let refused = authorize::<CheckoutRevoke>(&POLICIES, &compiled, &subject, &checkout(0, 0), &usual(now()));
     assert_eq!(refused.unwrap_err(), Denied::Forbidden);
     assert_eq!((CheckoutTakeOver::ACTION, AuditExport::ACTION), (Action::CheckoutTakeOver, Action::AuditExport));
     assert_eq!(Action::CheckoutTakeOver.to_string(), "checkout.take_over");
@@ -157,13 +154,13 @@ proptest! {
     fn whatever_the_stricter_lets_through_the_other_lets_through(
         (inner, outer) in (any_conditions(), any_conditions()),
         kind in prop::sample::select(vec![PrincipalKind::User, PrincipalKind::ServiceAccount]),
-        action in prop::sample::select(Action::ALL),
+        (action, names_account) in (prop::sample::select(Action::ALL), any::<bool>()),
         around in any_circumstances(),
     ) {
         if inner.looser_than(&outer).is_none() {
             let id = grant(0, GrantKind::MayUse, Role::Technician, GrantTarget::Operator).id;
             let around = around.circumstances();
-            let lets = |conditions: &Conditions| conditions.unmet(id, kind, action, &around).all(|one| one == Condition::NamedVerb);
+            let lets = |conditions: &Conditions| conditions.unmet(id, names_account, kind, action, &around).all(|one| one == Condition::NamedVerb);
             prop_assert!(!lets(&inner) || lets(&outer), "{inner:?} and {outer:?}");
             prop_assert!(inner.approvals.map_or(0, |rule| rule.count) >= outer.approvals.map_or(0, |rule| rule.count));
         }
@@ -178,6 +175,7 @@ struct Around {
     factor: Option<i64>,
     ticket: Option<&'static str>,
     ttl_seconds: Option<u64>,
+    mark: Mark,
     spent: Vec<GrantId>,
 }
 
@@ -188,6 +186,7 @@ impl Around {
             second_factor_at: self.factor.map(|seconds| after(self.later - seconds * 1000)),
             ticket: self.ticket,
             ttl_seconds: self.ttl_seconds,
+            mark: self.mark,
             spent: &self.spent,
             ..Circumstances::at(after(self.later))
         }
@@ -219,17 +218,19 @@ fn any_circumstances() -> impl Strategy<Value = Around> {
         prop::option::of(prop::sample::select(vec![0_i64, 299, 300, 3600])),
         prop::option::of(prop::sample::select(vec!["INC-1", "CHG-22", "INC-1 ", ""])),
         prop::option::of(prop::sample::select(vec![HOUR, 8 * HOUR, 24 * HOUR])),
+        prop::sample::select(vec![Mark::Usual, Mark::Usual, Mark::Sensitive, Mark::TierZero]),
         prop::collection::vec(
             (0_u8..6).prop_map(|n| grant(n, GrantKind::MayUse, Role::Auditor, GrantTarget::Operator).id),
             0..3,
         ),
     )
-        .prop_map(|(later, source, factor, ticket, ttl_seconds, spent)| Around {
+        .prop_map(|(later, source, factor, ticket, ttl_seconds, mark, spent)| Around {
             later,
             source,
             factor,
             ticket,
             ttl_seconds,
+            mark,
             spent,
         })
 }
@@ -258,15 +259,19 @@ fn any_conditions() -> impl Strategy<Value = Conditions> {
         prop_oneof![3 => Just(Vec::new()), 1 => prop::sample::subsequence(nets, 1..3)],
         prop::option::weighted(0.3, prop::sample::select(weeks)),
         prop::option::weighted(0.3, 1_u32..4),
+        prop::option::weighted(0.3, prop::sample::select(vec![Reach::Sensitive, Reach::TierZero])),
     )
-        .prop_map(|(actions, approvals, fresh_factor, ticket, networks, hours, reveals_per_hour)| Conditions {
-            actions: actions.into_iter().collect(),
-            approvals,
-            fresh_factor,
-            ticket: ticket.map(|text| text.parse().unwrap()),
-            networks: networks.iter().map(|text| text.parse().unwrap()).collect(),
-            hours: hours.map(|text| text.parse().unwrap()),
-            reveals_per_hour,
+        .prop_map(|(actions, approvals, fresh_factor, ticket, networks, hours, reveals_per_hour, reaches)| {
+            Conditions {
+                actions: actions.into_iter().collect(),
+                approvals,
+                fresh_factor,
+                ticket: ticket.map(|text| text.parse().unwrap()),
+                networks: networks.iter().map(|text| text.parse().unwrap()).collect(),
+                hours: hours.map(|text| text.parse().unwrap()),
+                reveals_per_hour,
+                reaches,
+            }
         })
 }
 

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use claviger_api::wire::{GrantKind, PrincipalKind, Role};
+use claviger_api::wire::{GrantKind, PrincipalKind, Reach, Role};
 use claviger_api::{GrantId, Timestamp};
 
 use super::super::decide::Ground;
@@ -158,8 +158,23 @@ pub fn unmet(grant: &Grant, kind: PrincipalKind, action: Action, around: &Circum
         unmet.push(Condition::Actions);
     }
     let sensitive = SENSITIVE.contains(&action);
-    if sensitive && kind == PrincipalKind::ServiceAccount && !conditions.actions.iter().any(|listed| *listed == action) {
+    if sensitive && kind == PrincipalKind::ServiceAccount && !conditions.actions.iter().any(|listed| *listed == action)
+    {
         unmet.push(Condition::NamedVerb);
+    }
+    // A grant for that very account reaches it; a wider one says so, of tier 0 for everybody and else for programs.
+    let secret =
+        ["checkout.create", "checkout.take_over", "checkout.reveal", "checkout.extend"].contains(&action.as_str());
+    let program = kind == PrincipalKind::ServiceAccount;
+    let of_account = secret || action == Action::AccountUpdate;
+    let reached = match around.mark {
+        Mark::Usual => true,
+        Mark::Sensitive | Mark::TierZero if matches!(grant.scope, GrantTarget::Account(..)) => true,
+        Mark::Sensitive => !(program && of_account) || conditions.reaches.is_some(),
+        Mark::TierZero => !(secret || program && of_account) || conditions.reaches == Some(Reach::TierZero),
+    };
+    if !reached {
+        unmet.push(Condition::Reaches);
     }
     let in_one = |address: IpAddr| conditions.networks.iter().any(|network| network.contains(address));
     if !conditions.networks.is_empty() && !around.source.is_some_and(in_one) {
@@ -182,7 +197,8 @@ pub fn unmet(grant: &Grant, kind: PrincipalKind, action: Action, around: &Circum
     if conditions.fresh_factor && stale {
         unmet.push(Condition::FreshFactor);
     }
-    if sensitive && kind == PrincipalKind::User && stale {
+    let of_sensitive = [Action::CheckoutReveal, Action::AccountUpdate].contains(&action) && around.mark != Mark::Usual;
+    if (sensitive || of_sensitive) && kind == PrincipalKind::User && stale {
         unmet.push(Condition::SensitiveVerb);
     }
     if conditions.reveals_per_hour.is_some() && action == Action::CheckoutReveal && around.spent.contains(&grant.id) {
@@ -222,6 +238,7 @@ fn no_looser(inner: &Conditions, outer: &Conditions) -> bool {
     let networks = |c: &Conditions| if c.networks.is_empty() { everywhere.clone() } else { c.networks.clone() };
     let count = |c: &Conditions| c.approvals.map_or(0, |rule| rule.count);
     let by_customer = |c: &Conditions| c.approvals.is_some_and(|rule| rule.by_customer);
+    let reach = |c: &Conditions| c.reaches.map_or(0, |reach| if reach == Reach::Sensitive { 1 } else { 2 });
     let again = |c: &Conditions| c.approvals.is_none_or(|rule| rule.reuse);
     all_actions(inner).iter().all(|action| outer_actions.contains(action))
         && count(inner) >= count(outer)
@@ -235,6 +252,7 @@ fn no_looser(inner: &Conditions, outer: &Conditions) -> bool {
             (None, Some(_)) => false,
             (Some(inner), Some(outer)) => inner.within(outer),
         }
+        && reach(inner) <= reach(outer)
         && inner.reveals_per_hour.unwrap_or(u32::MAX) <= outer.reveals_per_hour.unwrap_or(u32::MAX)
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use claviger_api::wire::{GrantKind, PrincipalKind, Role};
+use claviger_api::wire::{GrantKind, PrincipalKind, Reach, Role};
 use jiff::SignedDuration;
 
 use super::super::decide::verdict;
@@ -38,10 +38,13 @@ fn anvil_fresh_auth_every_sensitive_verb_wants_a_fresh_factor_of_a_person() {
                 ..usual(now())
             };
             let ask = |around| verdict(&POLICIES, &compiled, &subject, action, &resource, &around);
-            let (fresh, stale) = (ask(proven(299)), ask(proven(300)));
-            if fresh.is_ok() && action.weight() == Weight::Sensitive {
-                let unmet =
-                    matches!(stale, Err(Denied::Unmet { condition: Condition::SensitiveVerb, .. }));
+            let on_sensitive = |around| ask(Circumstances { mark: Mark::Sensitive, ..around });
+            let (fresh, stale) = (on_sensitive(proven(299)), on_sensitive(proven(300)));
+            if action.weight() == Weight::OfSensitive {
+                assert_eq!(ask(proven(299)), ask(proven(300)), "{action} on {resource:?}, a usual account");
+            }
+            if fresh.is_ok() && action.weight() != Weight::Usual {
+                let unmet = matches!(stale, Err(Denied::Unmet { condition: Condition::SensitiveVerb, .. }));
                 assert!(unmet, "{action} on {resource:?}: {stale:?}");
                 refused.insert(action);
             } else {
@@ -49,7 +52,8 @@ fn anvil_fresh_auth_every_sensitive_verb_wants_a_fresh_factor_of_a_person() {
             }
         }
     }
-    let asked: BTreeSet<Action> = sensitive().filter(|action| *action != Action::GrantMake).collect();
+    let weighty = Action::ALL.iter().copied().filter(|action| action.weight() != Weight::Usual);
+    let asked: BTreeSet<Action> = weighty.filter(|action| *action != Action::GrantMake).collect();
     assert_eq!(refused, asked, "every sensitive verb was permitted to somebody, and refused");
 }
 
@@ -104,6 +108,51 @@ fn anvil_fresh_auth_a_program_does_a_sensitive_verb_by_name_alone() {
     assert_eq!(by_name, sensitive().filter(|action| !never.contains(action)).collect());
 }
 
+/// An account of tier 0 is reached by a grant for that very account, or by one that says so; a sensitive one by any of a
+/// person's, and of a program's by those that say so.
+#[test]
+fn a_marked_account_is_reached_by_a_grant_that_says_so() {
+    let (whole, one) = (GrantTarget::Customer(customer(0)), GrantTarget::Account(customer(0), system(0), account(0)));
+    let here = Resource::from(one);
+    let ways = [
+        (Action::CheckoutCreate, here),
+        (Action::CheckoutTakeOver, checkout(0, 1)),
+        (Action::CheckoutReveal, checkout(0, 0)),
+        (Action::CheckoutExtend, checkout(0, 0)),
+    ];
+    for (kind, scope, reaches, sensitive, tier_zero) in [
+        (PrincipalKind::User, whole, None, true, false),
+        (PrincipalKind::User, whole, Some(Reach::Sensitive), true, false),
+        (PrincipalKind::User, whole, Some(Reach::TierZero), true, true),
+        (PrincipalKind::User, one, None, true, true),
+        (PrincipalKind::ServiceAccount, whole, None, false, false),
+        (PrincipalKind::ServiceAccount, whole, Some(Reach::Sensitive), true, false),
+        (PrincipalKind::ServiceAccount, whole, Some(Reach::TierZero), true, true),
+        (PrincipalKind::ServiceAccount, one, None, true, true),
+    ] {
+        let subject = Subject { kind, ..msp_user(0) };
+        let conditions = Conditions { reaches, ..Conditions::default() };
+        let grants = [Grant { conditions, ..may_use(Role::Technician, scope) }];
+        let compiled = POLICIES.compile(&subject, &grants, now()).unwrap();
+        for (mark, reached) in [(Mark::Usual, true), (Mark::Sensitive, sensitive), (Mark::TierZero, tier_zero)] {
+            let around = Circumstances { mark, ..usual(now()) };
+            for (action, resource) in &ways {
+                let given = verdict(&POLICIES, &compiled, &subject, *action, resource, &around);
+                assert_eq!(given.is_ok(), reached, "{kind:?} by {scope:?} {reaches:?}: {action}, {mark:?}");
+            }
+            for action in [Action::AccountView, Action::AccountRotate, Action::AccountVerify] {
+                assert!(verdict(&POLICIES, &compiled, &subject, action, &here, &around).is_ok(), "{action}, {mark:?}");
+            }
+        }
+    }
+    let unknown = ask(&msp_user(0), &[may_use(Role::Technician, whole)], Action::CheckoutCreate, &here, now());
+    assert!(unknown.is_ok());
+    let compiled = POLICIES.compile(&msp_user(0), &[may_use(Role::Technician, whole)], now()).unwrap();
+    let bare = Circumstances { second_factor_at: Some(now()), ..Circumstances::at(now()) };
+    let unknown = verdict(&POLICIES, &compiled, &msp_user(0), Action::CheckoutCreate, &here, &bare);
+    assert!(unknown.is_err(), "an account of which nothing is known is as weighty as can be");
+}
+
 /// The page for reviewers has each of them, and no other.
 #[test]
 fn the_page_lists_the_sensitive_verbs() {
@@ -111,7 +160,6 @@ fn the_page_lists_the_sensitive_verbs() {
     let section = page.split("## Sensitive verbs").nth(1).unwrap().split("\n## ").next().unwrap();
     let first_column = |line: &str| line.strip_prefix("| ")?.split(" | ").next().map(str::to_owned);
     let rows: Vec<String> = section.lines().filter_map(first_column).collect();
-    let listed: BTreeSet<Action> =
-        rows.iter().flat_map(|cell| cell.split('`')).filter_map(Action::named).collect();
+    let listed: BTreeSet<Action> = rows.iter().flat_map(|cell| cell.split('`')).filter_map(Action::named).collect();
     assert_eq!(listed, sensitive().collect());
 }
