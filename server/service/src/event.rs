@@ -121,11 +121,11 @@ impl Event {
         key: impl Fn(PrincipalId) -> Option<K>,
         random: &dyn Random,
     ) -> Result<PreparedLeaf> {
-        let seed = seed(random);
+        let (seed, own_seeds) = seeds(self.personal.len(), random);
         let mut salted = salted(&seed, &self.fields);
         let mut personal = Vec::new();
-        for (subject, fields) in self.personal {
-            let group = PersonalFields { seed: self::seed(random), fields };
+        for ((subject, fields), own_seed) in self.personal.into_iter().zip(own_seeds) {
+            let group = PersonalFields { seed: own_seed, fields };
             let own = self::salted(&group.seed, &group.fields);
             let text = zeroize::Zeroizing::new(serde_json::to_vec(&group).map_err(Error::internal)?);
             let key = key(subject).ok_or_else(|| Error::internal("an event without its subject's key"))?;
@@ -209,10 +209,11 @@ impl Salts {
     }
 }
 
-fn seed(random: &dyn Random) -> [u8; 32] {
-    let mut seed = [0; 32];
-    random.fill(&mut seed);
-    seed
+/// A leaf's seed, and one for each of its personal groups: drawn in one go, since each draw is a call to the kernel.
+fn seeds(groups: usize, random: &dyn Random) -> ([u8; 32], Vec<[u8; 32]>) {
+    let mut seeds = vec![[0; 32]; groups + 1];
+    random.fill(seeds.as_flattened_mut());
+    (seeds.pop().unwrap_or_default(), seeds)
 }
 
 /// The seed is the leaf's own, and sealed with it: a group moved to another leaf does not open.
