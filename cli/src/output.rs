@@ -12,7 +12,7 @@ use crate::failure::Failure;
 mod fields;
 mod rows;
 
-pub use rows::{Row, word};
+pub use rows::{Row, conditions, word};
 
 /// Where results go, and in which form.
 #[derive(Debug, Clone, Copy)]

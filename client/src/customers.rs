@@ -1,7 +1,7 @@
 //! `/v1/customers`: the businesses the MSP serves.
 
 use claviger_api::Part;
-use claviger_api::wire::{Customer, CustomerChange, ImportRequest, Imported, NewCustomer, PageQuery};
+use claviger_api::wire::{Customer, CustomerChange, CustomerLimits, ImportRequest, Imported, NewCustomer, PageQuery};
 
 use crate::{Client, List, Result};
 
@@ -34,6 +34,12 @@ impl Customers<'_> {
     /// Changes a customer; what is absent stays.
     pub async fn set(&self, customer: &Part, change: &CustomerChange) -> Result<Customer> {
         self.0.patch(path(customer), change).await
+    }
+
+    /// Sets what the customer wants of everybody who works there, in place of what it wanted before. For the customer's own
+    /// administrator.
+    pub async fn limit(&self, customer: &Part, limits: &CustomerLimits) -> Result<Customer> {
+        self.0.post(format!("{}/actions/limit", path(customer)), limits).await
     }
 
     /// Removes a customer that has no systems any more.

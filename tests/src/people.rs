@@ -117,9 +117,24 @@ impl Person {
 
     /// As an administrator: adds a user with one role at one place, and lets the user in.
     pub async fn adds_user(&self, address: &str, name: &str, role: Option<(Role, &str)>) -> Self {
+        self.adds_user_of(address, name, None, role).await
+    }
+
+    /// The same, of a customer's own people.
+    pub async fn adds_user_of(
+        &self,
+        address: &str,
+        name: &str,
+        customer: Option<&str>,
+        role: Option<(Role, &str)>,
+    ) -> Self {
         let client = self.client(address);
         let name: UserName = name.parse().unwrap();
-        let added = client.users().add(&NewUser { name: name.clone(), customer: None }).await.expect("a new user");
+        let added = client
+            .users()
+            .add(&NewUser { name: name.clone(), customer: customer.map(|slug| slug.parse().unwrap()) })
+            .await
+            .expect("a new user");
         if let Some((role, scope)) = role {
             self.grants(address, &name, role, scope).await;
         }

@@ -23,8 +23,15 @@ use serde_json::Value;
 
 use crate::operations::{About, ON_SENSITIVE, OPEN, SENSITIVE, TABLE, Wanted};
 
-const ROLES: [Role; 6] =
-    [Role::Administrator, Role::Technician, Role::Automation, Role::Auditor, Role::CustomerAuditor, Role::Approver];
+const ROLES: [Role; 7] = [
+    Role::Administrator,
+    Role::Technician,
+    Role::Automation,
+    Role::Auditor,
+    Role::CustomerAuditor,
+    Role::Approver,
+    Role::CustomerAdministrator,
+];
 
 /// The life of a grant that is to end.
 const SHORT_SECONDS: u64 = 60;
@@ -208,6 +215,9 @@ async fn anvil_fresh_auth_a_stale_factor_is_not_enough_for_what_is_sensitive() {
         let person = people.administrator.adds_user(address, &name, Some((role, "*"))).await;
         sessions.push((Some(role), Raw::with_token(address, person.token())));
     }
+    let role = Some((Role::CustomerAdministrator, "acme"));
+    let own = people.administrator.adds_user_of(address, "own", Some("acme"), role).await;
+    sessions.push((None, Raw::with_token(address, own.token())));
     house.vault.advance_seconds(6 * 60);
     let (mut refused, mut wrong) = (BTreeSet::new(), Vec::new());
     for operation in house.operations.iter().filter(|operation| operation.secured) {

@@ -3,11 +3,13 @@
 use std::net::IpAddr;
 
 use clap::{Args, Subcommand};
-use claviger_client::api::wire::{ExplainQuery, GrantScope};
+use claviger_client::api::wire::{CustomerLimits, ExplainQuery, GrantScope};
 use claviger_client::api::{AccountPath, Timestamp, UserName};
 
 use crate::connection::Context;
 use crate::failure::Failure;
+use crate::output::conditions;
+use crate::progress::note;
 
 #[derive(Subcommand)]
 pub enum Access {
@@ -47,10 +49,22 @@ impl Access {
         let client = context.client()?;
         let output = context.output;
         match self {
-            Self::Show { path } => output.many(&client.access().show(&path).await?.grants),
+            Self::Show { path } => {
+                let access = client.access().show(&path).await?;
+                if !access.limits.is_empty() {
+                    note(&format!("{} wants of everybody besides: {}", path.customer, besides(&access.limits)));
+                }
+                output.many(&access.grants)
+            }
             Self::Explain(explain) => output.one(&client.access().explain(&explain.query()).await?),
         }
     }
+}
+
+fn besides(limits: &CustomerLimits) -> String {
+    let most = limits.max_checkout_seconds.map(|most| format!("checkouts of {most} s at most"));
+    let others = (!limits.conditions.is_empty()).then(|| conditions(&limits.conditions));
+    most.into_iter().chain(others).collect::<Vec<_>>().join("; ")
 }
 
 impl Explain {

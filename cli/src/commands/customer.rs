@@ -1,10 +1,13 @@
 //! `claviger customer`: the businesses the MSP serves.
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use claviger_client::api::Part;
-use claviger_client::api::wire::{CustomerChange, NewCustomer};
+use claviger_client::api::wire::{
+    ApprovalRule, Conditions, CustomerChange, CustomerLimits, Network, NewCustomer, TicketPattern, WeeklyHours,
+};
 
 use crate::connection::Context;
+use crate::duration::Seconds;
 use crate::failure::Failure;
 
 #[derive(Subcommand)]
@@ -32,11 +35,58 @@ pub enum Customer {
         #[arg(long)]
         name: Option<String>,
     },
+    /// Set what the customer wants of everybody who works there; what is not named is not limited any more
+    Limit(Box<Limit>),
     /// Remove a customer that has no systems any more
     Remove {
         /// The customer
         customer: Part,
     },
+}
+
+/// On top of whatever was granted. For the customer's own administrator.
+#[derive(Args)]
+pub struct Limit {
+    /// The customer
+    customer: Part,
+    /// The longest checkout, at most 30d
+    #[arg(long, value_name = "DURATION")]
+    max_checkout: Option<Seconds>,
+    /// A checkout needs the yes of so many others, 1 to 3
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u8).range(1..=3))]
+    approvals: Option<u8>,
+    /// One of those who say yes is the customer's own user
+    #[arg(long, requires = "approvals")]
+    by_customer: bool,
+    /// Use wants a second factor of the last five minutes, which no program has
+    #[arg(long)]
+    fresh_factor: bool,
+    /// A checkout names a ticket of this form, e.g. 'INC-[0-9]+'
+    #[arg(long, value_name = "REGEX")]
+    ticket: Option<TicketPattern>,
+    /// Only from this network, e.g. 192.0.2.0/24; repeat for more
+    #[arg(long, value_name = "NETWORK")]
+    network: Vec<Network>,
+    /// Only in these hours, e.g. 'Mon-Fri 08:00-18:00 Europe/Berlin'
+    #[arg(long)]
+    hours: Option<WeeklyHours>,
+}
+
+impl Limit {
+    fn wire(&self) -> CustomerLimits {
+        let by_customer = self.by_customer;
+        CustomerLimits {
+            max_checkout_seconds: self.max_checkout.map(Seconds::get),
+            conditions: Conditions {
+                approvals: self.approvals.map(|count| ApprovalRule { count, by_customer, reuse: true }),
+                fresh_factor: self.fresh_factor,
+                ticket: self.ticket.clone(),
+                networks: self.network.clone(),
+                hours: self.hours.clone(),
+                ..Conditions::default()
+            },
+        }
+    }
 }
 
 impl Customer {
@@ -53,6 +103,7 @@ impl Customer {
             Self::Set { customer, name } => {
                 output.one(&customers.set(&customer, &CustomerChange { display_name: name }).await?)
             }
+            Self::Limit(limit) => output.one(&customers.limit(&limit.customer, &limit.wire()).await?),
             Self::Remove { customer } => {
                 customers.remove(&customer).await?;
                 output.done(&format!("removed {customer}"))

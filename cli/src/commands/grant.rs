@@ -123,6 +123,8 @@ enum RoleWord {
     CustomerAuditor,
     /// Says yes or no to what others ask for
     Approver,
+    /// The customer's own administrator: its users and its limits
+    CustomerAdministrator,
 }
 
 impl Grant {
@@ -185,6 +187,7 @@ impl RoleWord {
             Self::Auditor => Role::Auditor,
             Self::CustomerAuditor => Role::CustomerAuditor,
             Self::Approver => Role::Approver,
+            Self::CustomerAdministrator => Role::CustomerAdministrator,
         }
     }
 }

@@ -34,7 +34,7 @@ fn seconds(time: Timestamp) -> String {
 }
 
 /// The conditions of a grant in few words; JSON has their exact form.
-fn conditions(conditions: &Conditions) -> String {
+pub fn conditions(conditions: &Conditions) -> String {
     let Conditions { actions, approvals, fresh_factor, ticket, networks, hours, reveals_per_hour, reaches } =
         conditions;
     let by = |rule: &ApprovalRule| {

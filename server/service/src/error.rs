@@ -120,7 +120,7 @@ impl From<Denied> for Error {
                     format!("What you may hand on is bound in `{name}`, and this grant would be looser there.");
                 Self::new(ProblemType::Forbidden, detail)
             }
-            Denied::Unmet { condition, .. } => Self::new(of_condition(condition), ""),
+            Denied::Limited(condition) | Denied::Unmet { condition, .. } => Self::new(of_condition(condition), ""),
         }
     }
 }

@@ -1,10 +1,11 @@
 //! What there is: customers, their systems, the accounts on them; and the way from a name to it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use claviger_api::problem::ProblemType;
 use claviger_api::{AccountId, AccountPath, CheckoutId, CustomerId, Part, RotationId, Scope, SystemId};
-use claviger_core::policy::{Mark, Resource};
+use claviger_core::policy::{Limits, Mark, Resource};
 use claviger_store::{RowId, Table};
 use quick_cache::sync::Cache;
 use uuid::Uuid;
@@ -47,9 +48,10 @@ pub struct Places {
     paths: Cache<AccountPath, Place>,
     slugs: Cache<CustomerId, Part>,
     marks: Cache<AccountId, Mark>,
+    limits: Cache<CustomerId, Arc<Limits>>,
     checkouts: Cache<CheckoutId, CustomerId>,
     rotations: Cache<RotationId, CustomerId>,
-    /// Counts the writes that paths, slugs and marks depend on.
+    /// Counts the writes that what is kept depends on.
     writes: AtomicU64,
 }
 
@@ -59,6 +61,7 @@ impl Places {
             paths: Cache::new(KEPT),
             slugs: Cache::new(KEPT),
             marks: Cache::new(KEPT),
+            limits: Cache::new(KEPT),
             checkouts: Cache::new(KEPT),
             rotations: Cache::new(KEPT),
             writes: AtomicU64::new(0),
@@ -79,6 +82,7 @@ impl Places {
             self.writes.fetch_add(1, Ordering::SeqCst);
             self.paths.clear();
             self.slugs.remove(&customer);
+            self.limits.remove(&customer);
         }
     }
 }
@@ -110,6 +114,20 @@ impl Open {
             self.places.paths.remove(path);
         }
         Ok(place)
+    }
+
+    /// What a customer wants of everybody who works there; kept at hand like marks.
+    pub(crate) async fn limits_of(&self, customer: CustomerId) -> Result<Arc<Limits>> {
+        if let Some(limits) = self.places.limits.get(&customer) {
+            return Ok(limits);
+        }
+        let writes = self.places.writes.load(Ordering::SeqCst);
+        let limits = Arc::new(self.load::<CustomerRecord>(&RowId::customer(customer)).await?.value.limits);
+        self.places.limits.insert(customer, limits.clone());
+        if self.places.writes.load(Ordering::SeqCst) != writes {
+            self.places.limits.remove(&customer);
+        }
+        Ok(limits)
     }
 
     /// What the account is that this is, or is a checkout of; kept at hand, so that a reveal reads no row more. What is

@@ -194,7 +194,12 @@ impl Open {
         around: &Circumstances<'_>,
     ) -> Result<Permit<A>> {
         let mark = if A::ACTION.asks_for_mark() { self.mark_of(resource).await? } else { around.mark };
-        self.decide(caller, resource, &Circumstances { mark, ..*around })
+        let customer = resource.customer().filter(|_| A::ACTION.heeds_limits());
+        let limits = match customer {
+            Some(customer) => Some(self.limits_of(customer).await?),
+            None => None,
+        };
+        self.decide(caller, resource, &Circumstances { mark, limits: limits.as_deref(), ..*around })
     }
 
     /// Whether the caller may look, for the rows of a list. Nothing but time bears on that.
@@ -210,8 +215,12 @@ impl Open {
         around: &Circumstances<'_>,
     ) -> Result<Permit<A>> {
         caller.must_have_second_factor()?;
-        authorize(&self.ground.policies, &caller.powers.compiled, &caller.subject(), resource, around)
-            .map_err(|denied| refused(caller, denied))
+        authorize(&self.ground.policies, &caller.powers.compiled, &caller.subject(), resource, around).map_err(
+            |denied| {
+                let Denied::Limited(condition) = denied else { return refused(caller, denied) };
+                limited(condition, around)
+            },
+        )
     }
 
     /// A record, if it is there.
@@ -307,6 +316,15 @@ pub(crate) fn refused(caller: &Caller, denied: Denied) -> Error {
     let problem = of_condition(condition);
     match wants.flatten() {
         Some(wants) => Error::new(problem, format!("The grant {grant} wants {wants}. {}", problem.row().advice)),
+        None => Error::new(problem, ""),
+    }
+}
+
+/// A refusal by what the customer wants of everybody.
+fn limited(condition: Condition, around: &Circumstances<'_>) -> Error {
+    let problem = of_condition(condition);
+    match around.limits.and_then(|limits| limits.conditions.wants(condition)) {
+        Some(wants) => Error::new(problem, format!("The customer wants {wants}. {}", problem.row().advice)),
         None => Error::new(problem, ""),
     }
 }

@@ -9,7 +9,7 @@ use claviger_api::{
 };
 use claviger_core::account::AccountState;
 use claviger_core::checkout::Checkout;
-use claviger_core::policy::{Grant, Reveals};
+use claviger_core::policy::{Grant, Limits, Reveals};
 use claviger_core::rotation::Rotation;
 use claviger_store::{Record, Table};
 use serde::{Deserialize, Serialize};
@@ -28,6 +28,9 @@ pub struct CustomerRecord {
     pub slug: Part,
     /// Its name for people.
     pub display_name: String,
+    /// What it wants of everybody who works there.
+    #[serde(default)]
+    pub limits: Limits,
     /// When it was added.
     pub created_at: Timestamp,
 }

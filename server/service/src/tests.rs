@@ -15,6 +15,7 @@ mod interrupted;
 mod invariants;
 mod inventory;
 mod journal;
+mod limits;
 mod programs;
 mod rotation;
 mod seal;

@@ -1,8 +1,10 @@
 //! `/v1/customers`.
 
 use claviger_api::ProblemType::{InUse, NameTaken, NotFound};
-use claviger_api::wire::{Customer, CustomerChange, ImportRequest, Imported, NewCustomer, PageQuery};
-use claviger_core::policy::{AccountCreate, CustomerCreate, CustomerRemove, CustomerUpdate, CustomerView};
+use claviger_api::wire::{Customer, CustomerChange, CustomerLimits, ImportRequest, Imported, NewCustomer, PageQuery};
+use claviger_core::policy::{
+    AccountCreate, CustomerCreate, CustomerLimit, CustomerRemove, CustomerUpdate, CustomerView,
+};
 use claviger_service::{Once, Paging, Result};
 
 use super::answer::{Created, Json, Listed, NoContent};
@@ -23,6 +25,13 @@ pub fn endpoints() -> Vec<Endpoint> {
             "changeCustomer",
             "Change a customer; what is absent stays.",
             change,
+        ),
+        Endpoint::post(
+            "/v1/customers/{customer}/actions/limit",
+            "limitCustomer",
+            "Set what the customer wants of everybody who works there, in place of what it wanted before. For the customer's \
+             own administrator.",
+            limit,
         ),
         Endpoint::delete("/v1/customers/{customer}", "removeCustomer", "Remove a customer without systems.", remove)
             .fails(&[InUse]),
@@ -60,6 +69,14 @@ async fn change(
     Body(change): Body<CustomerChange>,
 ) -> Result<Json<Customer>> {
     session.open.change_customer(on.id, &change, &session.caller, on.permit).await.map(Json)
+}
+
+async fn limit(
+    session: Session,
+    on: OnCustomer<CustomerLimit>,
+    Body(limits): Body<CustomerLimits>,
+) -> Result<Json<Customer>> {
+    session.open.limit_customer(on.id, &limits, &session.caller, on.permit).await.map(Json)
 }
 
 async fn remove(session: Session, on: OnCustomer<CustomerRemove>) -> Result<NoContent> {

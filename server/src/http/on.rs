@@ -3,7 +3,7 @@
 //!
 //! What does not exist and what the caller may not know of are answered alike.
 
-use claviger_api::{CheckoutId, CustomerId, RotationId, SystemId};
+use claviger_api::{CheckoutId, CustomerId, RotationId, SystemId, UserName};
 use claviger_core::policy::{Act, Permit, Resource};
 use claviger_service::checkout::FoundCheckout;
 use claviger_service::rotation::FoundRotation;
@@ -12,9 +12,18 @@ use claviger_service::{Place, Result};
 use super::call::Call;
 use super::describe::Description;
 use super::endpoint::Argument;
+use super::named::Named;
 
 /// The MSP's own house.
 pub struct OnOperator<A: Act>(pub Permit<A>);
+
+/// The user of `{name}`: the MSP's, or a customer's own.
+pub struct OnUser<A: Act> {
+    /// What the user is called.
+    pub name: UserName,
+    /// The permission.
+    pub permit: Permit<A>,
+}
 
 /// The customer of `{customer}`.
 pub struct OnCustomer<A: Act> {
@@ -65,6 +74,20 @@ impl<A: Act> Argument for OnOperator<A> {
 
     fn describe(description: &mut Description) {
         description.needs(A::ACTION);
+    }
+}
+
+impl<A: Act> Argument for OnUser<A> {
+    async fn take(call: &mut Call) -> Result<Self> {
+        let Named(name) = Named::take(call).await?;
+        let session = call.session()?;
+        let permit = session.open.permit_for_user(&name, &session.caller).await?;
+        Ok(Self { name, permit })
+    }
+
+    fn describe(description: &mut Description) {
+        description.needs(A::ACTION);
+        Named::describe(description);
     }
 }
 

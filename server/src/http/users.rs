@@ -1,6 +1,8 @@
 //! `/v1/users`: people.
 
-use claviger_api::ProblemType::{AlreadyIssued, InUse, NameTaken, NotFound};
+use claviger_api::ProblemType::{
+    AlreadyIssued, Forbidden, FreshFactorNeeded, InUse, NameTaken, NotFound, OutOfHours, WrongNetwork,
+};
 use claviger_api::wire::{Enrolment, NewUser, PageQuery, Principal, PrincipalKind};
 use claviger_core::policy::{PrincipalManage, PrincipalView};
 use claviger_service::{Once, Paging, Result};
@@ -9,8 +11,7 @@ use super::answer::{Created, Json, Listed, NoContent};
 use super::body::Body;
 use super::door::Session;
 use super::endpoint::Endpoint;
-use super::named::Named;
-use super::on::OnOperator;
+use super::on::OnUser;
 use super::query::Query;
 
 const USER: PrincipalKind = PrincipalKind::User;
@@ -19,10 +20,15 @@ pub fn endpoints() -> Vec<Endpoint> {
     vec![
         Endpoint::post("/v1/users", "addUser", "Add a user; the enrolment code is shown once.", add).fails(&[
             AlreadyIssued,
+            Forbidden,
+            FreshFactorNeeded,
             NameTaken,
             NotFound,
+            OutOfHours,
+            WrongNetwork,
         ]),
-        Endpoint::get("/v1/users", "listUsers", "All users.", list),
+        Endpoint::get("/v1/users", "listUsers", "All users, or those of the caller's own customer.", list)
+            .fails(&[Forbidden]),
         Endpoint::get("/v1/users/{name}", "showUser", "One user.", show),
         Endpoint::delete("/v1/users/{name}", "removeUser", "Remove a user; every session ends.", remove)
             .fails(&[InUse]),
@@ -52,69 +58,47 @@ pub fn endpoints() -> Vec<Endpoint> {
     ]
 }
 
-async fn add(
-    session: Session,
-    OnOperator(permit): OnOperator<PrincipalManage>,
-    Body(new): Body<NewUser>,
-    once: Once,
-) -> Result<Created<Enrolment>> {
+/// Who may depends on whose the user is to be.
+async fn add(session: Session, Body(new): Body<NewUser>, once: Once) -> Result<Created<Enrolment>> {
+    let customer = match &new.customer {
+        Some(slug) => session.open.customer_named(slug).await.ok(),
+        None => None,
+    };
+    let permit = session.open.permit_for_users(customer, &session.caller).await?;
     session.open.add_user(&new, &once, &session.caller, permit).await.map(Created)
 }
 
-async fn list(
-    session: Session,
-    OnOperator(permit): OnOperator<PrincipalView>,
-    Query(page): Query<PageQuery>,
-) -> Result<Listed<Principal>> {
+/// All, or those of the caller's own customer.
+async fn list(session: Session, Query(page): Query<PageQuery>) -> Result<Listed<Principal>> {
+    let permit = session.open.permit_for_users(session.caller.customer, &session.caller).await?;
     let paging = Paging::new(page.limit, page.cursor.as_deref())?;
     session.open.principals(USER, &paging, permit).await.map(Listed)
 }
 
-async fn show(
-    session: Session,
-    OnOperator(permit): OnOperator<PrincipalView>,
-    Named(name): Named,
-) -> Result<Json<Principal>> {
+async fn show(session: Session, OnUser { name, permit }: OnUser<PrincipalView>) -> Result<Json<Principal>> {
     session.open.principal(&name, USER, permit).await.map(Json)
 }
 
-async fn remove(
-    session: Session,
-    OnOperator(permit): OnOperator<PrincipalManage>,
-    Named(name): Named,
-) -> Result<NoContent> {
+async fn remove(session: Session, OnUser { name, permit }: OnUser<PrincipalManage>) -> Result<NoContent> {
     session.open.remove_principal(&name, USER, &session.caller, permit).await?;
     Ok(NoContent)
 }
 
-async fn suspend(
-    session: Session,
-    OnOperator(permit): OnOperator<PrincipalManage>,
-    Named(name): Named,
-) -> Result<Json<Principal>> {
+async fn suspend(session: Session, OnUser { name, permit }: OnUser<PrincipalManage>) -> Result<Json<Principal>> {
     session.open.suspend(&name, USER, true, &session.caller, permit).await.map(Json)
 }
 
-async fn resume(
-    session: Session,
-    OnOperator(permit): OnOperator<PrincipalManage>,
-    Named(name): Named,
-) -> Result<Json<Principal>> {
+async fn resume(session: Session, OnUser { name, permit }: OnUser<PrincipalManage>) -> Result<Json<Principal>> {
     session.open.suspend(&name, USER, false, &session.caller, permit).await.map(Json)
 }
 
-async fn re_enrol(
-    session: Session,
-    OnOperator(permit): OnOperator<PrincipalManage>,
-    Named(name): Named,
-) -> Result<Json<Enrolment>> {
+async fn re_enrol(session: Session, OnUser { name, permit }: OnUser<PrincipalManage>) -> Result<Json<Enrolment>> {
     session.open.re_enrol(&name, &session.caller, permit).await.map(Json)
 }
 
 async fn confirm_re_enrol(
     session: Session,
-    OnOperator(permit): OnOperator<PrincipalManage>,
-    Named(name): Named,
+    OnUser { name, permit }: OnUser<PrincipalManage>,
     once: Once,
 ) -> Result<Json<Enrolment>> {
     session.open.confirm_re_enrol(&name, &once, &session.caller, permit).await.map(Json)

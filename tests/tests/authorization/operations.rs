@@ -1,6 +1,8 @@
 //! What each operation is sent with, and who may do it. `<customer>` and the like are filled in.
 
-use claviger_api::wire::Role::{self, Administrator, Approver, Auditor, Automation, CustomerAuditor, Technician};
+use claviger_api::wire::Role::{
+    self, Administrator, Approver, Auditor, Automation, CustomerAdministrator, CustomerAuditor, Technician,
+};
 
 /// One operation.
 pub struct Wanted {
@@ -30,7 +32,7 @@ pub const OPEN: [&str; 9] =
     ["describe", "enrol", "health", "init", "logIn", "proveSecondFactor", "refresh", "sealStatus", "unseal"];
 
 /// Refused to everybody whose second factor is not fresh.
-pub const SENSITIVE: [&str; 29] = [
+pub const SENSITIVE: [&str; 30] = [
     "addIssuer",
     "addServiceAccount",
     "addUser",
@@ -43,6 +45,7 @@ pub const SENSITIVE: [&str; 29] = [
     "confirmTotp",
     "denyCheckout",
     "exportLog",
+    "limitCustomer",
     "makeGrant",
     "makeRecoveryCodes",
     "offerTotp",
@@ -65,12 +68,14 @@ pub const SENSITIVE: [&str; 29] = [
 /// Refused to them on an account that is sensitive.
 pub const ON_SENSITIVE: [&str; 2] = ["changeAccount", "revealCheckout"];
 
-const ALL: &[Role] = &[Administrator, Technician, Automation, Auditor, CustomerAuditor, Approver];
+const ALL: &[Role] =
+    &[Administrator, Technician, Automation, Auditor, CustomerAuditor, Approver, CustomerAdministrator];
 const ADMINISTRATOR: &[Role] = &[Administrator];
 const USERS: &[Role] = &[Technician, Automation];
 const ROTATORS: &[Role] = &[Administrator, Technician, Automation];
 const READERS: &[Role] = &[Administrator, Auditor];
 const AUDITORS: &[Role] = &[Administrator, Auditor, CustomerAuditor];
+const ACCESS: &[Role] = &[Administrator, Auditor, CustomerAuditor, CustomerAdministrator];
 const NONE: &[Role] = &[];
 
 const fn vault(id: &'static str, may: &'static [Role], body: &'static str) -> Wanted {
@@ -108,6 +113,8 @@ pub const TABLE: &[Wanted] = &[
     vault("listCustomers", ALL, ""),
     customer("showCustomer", ALL, ""),
     customer("changeCustomer", ADMINISTRATOR, r#"{"display_name":"x"}"#),
+    // Of the customer's own people only, whatever the role.
+    customer("limitCustomer", NONE, r#"{"max_checkout_seconds":60}"#),
     customer("removeCustomer", ADMINISTRATOR, ""),
     customer(
         "importAccounts",
@@ -180,8 +187,8 @@ pub const TABLE: &[Wanted] = &[
         r#"{"principal":"<name>","kind":"may_use","role":"auditor","scope":"acme","ttl_seconds":60}"#,
     ),
     vault("renewGrant", NONE, r#"{"ttl_seconds":60}"#),
-    query("showAccess", AUDITORS, "account=<customer>/<system>/<account>"),
-    query("explainAccess", AUDITORS, "principal=<name>&action=checkout.create&scope=<customer>/<system>/<account>"),
+    query("showAccess", ACCESS, "account=<customer>/<system>/<account>"),
+    query("explainAccess", ACCESS, "principal=<name>&action=checkout.create&scope=<customer>/<system>/<account>"),
     vault("listGrants", READERS, ""),
     vault("showGrant", READERS, ""),
     vault("revokeGrant", ADMINISTRATOR, ""),

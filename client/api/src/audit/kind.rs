@@ -117,6 +117,9 @@ words! {
     CheckoutScheduled = "checkout.scheduled",
     /// What waited for approvals or its start waits for its turn now.
     CheckoutQueued = "checkout.queued",
+
+    /// The customer's own administrator set what it wants of everybody.
+    CustomerLimited = "customer.limited",
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Grant, PrincipalKind, PrincipalState};
+use super::{CustomerLimits, Grant, PrincipalKind, PrincipalState};
 use crate::{AccountPath, Part, Timestamp};
 
 /// Whose access to list.
@@ -20,6 +20,9 @@ pub struct AccessQuery {
 pub struct AccountAccess {
     /// The account.
     pub account: AccountPath,
+    /// What the customer wants of everybody besides.
+    #[serde(default, skip_serializing_if = "CustomerLimits::is_empty")]
+    pub limits: CustomerLimits,
     /// A line a grant: its principal can check the account out where its conditions are met.
     pub grants: Vec<AccessLine>,
 }
@@ -74,6 +77,9 @@ pub struct Explained {
     pub answer: String,
     /// The grants that give it.
     pub grants: Vec<ExplainedGrant>,
+    /// What the customer still wants of everybody under the circumstances given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub customer_wants: Vec<String>,
     /// Rules that hold for everybody and that forbid it, or permit it without a grant: their names in `baseline.cedar`.
     pub rules: Vec<String>,
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Conditions;
 use crate::{CustomerId, Part, Timestamp};
 
 /// `POST /v1/customers`.
@@ -37,6 +38,31 @@ pub struct Customer {
     pub slug: Part,
     /// The customer's name for people.
     pub display_name: String,
+    /// What it wants of everybody who works there, on top of their grants.
+    #[serde(default, skip_serializing_if = "CustomerLimits::is_empty")]
+    pub limits: CustomerLimits,
     /// When it was added.
     pub created_at: Timestamp,
+}
+
+/// `POST /v1/customers/{customer}/actions/limit`: what the customer wants of everybody who works there, on top of their
+/// grants. What is absent is not limited.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct CustomerLimits {
+    /// No checkout is longer; 60 to 2,592,000 (30 days).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(minimum = 60, maximum = 2_592_000))]
+    pub max_checkout_seconds: Option<u64>,
+    /// `approvals`, `fresh_factor`, `ticket`, `networks` and `hours`; the others are for grants.
+    #[serde(skip_serializing_if = "Conditions::is_empty")]
+    pub conditions: Conditions,
+}
+
+impl CustomerLimits {
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }

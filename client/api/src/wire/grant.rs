@@ -25,6 +25,8 @@ pub enum Role {
     CustomerAuditor,
     /// Says yes or no to what others ask for, and sees no secret.
     Approver,
+    /// The customer's own administrator: manages its users and sets the limits that bind everybody who works there.
+    CustomerAdministrator,
 }
 
 /// Where a grant holds: `*` (everywhere), `acme`, `acme/dc01` or `acme/dc01/administrator`.

@@ -60,6 +60,8 @@ actions! {
     CustomerView = "customer.view";
     /// Change a customer.
     CustomerUpdate = "customer.update";
+    /// Set what the customer wants of everybody who works there.
+    CustomerLimit = "customer.limit";
     /// Remove a customer.
     CustomerRemove = "customer.remove";
     /// Add a system to a customer.

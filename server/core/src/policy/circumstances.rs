@@ -6,10 +6,10 @@ use claviger_api::wire::{FRESH_FACTOR_SECONDS, PrincipalKind};
 use claviger_api::{GrantId, Timestamp};
 use jiff::SignedDuration;
 
-use super::{Action, Condition, Conditions, Mark};
+use super::{Action, Condition, Conditions, Limits, Mark};
 
 /// The circumstances of a request. What is not known is as bad as it can be: no address is in no network, and an account
-/// is of tier 0.
+/// is of tier 0, and a customer whose limits are not known lets nobody in.
 #[derive(Debug, Clone, Copy)]
 pub struct Circumstances<'a> {
     /// When.
@@ -24,6 +24,8 @@ pub struct Circumstances<'a> {
     pub ttl_seconds: Option<u64>,
     /// What the account is that it is about.
     pub mark: Mark,
+    /// What the customer wants whose it is, where it is a customer's.
+    pub limits: Option<&'a Limits>,
     /// Grants whose reveals of this hour are spent.
     pub spent: &'a [GrantId],
 }
@@ -38,6 +40,7 @@ impl Circumstances<'static> {
             ticket: None,
             ttl_seconds: None,
             mark: Mark::TierZero,
+            limits: None,
             spent: &[],
         }
     }
@@ -82,6 +85,7 @@ const fn bound(action: Action) -> Bound {
         A::SysSeal
         | A::CustomerCreate
         | A::CustomerUpdate
+        | A::CustomerLimit
         | A::CustomerRemove
         | A::SystemCreate
         | A::SystemUpdate
@@ -122,30 +126,38 @@ impl Conditions {
         action: Action,
         around: &Circumstances<'_>,
     ) -> impl Iterator<Item = Condition> {
-        let bound = bound(action);
+        let (bound, too_light) = (bound(action), self.too_light(kind, action, around));
         let acts = bound != Bound::Free;
-        let ticket = || self.ticket.as_ref().is_none_or(|form| around.ticket.is_some_and(|given| form.matches(given)));
-        let network = || {
-            self.networks.is_empty()
-                || around.source.is_some_and(|from| self.networks.iter().any(|net| net.contains(from)))
-        };
-        let hours = || self.hours.as_ref().is_none_or(|hours| hours.contain(around.now));
-        let too_light = self.too_light(kind, action, around);
+        let [networks, hours, ticket, factor] = self.outer_unmet(action, around);
+        let spent = self.reveals_per_hour.is_some() && around.spent.contains(&grant);
         [
             (acts && !self.actions.is_empty() && !self.actions.contains(&action), Condition::Actions),
             (too_light == Some(Condition::NamedVerb), Condition::NamedVerb),
             (!names_account && !self.reach_it(kind, action, around), Condition::Reaches),
-            (acts && !network(), Condition::Networks),
-            (acts && !hours(), Condition::Hours),
-            (bound == Bound::Takes && !ticket(), Condition::Ticket),
-            (acts && self.fresh_factor && !around.fresh_factor(), Condition::FreshFactor),
+            networks,
+            hours,
+            ticket,
+            factor,
             (too_light == Some(Condition::SensitiveVerb), Condition::SensitiveVerb),
-            (
-                bound == Bound::Reveals && self.reveals_per_hour.is_some() && around.spent.contains(&grant),
-                Condition::RevealsPerHour,
-            ),
+            (bound == Bound::Reveals && spent, Condition::RevealsPerHour),
         ]
         .into_iter()
         .filter_map(|(failed, condition)| failed.then_some(condition))
+    }
+
+    /// What a customer can want, too: each, and whether it is not met.
+    pub(super) fn outer_unmet(&self, action: Action, around: &Circumstances<'_>) -> [(bool, Condition); 4] {
+        let bound = bound(action);
+        let acts = bound != Bound::Free;
+        let ticket = self.ticket.as_ref().is_none_or(|form| around.ticket.is_some_and(|given| form.matches(given)));
+        let network = self.networks.is_empty()
+            || around.source.is_some_and(|from| self.networks.iter().any(|net| net.contains(from)));
+        let hours = self.hours.as_ref().is_none_or(|hours| hours.contain(around.now));
+        [
+            (acts && !network, Condition::Networks),
+            (acts && !hours, Condition::Hours),
+            (bound == Bound::Takes && !ticket, Condition::Ticket),
+            (acts && self.fresh_factor && !around.fresh_factor(), Condition::FreshFactor),
+        ]
     }
 }

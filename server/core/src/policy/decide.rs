@@ -4,11 +4,13 @@ use std::cmp::Reverse;
 use std::sync::Arc;
 
 use cedar_policy::{Context, Decision, Entities, Request};
-use claviger_api::wire::PrincipalKind;
+use claviger_api::wire::{ApprovalRule, PrincipalKind};
 use claviger_api::{GrantId, Timestamp};
 
 use super::compile::{Link, Question};
-use super::{Act, Action, Circumstances, Compiled, Condition, Conditions, Permit, Policies, Resource, Subject};
+use super::{
+    Act, Action, Circumstances, Compiled, Condition, Conditions, Limits, NO_LIMITS, Permit, Policies, Resource, Subject,
+};
 
 /// Why not, as far as the subject may know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +21,8 @@ pub enum Denied {
     Forbidden,
     /// What was to be granted goes beyond the subject's own `may_grant`, in this (403).
     Exceeds(Condition),
+    /// The subject may see the thing and do this, but for what the customer wants of everybody (403).
+    Limited(Condition),
     /// The subject may see the thing and do this, but for a condition of the grant (403).
     Unmet {
         /// The first that is not met.
@@ -73,7 +77,8 @@ pub(super) fn verdict(
     standing(policies, compiled, subject, action, resource, around).map_err(|unmet| {
         let denied = denial(policies, compiled, subject, resource, around.now);
         match (denied, unmet) {
-            (Denied::Forbidden, Some(Unmet { condition, grant })) => Denied::Unmet { condition, grant },
+            (Denied::Forbidden, Some(Unmet::OfGrant(condition, grant))) => Denied::Unmet { condition, grant },
+            (Denied::Forbidden, Some(Unmet::OfCustomer(condition))) => Denied::Limited(condition),
             (denied, _) => denied,
         }
     })
@@ -104,7 +109,13 @@ fn standing(
     around: &Circumstances<'_>,
 ) -> Result<Ground, Option<Unmet>> {
     let basis = basis(policies, compiled, subject, action, resource).ok_or(None)?;
-    basis.ground(subject.kind, action, around)
+    let limits = limits(action, resource, around).ok_or(None)?;
+    basis.ground(subject.kind, action, around, limits)
+}
+
+/// What the customer wants, where the verb heeds it and the thing is a customer's. None if that is not known.
+pub(super) fn limits<'a>(action: Action, resource: &Resource, around: &Circumstances<'a>) -> Option<&'a Limits> {
+    if action.heeds_limits() && resource.customer().is_some() { around.limits } else { Some(&NO_LIMITS) }
 }
 
 /// What Cedar permits by, asked once.
@@ -130,16 +141,18 @@ pub(super) struct Basis {
 
 /// A condition that stands between a subject and what its grant would give.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Unmet {
-    condition: Condition,
-    grant: GrantId,
+pub(super) enum Unmet {
+    /// The grant's own.
+    OfGrant(Condition, GrantId),
+    /// The customer's.
+    OfCustomer(Condition),
 }
 
 impl Basis {
     /// The `may_grant` it rests on at `now`. Its conditions bind what is made from it, and not the making.
     pub(super) fn to_hand_on(&self, now: Timestamp) -> Option<Ground> {
         let live = self.links.iter().filter(|link| now < link.expires_at);
-        best(live, &Circumstances::at(now)).map(Ground::of)
+        best(live, &Circumstances::at(now), &NO_LIMITS).map(|link| Ground::of(link, &NO_LIMITS))
     }
 
     /// What is left of it under these circumstances. If nothing is, and only for a condition, that one.
@@ -148,29 +161,35 @@ impl Basis {
         kind: PrincipalKind,
         action: Action,
         around: &Circumstances<'_>,
+        limits: &Limits,
     ) -> Result<Ground, Option<Unmet>> {
-        let first_unmet = |link: &Link| link.unmet(kind, action, around).next();
+        let of_customer = limits.unmet(action, around).next();
+        let first_unmet = |link: &Link| {
+            let of_grant = link.unmet(kind, action, around).next().map(|one| Unmet::OfGrant(one, link.grant));
+            of_grant.or_else(|| of_customer.map(Unmet::OfCustomer))
+        };
         let live = || self.links.iter().filter(|link| around.now < link.expires_at);
-        if let Some(link) = best(live().filter(|link| first_unmet(link).is_none()), around) {
-            return Ok(Ground::of(link));
+        if let Some(link) = best(live().filter(|link| first_unmet(link).is_none()), around, limits) {
+            return Ok(Ground::of(link, limits));
         }
         if self.baseline {
             return Ok(Ground::default());
         }
         // A grant that does not give the verb is no grant of it: there is nothing to wait for.
-        let gives = live().filter(|link| first_unmet(link) != Some(Condition::Actions));
-        Err(best(gives, around)
-            .and_then(|link| first_unmet(link).map(|condition| Unmet { condition, grant: link.grant })))
+        let leaves_out = |link: &&Link| matches!(first_unmet(link), Some(Unmet::OfGrant(Condition::Actions, _)));
+        Err(best(live().filter(|link| !leaves_out(link)), around, limits).and_then(first_unmet))
     }
 }
 
-/// Of several grants: one that allows the length that is asked for, then the one that needs the fewest approvals, then
+/// Of several grants, as the customer's limits leave them: one that allows the length that is asked for, then the one that needs the fewest approvals, then
 /// the one with the longest checkouts, then the one that ends last.
-fn best<'l>(links: impl Iterator<Item = &'l Link>, around: &Circumstances<'_>) -> Option<&'l Link> {
+fn best<'l>(links: impl Iterator<Item = &'l Link>, around: &Circumstances<'_>, limits: &Limits) -> Option<&'l Link> {
     links.max_by_key(|link| {
-        let allows = around.ttl_seconds.is_none_or(|wanted| wanted <= link.max_checkout_seconds);
-        let approvals = link.conditions.approvals.map_or((0, false), |rule| (rule.count, rule.by_customer));
-        (allows, Reverse(approvals), link.max_checkout_seconds, link.expires_at, link.grant)
+        let most = limits.most(link.max_checkout_seconds);
+        let allows = around.ttl_seconds.is_none_or(|wanted| wanted <= most);
+        let rule = limits.approvals(link.conditions.approvals);
+        let approvals = rule.map_or((0, false), |rule| (rule.count, rule.by_customer));
+        (allows, Reverse(approvals), most, link.expires_at, link.grant)
     })
 }
 
@@ -179,13 +198,18 @@ fn best<'l>(links: impl Iterator<Item = &'l Link>, around: &Circumstances<'_>) -
 pub(super) struct Ground {
     pub grant: Option<GrantId>,
     pub max_checkout_seconds: u64,
+    pub approvals: Option<ApprovalRule>,
     pub conditions: Arc<Conditions>,
 }
 
 impl Ground {
-    fn of(link: &Link) -> Self {
-        let conditions = link.conditions.clone();
-        Self { grant: Some(link.grant), max_checkout_seconds: link.max_checkout_seconds, conditions }
+    fn of(link: &Link, limits: &Limits) -> Self {
+        Self {
+            grant: Some(link.grant),
+            max_checkout_seconds: limits.most(link.max_checkout_seconds),
+            approvals: limits.approvals(link.conditions.approvals),
+            conditions: link.conditions.clone(),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use cedar_policy::Context;
 use claviger_api::GrantId;
 
-use super::decide::{ask, basis};
+use super::decide::{ask, basis, limits};
 use super::{Action, Circumstances, Compiled, Condition, Denied, Policies, Resource, Subject};
 
 /// Why a subject may do something, or why it may not.
@@ -15,6 +15,8 @@ pub struct Explanation {
     pub verdict: Result<Option<GrantId>, Denied>,
     /// The grants that give it, each with its conditions that are not met.
     pub grants: BTreeMap<GrantId, Vec<Condition>>,
+    /// What the customer wants of everybody, and is not met.
+    pub limits: Vec<Condition>,
     /// The rules of `baseline.cedar` that forbid it, by their `@id`, or that permit it without a grant.
     pub rules: Vec<String>,
 }
@@ -36,5 +38,10 @@ pub fn explain(
         }
     }
     let reasons = ask(policies, compiled, action, Context::empty(), resource).map(|answer| answer.rules);
-    Explanation { verdict: verdict.map(|ground| ground.grant), grants, rules: reasons.unwrap_or_default() }
+    Explanation {
+        verdict: verdict.map(|ground| ground.grant),
+        grants,
+        limits: limits(action, resource, around).map(|own| own.unmet(action, around).collect()).unwrap_or_default(),
+        rules: reasons.unwrap_or_default(),
+    }
 }

@@ -113,5 +113,12 @@ pub(super) fn latest_end(now: Timestamp) -> Timestamp {
 }
 
 /// Every role.
-pub(super) const ROLES: [Role; 6] =
-    [Role::Administrator, Role::Technician, Role::Automation, Role::Approver, Role::Auditor, Role::CustomerAuditor];
+pub(super) const ROLES: [Role; 7] = [
+    Role::Administrator,
+    Role::Technician,
+    Role::Automation,
+    Role::Approver,
+    Role::Auditor,
+    Role::CustomerAuditor,
+    Role::CustomerAdministrator,
+];

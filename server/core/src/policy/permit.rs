@@ -81,7 +81,7 @@ impl<A: Act> Permit<A> {
         self.ground.grant
     }
 
-    /// The longest checkout that [`grant`](Self::grant) allows; 0 without a grant.
+    /// The longest checkout that [`grant`](Self::grant) and the customer allow; 0 without a grant.
     pub const fn max_checkout_seconds(&self) -> u64 {
         self.ground.max_checkout_seconds
     }
@@ -91,8 +91,8 @@ impl<A: Act> Permit<A> {
         &self.ground.conditions
     }
 
-    /// Whose yes a checkout needs under it.
-    pub fn approvals(&self) -> Option<ApprovalRule> {
-        self.ground.conditions.approvals
+    /// Whose yes a checkout needs, by the grant and by the customer.
+    pub const fn approvals(&self) -> Option<ApprovalRule> {
+        self.ground.approvals
     }
 }

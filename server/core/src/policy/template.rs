@@ -14,6 +14,7 @@ pub const fn to_use(role: Role) -> &'static str {
         Role::Approver => "approver",
         Role::Auditor => "auditor",
         Role::CustomerAuditor => "customer_auditor",
+        Role::CustomerAdministrator => "customer_administrator",
     }
 }
 
@@ -26,6 +27,7 @@ pub const fn to_hand_on(role: Role) -> &'static str {
         Role::Approver => "may_grant.approver",
         Role::Auditor => "may_grant.auditor",
         Role::CustomerAuditor => "may_grant.customer_auditor",
+        Role::CustomerAdministrator => "may_grant.customer_administrator",
     }
 }
 

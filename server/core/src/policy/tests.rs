@@ -3,6 +3,7 @@
 mod closure;
 mod conditions;
 mod edges;
+mod limits;
 mod matrix;
 mod reference;
 mod weight;

@@ -87,6 +87,8 @@ impl Action {
             | Self::PrincipalManage
             // Who may do what.
             | Self::GrantMake
+            // What the customer wants of everybody.
+            | Self::CustomerLimit
             // The whole history leaves the house at once.
             | Self::AuditExport => Weight::Sensitive,
         }

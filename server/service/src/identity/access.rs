@@ -25,10 +25,11 @@ impl Open {
         let around = rows.iter().filter(|row| row.value.0.scope.encloses(here));
         let principals: BTreeSet<PrincipalId> = around.map(|row| row.value.0.principal).collect();
         let now = self.now();
+        let (mark, limits) = (self.mark_of(&place.resource()).await?, self.limits_of(place.customer).await?);
         let mut found: Vec<(GrantId, AccessLine)> = Vec::new();
         for id in principals {
             let Some(known) = self.known(id, now).await? else { continue };
-            let at = Circumstances { mark: self.mark_of(&place.resource()).await?, ..Circumstances::at(now) };
+            let at = Circumstances { mark, limits: Some(&limits), ..Circumstances::at(now) };
             let why = self.why(&known, Action::CheckoutCreate, &place.resource(), &at);
             for (grant, unmet) in why.grants {
                 // What a grant leaves out of its role, or does not reach, is no way in.
@@ -38,7 +39,8 @@ impl Open {
             }
         }
         found.sort_by_key(|(grant, _)| *grant);
-        Ok(AccountAccess { account: path.clone(), grants: found.into_iter().map(|(_, line)| line).collect() })
+        let grants = found.into_iter().map(|(_, line)| line).collect();
+        Ok(AccountAccess { account: path.clone(), limits: limits.view(), grants })
     }
 
     /// Whether somebody may do something somewhere, and why or why not.
@@ -51,11 +53,16 @@ impl Open {
         let _seen = self.permit::<AccessView>(caller, &target.into()).await?;
         let found = self.principal_named(&asked.principal).await?.value;
         let now = self.now();
+        let limits = match target.customer() {
+            Some(customer) => Some(self.limits_of(customer).await?),
+            None => None,
+        };
         let around = Circumstances {
             source: asked.source,
             second_factor_at: query.fresh_factor.unwrap_or(false).then_some(query.at.unwrap_or(now)),
             ticket: query.ticket.as_deref(),
             mark: self.mark_of(&target.into()).await?,
+            limits: limits.as_deref(),
             ..Circumstances::at(query.at.unwrap_or(now))
         };
         let known = self.known(found.id, now).await?.ok_or_else(Error::not_found)?;
@@ -72,8 +79,10 @@ impl Open {
         }
         let logs_in = known.record.state == PrincipalState::Active;
         let allowed = why.verdict.is_ok() && logs_in;
-        let answer = answer(&why, logs_in, &grants);
-        Ok(Explained { allowed, answer, grants, rules: why.rules })
+        let wanted = |condition: &Condition| limits.as_ref().and_then(|own| own.conditions.wants(*condition));
+        let customer_wants: Vec<String> = why.limits.iter().filter_map(wanted).collect();
+        let answer = answer(&why, logs_in, &grants, &customer_wants);
+        Ok(Explained { allowed, answer, grants, customer_wants, rules: why.rules })
     }
 
     fn why(&self, known: &Known, action: Action, resource: &Resource, around: &Circumstances<'_>) -> Explanation {
@@ -137,13 +146,14 @@ fn wanted(grant: &claviger_core::policy::Grant, condition: Condition) -> String 
     grant.conditions.wants(condition).unwrap_or_else(narrowed)
 }
 
-fn answer(why: &Explanation, logs_in: bool, grants: &[ExplainedGrant]) -> String {
+fn answer(why: &Explanation, logs_in: bool, grants: &[ExplainedGrant], customer_wants: &[String]) -> String {
     if !logs_in {
         return "No: the principal may not log in now.".to_owned();
     }
     match why.verdict {
         Ok(Some(grant)) => format!("Yes, by the grant {grant}."),
         Ok(None) => format!("Yes, without a grant: the rule {} permits it.", why.rules.join(", ")),
+        Err(Denied::Limited(_)) => format!("No: the customer wants {}.", customer_wants.join("; and ")),
         Err(Denied::Unmet { grant, .. }) => {
             let wants = grants.iter().find(|own| own.grant.id == grant).map(|own| own.wants.join("; and "));
             format!("No: the grant {grant} wants {}.", wants.unwrap_or_default())

@@ -36,15 +36,16 @@ impl Open {
         })
     }
 
-    /// The principals of a kind, in the order in which they were added.
+    /// The principals of a kind, in the order in which they were added: all, or a customer's own.
     pub async fn principals(
         &self,
         kind: PrincipalKind,
         paging: &Paging,
-        _permit: Permit<PrincipalView>,
+        permit: Permit<PrincipalView>,
     ) -> Result<Page<Principal>> {
         let range = Range::scope(Table::Principals, Scope::Operator);
-        let rows = self.page::<PrincipalRecord>(range, paging, |row| row.kind == kind).await?;
+        let at_home = |row: &PrincipalRecord| permit.customer().is_none() || row.customer == permit.customer();
+        let rows = self.page::<PrincipalRecord>(range, paging, |row| row.kind == kind && at_home(row)).await?;
         rows.try_map(async |row| self.principal_view(&row.value).await).await
     }
 

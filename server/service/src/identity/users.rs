@@ -1,25 +1,58 @@
 //! Users: added with a single-use enrolment. How they are enrolled anew is `re_enrol.rs`.
 
 use claviger_api::audit::kind::EventKind;
+use claviger_api::problem::ProblemType;
 use claviger_api::wire::{self, NewUser, PrincipalKind, PrincipalState};
-use claviger_api::{PrincipalId, Scope};
-use claviger_core::policy::{Permit, PrincipalManage};
+use claviger_api::{CustomerId, PrincipalId, Scope, UserName};
+use claviger_core::policy::{Act, Permit, PrincipalManage, Resource};
 use claviger_store::RowId;
 
 use super::Enrolment;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::idempotency::Once;
 use crate::open::{Caller, Open, deciding_once};
 use crate::records::{PrincipalRecord, ProgramRecord};
 
 impl Open {
+    /// The permission to do this with a user of this name, of whoever has it everywhere, or at the customer whose own the
+    /// user is. Nobody else learns whether there is such a user.
+    pub async fn permit_for_user<A: Act>(&self, name: &UserName, caller: &Caller) -> Result<Permit<A>> {
+        let refused = match self.permit(caller, &Resource::Operator).await {
+            Ok(permit) => return Ok(permit),
+            Err(refused) => refused,
+        };
+        let user = self.principal_of_kind(name, PrincipalKind::User).await;
+        self.or_at_home(refused, user.ok().and_then(|row| row.value.customer), caller).await
+    }
+
+    /// The same for the users of a customer, or of the MSP.
+    pub async fn permit_for_users<A: Act>(&self, customer: Option<CustomerId>, caller: &Caller) -> Result<Permit<A>> {
+        match self.permit(caller, &Resource::Operator).await {
+            Ok(permit) => Ok(permit),
+            Err(refused) => self.or_at_home(refused, customer, caller).await,
+        }
+    }
+
+    async fn or_at_home<A: Act>(
+        &self,
+        refused: Error,
+        customer: Option<CustomerId>,
+        caller: &Caller,
+    ) -> Result<Permit<A>> {
+        let Some(customer) = customer else { return Err(refused) };
+        match self.permit(caller, &Resource::Customer(customer)).await {
+            Err(error) if matches!(error.problem, ProblemType::NotFound | ProblemType::Forbidden) => Err(refused),
+            decided => decided,
+        }
+    }
+
     /// Adds a user, who may do nothing but enrol.
     pub async fn add_user(
         &self,
         new: &NewUser,
         once: &Once,
         caller: &Caller,
-        _permit: Permit<PrincipalManage>,
+        permit: Permit<PrincipalManage>,
     ) -> Result<wire::Enrolment> {
         deciding_once(once, || async {
             self.shown_once(Scope::Operator, once, caller, "POST /v1/users/{name}/actions/re-enrol").await?;
@@ -28,6 +61,9 @@ impl Open {
                 Some(slug) => Some(self.customer_named(slug).await?),
                 None => None,
             };
+            if permit.customer().is_some() && permit.customer() != customer {
+                return Err(Error::new(ProblemType::Forbidden, ""));
+            }
             let enrolment = Enrolment::new(self.now(), self.random());
             let user = PrincipalRecord {
                 id: PrincipalId::from_uuid(self.new_uuid()),

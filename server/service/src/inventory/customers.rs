@@ -2,10 +2,13 @@
 
 use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::record::FieldName;
-use claviger_api::problem::ProblemType;
-use claviger_api::wire::{Customer, CustomerChange, NewCustomer};
+use claviger_api::problem::{ProblemType, ValueError};
+use claviger_api::wire::{Customer, CustomerChange, CustomerLimits, NewCustomer};
 use claviger_api::{CustomerId, Scope};
-use claviger_core::policy::{CustomerCreate, CustomerRemove, CustomerUpdate, CustomerView, Permit, visible_customers};
+use claviger_core::policy::{
+    BadCondition, Condition, CustomerCreate, CustomerLimit, CustomerRemove, CustomerUpdate, CustomerView, Limits,
+    Permit, visible_customers,
+};
 use claviger_store::{Range, RowId, Table};
 
 use super::short_text;
@@ -39,6 +42,7 @@ impl Open {
                 id: CustomerId::from_uuid(self.new_uuid()),
                 slug: new.slug.clone(),
                 display_name: display_name.to_owned(),
+                limits: Limits::default(),
                 created_at: self.now(),
             };
             let key = self.keyring().new_customer(record.id, self.random());
@@ -104,6 +108,27 @@ impl Open {
         .await
     }
 
+    /// Sets what the customer wants of everybody who works there, in place of what it wanted before.
+    pub async fn limit_customer(
+        &self,
+        id: CustomerId,
+        wanted: &CustomerLimits,
+        caller: &Caller,
+        _permit: Permit<CustomerLimit>,
+    ) -> Result<Customer> {
+        let limits = Limits::read(wanted).map_err(bad_limits)?;
+        deciding(|| async {
+            let row = self.load::<CustomerRecord>(&RowId::customer(id)).await?;
+            let record = CustomerRecord { limits: limits.clone(), ..row.value.clone() };
+            let terms = serde_json::to_string(&limits.view()).map_err(Error::internal)?;
+            let event = self.customer_event(Scope::Customer(id), EventKind::CustomerLimited, &record, caller);
+            let change = self.change(event.with(FieldName::Detail, terms)).update(&row, &record)?;
+            self.commit(change).await?;
+            Ok(view(record))
+        })
+        .await
+    }
+
     /// Removes a customer that has no system left. Its log stays, under its key.
     pub async fn remove_customer(
         &self,
@@ -133,6 +158,21 @@ impl Open {
     }
 }
 
+fn bad_limits(bad: Vec<BadCondition>) -> Error {
+    let one = |BadCondition { condition, message }| {
+        let of_its_own = condition == Condition::MaxCheckoutSeconds;
+        let at = format!("{}{}", if of_its_own { "" } else { "conditions." }, condition.as_str());
+        ValueError { at, message }
+    };
+    Error::values(bad.into_iter().map(one).collect())
+}
+
 fn view(record: CustomerRecord) -> Customer {
-    Customer { id: record.id, slug: record.slug, display_name: record.display_name, created_at: record.created_at }
+    Customer {
+        id: record.id,
+        slug: record.slug,
+        display_name: record.display_name,
+        limits: record.limits.view(),
+        created_at: record.created_at,
+    }
 }

@@ -7,8 +7,8 @@ use claviger_api::wire::{
     AccountChange, Conditions, GrantScope, NewGrant, NewServiceAccount, Reach, Role, SecondFactor, Tier,
 };
 use claviger_core::policy::{
-    AccountRemove, AccountUpdate, Act, Action, AuditExport, CheckoutApprove, CustomerRemove, PrincipalManage, Resource,
-    SysSeal, SystemUpdate, Weight,
+    AccountRemove, AccountUpdate, Act, Action, AuditExport, CheckoutApprove, CustomerLimit, CustomerRemove,
+    PrincipalManage, Resource, SysSeal, SystemUpdate, Weight,
 };
 
 use super::world::{Refused as _, World, may, new_grant, of, part, seconds};
@@ -21,7 +21,7 @@ async fn ask<A: Act>(world: &World, caller: &Caller, resource: Resource) -> (Act
 }
 
 /// Each sensitive verb there is, in a session of each who may.
-async fn all(world: &World, root: &Caller, ann: &Caller, requested: Resource) -> Vec<(Action, Result<()>)> {
+async fn all(world: &World, [root, ann, cara]: [&Caller; 3], requested: Resource) -> Vec<(Action, Result<()>)> {
     let place = world.place("app").await;
     let (acme, system) = (Resource::Customer(place.customer), Resource::System(place.customer, place.system));
     let grant = new_grant("tess", Role::Approver, GrantScope::Customer(part("acme")));
@@ -29,6 +29,7 @@ async fn all(world: &World, root: &Caller, ann: &Caller, requested: Resource) ->
     vec![
         ask::<SysSeal>(world, root, Resource::Operator).await,
         ask::<CustomerRemove>(world, root, acme).await,
+        ask::<CustomerLimit>(world, cara, acme).await,
         ask::<SystemUpdate>(world, root, system).await,
         ask::<AccountRemove>(world, root, place.resource()).await,
         ask::<CheckoutApprove>(world, ann, requested).await,
@@ -44,14 +45,18 @@ async fn anvil_fresh_auth_each_sensitive_verb_is_refused_after_six_minutes_and_g
     let world = World::new().await;
     world.enrolled("ann").await;
     world.grant("ann", Role::Approver, GrantScope::Customer(part("acme"))).await.unwrap();
+    world.enrolled_of("cara", Some("acme")).await;
+    world.grant("cara", Role::CustomerAdministrator, GrantScope::Customer(part("acme"))).await.unwrap();
     let held = world.check_out(&world.tess().await, &of("app"), &Once::none()).await.unwrap();
     let requested = world.open().find_checkout(held.id).await.unwrap().resource();
     let of_root = world.log_in("root", super::world::PASSWORD).await.unwrap();
     let of_ann = world.log_in("ann", super::world::PASSWORD).await.unwrap();
+    let of_cara = world.log_in("cara", super::world::PASSWORD).await.unwrap();
     world.clock.advance(seconds(6 * 60));
     let (root, ann) = (world.caller(&of_root).await.unwrap(), world.caller(&of_ann).await.unwrap());
+    let cara = world.caller(&of_cara).await.unwrap();
 
-    let refused = all(&world, &root, &ann, requested).await;
+    let refused = all(&world, [&root, &ann, &cara], requested).await;
     let sensitive = Action::ALL.iter().copied().filter(|action| action.weight() == Weight::Sensitive);
     let asked: BTreeSet<Action> = refused.iter().map(|(action, _)| *action).collect();
     assert_eq!(asked, sensitive.collect(), "each of the list is tried here");
@@ -67,13 +72,13 @@ async fn anvil_fresh_auth_each_sensitive_verb_is_refused_after_six_minutes_and_g
     assert!(open.revoke_grant(grant, &root, may(&open, &root, Resource::Operator)).await.is_ok());
     assert!(world.revoke(&root, held.id).await.is_ok());
 
-    for name in ["root", "ann"] {
-        let caller = if name == "root" { &root } else { &ann };
+    for (name, caller) in [("root", &root), ("ann", &ann), ("cara", &cara)] {
         let code = SecondFactor::Totp(world.code(name).await.disclose());
         open.step_up(&code, caller).await.unwrap();
     }
     let (root, ann) = (world.caller(&of_root).await.unwrap(), world.caller(&of_ann).await.unwrap());
-    for (action, given) in all(&world, &root, &ann, requested).await {
+    let cara = world.caller(&of_cara).await.unwrap();
+    for (action, given) in all(&world, [&root, &ann, &cara], requested).await {
         assert!(given.is_ok(), "{action}: {:?}", given.err());
     }
     world.check().await;

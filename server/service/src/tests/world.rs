@@ -12,7 +12,7 @@ use claviger_api::{
     AccountPath, CheckoutId, CustomerId, Login, Part, RequestId, RotationId, Secret, SystemId, Timestamp,
 };
 use claviger_connectors::{Connector, Direct, Registry};
-use claviger_core::policy::{Act, Circumstances, Mark, Policies, Resource};
+use claviger_core::policy::{Act, Circumstances, Mark, NO_LIMITS, Policies, Resource};
 use claviger_crypto::{Seeded, totp};
 use claviger_store::memory::{FaultPlan, Snapshot};
 use claviger_store::{MemoryStore, Table};
@@ -446,10 +446,11 @@ pub fn code_of(base32: &Secret, step: u64) -> Secret {
     secret(&totp::code(&totp::from_base32(base32).unwrap(), step).unwrap())
 }
 
-/// A permit that must be given: as if a second factor had just been proven, where no account is marked.
+/// A permit that must be given: as if a second factor had just been proven, where no account is marked and no customer
+/// has limits.
 pub fn may<A: Act>(open: &Open, caller: &Caller, resource: Resource) -> claviger_core::policy::Permit<A> {
-    let second_factor_at = caller.second_factor_at.map(|_| open.now());
-    let around = Circumstances { mark: Mark::Usual, second_factor_at, ..caller.circumstances(open.now()) };
+    let (second_factor_at, limits) = (caller.second_factor_at.map(|_| open.now()), Some(&NO_LIMITS));
+    let around = Circumstances { mark: Mark::Usual, second_factor_at, limits, ..caller.circumstances(open.now()) };
     open.decide(caller, &resource, &around).unwrap()
 }
 

@@ -1,5 +1,6 @@
 //! Every role × verb × scope × thing, and at random.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use claviger_api::GrantId;
@@ -176,6 +177,7 @@ struct Around {
     ticket: Option<&'static str>,
     ttl_seconds: Option<u64>,
     mark: Mark,
+    limits: Option<Limits>,
     spent: Vec<GrantId>,
 }
 
@@ -187,6 +189,7 @@ impl Around {
             ticket: self.ticket,
             ttl_seconds: self.ttl_seconds,
             mark: self.mark,
+            limits: self.limits.as_ref(),
             spent: &self.spent,
             ..Circumstances::at(after(self.later))
         }
@@ -219,20 +222,32 @@ fn any_circumstances() -> impl Strategy<Value = Around> {
         prop::option::of(prop::sample::select(vec!["INC-1", "CHG-22", "INC-1 ", ""])),
         prop::option::of(prop::sample::select(vec![HOUR, 8 * HOUR, 24 * HOUR])),
         prop::sample::select(vec![Mark::Usual, Mark::Usual, Mark::Sensitive, Mark::TierZero]),
+        any_limits(),
         prop::collection::vec(
             (0_u8..6).prop_map(|n| grant(n, GrantKind::MayUse, Role::Auditor, GrantTarget::Operator).id),
             0..3,
         ),
     )
-        .prop_map(|(later, source, factor, ticket, ttl_seconds, mark, spent)| Around {
+        .prop_map(|(later, source, factor, ticket, ttl_seconds, mark, limits, spent)| Around {
             later,
             source,
             factor,
             ticket,
             ttl_seconds,
             mark,
+            limits,
             spent,
         })
+}
+
+/// Half of all customers set none; of one in ten they are not known.
+fn any_limits() -> impl Strategy<Value = Option<Limits>> {
+    let most = prop::option::of(prop::sample::select(vec![HOUR, 8 * HOUR]));
+    let some = (most, any_conditions()).prop_map(|(max_checkout_seconds, conditions)| Limits {
+        max_checkout_seconds,
+        conditions: Conditions { actions: BTreeSet::new(), reveals_per_hour: None, reaches: None, ..conditions },
+    });
+    prop_oneof![5 => Just(Some(Limits::default())), 4 => some.prop_map(Some), 1 => Just(None)]
 }
 
 /// Each condition is there in one grant of three or four.

@@ -2,34 +2,35 @@
 
 use std::net::IpAddr;
 
-use claviger_api::wire::{GrantKind, PrincipalKind, Reach, Role};
+use claviger_api::wire::{ApprovalRule, GrantKind, PrincipalKind, Reach, Role};
 use claviger_api::{GrantId, Timestamp};
 
 use super::super::decide::Ground;
 use super::super::*;
 
 /// Verb; what it applies to (Operator, Customer, System, Account, checKout); which role may
-/// (Administrator, Technician, autoMation, aPprover, auditoR, Customer auditor).
+/// (Administrator, Technician, autoMation, aPprover, auditoR, Customer auditor, cUstomer administrator).
 const TABLE: &[(Action, &str, &str)] = &[
     (Action::SysStatus, "O", "AR"),
     (Action::SysSeal, "O", "A"),
     (Action::CustomerCreate, "O", "A"),
-    (Action::CustomerView, "OC", "ATMPRC"),
+    (Action::CustomerView, "OC", "ATMPRCU"),
     (Action::CustomerUpdate, "OC", "A"),
+    (Action::CustomerLimit, "C", "U"),
     (Action::CustomerRemove, "OC", "A"),
     (Action::SystemCreate, "C", "A"),
-    (Action::SystemView, "CS", "ATMPRC"),
+    (Action::SystemView, "CS", "ATMPRCU"),
     (Action::SystemUpdate, "CS", "A"),
     (Action::SystemRemove, "CS", "A"),
     (Action::AccountCreate, "CS", "A"),
-    (Action::AccountView, "CSA", "ATMPRC"),
+    (Action::AccountView, "CSA", "ATMPRCU"),
     (Action::AccountUpdate, "CSA", "A"),
     (Action::AccountRemove, "CSA", "A"),
     (Action::AccountSetSecret, "CSA", "AM"),
     (Action::AccountVerify, "CSA", "ATM"),
     (Action::AccountRotate, "CSA", "ATM"),
     (Action::CheckoutCreate, "A", "TM"),
-    (Action::CheckoutView, "OCSAK", "ATMPRC"),
+    (Action::CheckoutView, "OCSAK", "ATMPRCU"),
     (Action::CheckoutReveal, "K", "TM"),
     (Action::CheckoutExtend, "K", "TM"),
     (Action::CheckoutCheckin, "K", "TM"),
@@ -38,12 +39,12 @@ const TABLE: &[(Action, &str, &str)] = &[
     (Action::CheckoutTakeOver, "K", "T"),
     (Action::RotationView, "OCSA", "ATMRC"),
     (Action::RotationCancel, "OCSA", "A"),
-    (Action::PrincipalManage, "OC", "A"),
-    (Action::PrincipalView, "OC", "AR"),
+    (Action::PrincipalManage, "OC", "AU"),
+    (Action::PrincipalView, "OC", "ARU"),
     (Action::GrantMake, "", ""),
     (Action::GrantRevoke, "OCSA", "A"),
     (Action::GrantView, "OCSA", "AR"),
-    (Action::AccessView, "OCSA", "ARC"),
+    (Action::AccessView, "OCSA", "ARCU"),
     (Action::AuditRead, "OCSA", "ARC"),
     (Action::AuditExport, "OCSA", "ARC"),
 ];
@@ -59,7 +60,11 @@ pub fn verdict(
         Ok(ground) => return Ok(ground),
         Err(unmet) => unmet,
     };
-    let forbidden = unmet.map_or(Denied::Forbidden, |(condition, grant)| Denied::Unmet { condition, grant });
+    let forbidden = match unmet {
+        None => Denied::Forbidden,
+        Some(Missing::OfGrant(condition, grant)) => Denied::Unmet { condition, grant },
+        Some(Missing::OfCustomer(condition)) => Denied::Limited(condition),
+    };
     let view = match resource {
         Resource::Operator => return Err(forbidden),
         Resource::Customer(_) => Action::CustomerView,
@@ -77,7 +82,7 @@ fn permitted(
     action: Action,
     resource: &Resource,
     around: &Circumstances<'_>,
-) -> Result<Ground, Option<(Condition, GrantId)>> {
+) -> Result<Ground, Option<Missing>> {
     let (_, applies, roles) = TABLE.iter().find(|row| row.0 == action).unwrap();
     if !applies.contains(kind(resource)) || !at_home(subject, resource.customer()) {
         return Err(None);
@@ -90,10 +95,27 @@ fn permitted(
     if action == Action::CheckoutApprove && (holder || subject.kind != PrincipalKind::User) {
         return Err(None);
     }
+    // A customer's limits are its own people's.
+    if action == Action::CustomerLimit && (subject.kind != PrincipalKind::User || subject.customer.is_none()) {
+        return Err(None);
+    }
+    // Nobody works where it is not known what the customer wants.
+    let bound = resource.customer().is_some() && !FREE.contains(&action) && !PAST_LIMITS.contains(&action);
+    let none = Limits::default();
+    let limits = if bound { around.limits.ok_or(None)? } else { &none };
+    let most = |grant: &Grant| limits.max_checkout_seconds.unwrap_or(u64::MAX).min(grant.max_checkout_seconds);
+    let rule = |grant: &Grant| both(grant.conditions.approvals, limits.conditions.approvals);
+    let wanted_by_customer = if bound { wanted(&limits.conditions, action, around) } else { Vec::new() };
+    let missing = |grant: &Grant| -> Option<Missing> {
+        let of_grant = unmet(grant, subject.kind, action, around).first().copied();
+        let of_grant = of_grant.map(|condition| Missing::OfGrant(condition, grant.id));
+        of_grant.or_else(|| wanted_by_customer.first().copied().map(Missing::OfCustomer))
+    };
     let reaches = |grant: &&Grant| {
-        let role = roles.contains(letter(grant.role)) && within(grant.scope, resource);
-        let denied = grant.role == Role::CustomerAuditor && *resource == Resource::Operator;
-        (role && !denied) || on_the_way(grant.scope, action, resource)
+        let gives = roles.contains(letter(grant.role)) && within(grant.scope, resource);
+        let customers = matches!(grant.role, Role::CustomerAuditor | Role::CustomerAdministrator);
+        let denied = customers && *resource == Resource::Operator;
+        (gives && !denied) || on_the_way(grant.scope, action, resource)
     };
     let mut live: Vec<&Grant> = grants
         .iter()
@@ -101,24 +123,49 @@ fn permitted(
         .filter(reaches)
         .collect();
     live.sort_by_key(|grant| {
-        let too_short = around.ttl_seconds.is_some_and(|wanted| wanted > grant.max_checkout_seconds);
-        let yeses =
-            grant.conditions.approvals.map_or(0, |rule| 2 * i32::from(rule.count) + i32::from(rule.by_customer));
-        (!too_short, -yeses, grant.max_checkout_seconds, grant.expires_at, grant.id)
+        let too_short = around.ttl_seconds.is_some_and(|wanted| wanted > most(grant));
+        let yeses = rule(grant).map_or(0, |rule| 2 * i32::from(rule.count) + i32::from(rule.by_customer));
+        (!too_short, -yeses, most(grant), grant.expires_at, grant.id)
     });
     let static_permit = holder && matches!(action, Action::CheckoutView | Action::CheckoutCheckin);
-    if let Some(best) = live.iter().rfind(|grant| unmet(grant, subject.kind, action, around).is_empty()) {
+    if let Some(best) = live.iter().rfind(|grant| missing(grant).is_none()) {
         return Ok(Ground {
             grant: Some(best.id),
-            max_checkout_seconds: best.max_checkout_seconds,
+            max_checkout_seconds: most(best),
+            approvals: rule(best),
             conditions: best.conditions.clone().into(),
         });
     }
     if static_permit {
         return Ok(Ground::default());
     }
-    let nearest = live.iter().rfind(|grant| !unmet(grant, subject.kind, action, around).contains(&Condition::Actions));
-    Err(nearest.map(|grant| (unmet(grant, subject.kind, action, around)[0], grant.id)))
+    let nearest = live.iter().rfind(|grant| !matches!(missing(grant), Some(Missing::OfGrant(Condition::Actions, _))));
+    Err(nearest.and_then(|grant| missing(grant)))
+}
+
+/// What stands in the way, and by whose wish.
+enum Missing {
+    OfGrant(Condition, GrantId),
+    OfCustomer(Condition),
+}
+
+/// What a customer does not bind: to read the log, to stop something, people and their rights, the limits themselves.
+const PAST_LIMITS: &[Action] = &[
+    Action::AuditRead,
+    Action::AuditExport,
+    Action::CheckoutRevoke,
+    Action::RotationCancel,
+    Action::GrantMake,
+    Action::GrantRevoke,
+    Action::PrincipalManage,
+    Action::CustomerLimit,
+];
+
+/// The stricter of two rules in everything.
+fn both(one: Option<ApprovalRule>, other: Option<ApprovalRule>) -> Option<ApprovalRule> {
+    let (Some(a), Some(b)) = (one, other) else { return one.or(other) };
+    let count = if a.count > b.count { a.count } else { b.count };
+    Some(ApprovalRule { count, by_customer: a.by_customer | b.by_customer, reuse: a.reuse & b.reuse })
 }
 
 /// Whoever only looks, or gives back, is bound by no condition.
@@ -144,6 +191,7 @@ const SENSITIVE: &[Action] = &[
     Action::CheckoutApprove,
     Action::PrincipalManage,
     Action::GrantMake,
+    Action::CustomerLimit,
     Action::AuditExport,
 ];
 
@@ -176,6 +224,22 @@ pub fn unmet(grant: &Grant, kind: PrincipalKind, action: Action, around: &Circum
     if !reached {
         unmet.push(Condition::Reaches);
     }
+    let age = around.second_factor_at.map(|proven| around.now.as_second() - proven.as_second());
+    let stale = age.is_none_or(|age| age >= 300);
+    unmet.extend(wanted(conditions, action, around));
+    let of_sensitive = [Action::CheckoutReveal, Action::AccountUpdate].contains(&action) && around.mark != Mark::Usual;
+    if (sensitive || of_sensitive) && kind == PrincipalKind::User && stale {
+        unmet.push(Condition::SensitiveVerb);
+    }
+    if conditions.reveals_per_hour.is_some() && action == Action::CheckoutReveal && around.spent.contains(&grant.id) {
+        unmet.push(Condition::RevealsPerHour);
+    }
+    unmet
+}
+
+/// What a grant and a customer can both want of how a verb is done.
+fn wanted(conditions: &Conditions, action: Action, around: &Circumstances<'_>) -> Vec<Condition> {
+    let mut unmet = Vec::new();
     let in_one = |address: IpAddr| conditions.networks.iter().any(|network| network.contains(address));
     if !conditions.networks.is_empty() && !around.source.is_some_and(in_one) {
         unmet.push(Condition::Networks);
@@ -193,16 +257,8 @@ pub fn unmet(grant: &Grant, kind: PrincipalKind, action: Action, around: &Circum
         unmet.push(Condition::Ticket);
     }
     let age = around.second_factor_at.map(|proven| around.now.as_second() - proven.as_second());
-    let stale = age.is_none_or(|age| age >= 300);
-    if conditions.fresh_factor && stale {
+    if conditions.fresh_factor && age.is_none_or(|age| age >= 300) {
         unmet.push(Condition::FreshFactor);
-    }
-    let of_sensitive = [Action::CheckoutReveal, Action::AccountUpdate].contains(&action) && around.mark != Mark::Usual;
-    if (sensitive || of_sensitive) && kind == PrincipalKind::User && stale {
-        unmet.push(Condition::SensitiveVerb);
-    }
-    if conditions.reveals_per_hour.is_some() && action == Action::CheckoutReveal && around.spent.contains(&grant.id) {
-        unmet.push(Condition::RevealsPerHour);
     }
     unmet
 }
@@ -305,5 +361,6 @@ fn letter(role: Role) -> char {
         Role::Approver => 'P',
         Role::Auditor => 'R',
         Role::CustomerAuditor => 'C',
+        Role::CustomerAdministrator => 'U',
     }
 }

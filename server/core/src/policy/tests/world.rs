@@ -92,7 +92,7 @@ pub fn ask(
 
 /// The circumstances in which nothing but time is in the way.
 pub fn usual(at: Timestamp) -> Circumstances<'static> {
-    Circumstances { second_factor_at: Some(at), mark: Mark::Usual, ..Circumstances::at(at) }
+    Circumstances { second_factor_at: Some(at), mark: Mark::Usual, limits: Some(&NO_LIMITS), ..Circumstances::at(at) }
 }
 
 /// Every scope in the first two customers, and the operator's.
