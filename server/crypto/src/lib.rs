@@ -20,6 +20,7 @@ pub mod freshness;
 pub mod key;
 pub mod lookup;
 pub mod memory;
+pub mod passkey;
 pub mod passphrase;
 pub mod password;
 pub mod random;
