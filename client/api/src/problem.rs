@@ -176,6 +176,9 @@ problems! {
     OutcomeUnknown "outcome-unknown" 503 Failed SameKey
         "It is not known whether the change was stored"
         "Repeat with the same Idempotency-Key: the answer then is the truth.";
+    PasskeysOff "passkeys-off" 409 Failed No
+        "This vault has no passkeys"
+        "Use an authenticator app, or let the operator set public_url under [http] in the server's configuration.";
     RevealsSpent "reveals-spent" 429 Failed Later
         "The grant's reveals of this hour are spent"
         "Wait as long as Retry-After says.";

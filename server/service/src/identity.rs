@@ -26,6 +26,7 @@ use crate::records::{GrantRecord, PrincipalRecord, SessionRecord, TokenRecord};
 
 mod access;
 mod access_token;
+mod ceremony;
 pub mod certificate;
 mod enrol;
 mod factors;
@@ -33,6 +34,7 @@ pub mod grants;
 pub mod issuers;
 pub mod login;
 mod mfa;
+mod passkeys;
 mod password;
 pub mod principals;
 pub mod program_login;

@@ -37,7 +37,7 @@ pub use vault::{Ground, Settings, Vault};
 /// What a server needs of the sealing crate.
 pub mod crypto {
     pub use claviger_crypto::memory::{HardenError, harden_process, locked};
-    pub use claviger_crypto::{OsRandom, Random, totp};
+    pub use claviger_crypto::{OsRandom, Random, passkey, totp};
 }
 
 #[cfg(test)]

@@ -11,9 +11,11 @@ use claviger_core::account::AccountState;
 use claviger_core::checkout::Checkout;
 use claviger_core::policy::{Grant, Limits, Reveals};
 use claviger_core::rotation::Rotation;
+use claviger_crypto::passkey::{Authentication, Passkey, Registration};
 use claviger_store::{Record, Table};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -212,6 +214,12 @@ pub struct FactorsRecord {
     /// Right passwords that wait for their second factor, the newest last.
     #[serde(default)]
     pub challenges: Vec<ChallengeRecord>,
+    /// Passkeys.
+    #[serde(default)]
+    pub passkeys: Vec<PasskeyRecord>,
+    /// What waits for a browser, or for the code that a browser has shown, the newest last.
+    #[serde(default)]
+    pub ceremonies: Vec<CeremonyRecord>,
 }
 
 /// An authenticator app.
@@ -255,6 +263,84 @@ pub struct ChallengeRecord {
     pub expires_at: Timestamp,
     /// Its user's generation when the password was given.
     pub generation: u64,
+}
+
+/// A passkey.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct PasskeyRecord {
+    /// Its id.
+    pub id: FactorId,
+    /// What its owner calls it.
+    pub label: String,
+    /// The host name that it was made for: it is good there and nowhere else.
+    pub site: String,
+    /// Its public key, and what the authenticator said of itself.
+    pub passkey: Passkey,
+    /// The newest counter that was taken; 0 of an authenticator that does not count.
+    pub counter: u32,
+    /// When it was confirmed.
+    pub created_at: Timestamp,
+    /// When it was last shown.
+    pub last_used_at: Option<Timestamp>,
+}
+
+/// What a browser is asked to do for whoever sits at a command line.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct CeremonyRecord {
+    /// The hash of what names it in the address of the page.
+    pub hash: [u8; 32],
+    /// Who asked, and where the code that the browser shows is good: there and nowhere else.
+    pub asker: CeremonyAsker,
+    /// From where it was asked for.
+    pub source: Option<IpAddr>,
+    /// Shown by the command line and by the page.
+    pub mark: u16,
+    /// After this it is good for nothing.
+    pub expires_at: Timestamp,
+    /// Its user's generation when it was asked for.
+    pub generation: u64,
+    /// How far it is.
+    pub state: CeremonyState,
+}
+
+/// Who asked for a ceremony.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CeremonyAsker {
+    /// A login whose password was right, by the hash of its challenge.
+    Login([u8; 32]),
+    /// A session.
+    Session(SessionId),
+}
+
+/// How far a ceremony is.
+#[derive(Clone, Serialize, Deserialize)]
+pub enum CeremonyState {
+    /// A new passkey is asked for.
+    Registering {
+        /// What its owner will call it.
+        label: String,
+        /// What a browser is asked.
+        asked: Registration,
+    },
+    /// A browser has made it; it counts once the code was given.
+    Registered {
+        /// What its owner calls it.
+        label: String,
+        /// The passkey.
+        passkey: Passkey,
+        /// A keyed hash of the code that the browser shows.
+        code: [u8; 32],
+    },
+    /// A passkey is to be shown.
+    Proving {
+        /// What a browser is asked.
+        asked: Authentication,
+    },
+    /// It was shown.
+    Proven {
+        /// A keyed hash of the code that the browser shows.
+        code: [u8; 32],
+    },
 }
 
 /// What a token's hash stands for.

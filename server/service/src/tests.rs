@@ -3,6 +3,7 @@
 
 mod access;
 mod audit;
+mod authenticator;
 mod checkout;
 mod conditions;
 mod ephemeral;
@@ -16,6 +17,7 @@ mod invariants;
 mod inventory;
 mod journal;
 mod limits;
+mod passkeys;
 mod programs;
 mod rotation;
 mod seal;

@@ -8,6 +8,7 @@ use claviger_api::problem::ProblemType;
 use claviger_connectors::{Dial, Registry};
 use claviger_core::policy::Policies;
 use claviger_crypto::Random;
+use claviger_crypto::passkey::RelyingParty;
 use claviger_store::{Keyring, Sealed, Store};
 use parking_lot::RwLock;
 use tokio::sync::Notify;
@@ -43,6 +44,8 @@ pub struct Ground {
 pub struct Settings {
     /// Who issues access tokens and signs checkpoints, e.g. `vault.msp.example`.
     pub name: String,
+    /// The site that passkeys are bound to; without one there are no passkeys.
+    pub site: Option<Arc<RelyingParty>>,
 }
 
 /// A vault in whatever state it is.

@@ -120,6 +120,16 @@ words! {
 
     /// The customer's own administrator set what it wants of everybody.
     CustomerLimited = "customer.limited",
+    /// A login or a session asked for a passkey: a browser is to show it.
+    FactorPasskeyAsked = "factor.passkey_asked",
+    /// A browser has shown or made a passkey; the code that it shows is to be given where it was asked for.
+    FactorPasskeyAnswered = "factor.passkey_answered",
+    /// What a browser answered was not taken.
+    FactorPasskeyRefused = "factor.passkey_refused",
+    /// An authenticator's counter went back: there may be a copy of it. Nobody was let in.
+    FactorCloneSuspected = "factor.clone_suspected",
+    /// A re-enrolment that waited for another administrator's yes was called off.
+    UserReEnrolmentCancelled = "user.re_enrolment_cancelled",
 }
 
 #[cfg(test)]

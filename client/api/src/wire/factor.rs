@@ -1,4 +1,4 @@
-//! `/v1/auth/mfa`, `/v1/auth/totp`, `/v1/auth/factors` and their kin: the second factors of a user.
+//! `/v1/auth/mfa`, `/v1/auth/totp`, `/v1/auth/passkeys`, `/v1/auth/factors` and their kin: the second factors of a user.
 
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +27,8 @@ pub enum FactorKind {
     Totp,
     /// One of the codes that were shown once, for when the app is lost.
     RecoveryCode,
+    /// A passkey (WebAuthn), shown in a browser.
+    Passkey,
 }
 
 /// A second factor, as it is proven: exactly one of them.
@@ -38,6 +40,9 @@ pub enum SecondFactor {
     Totp(Disclosed),
     /// A recovery code, good once.
     RecoveryCode(Disclosed),
+    /// The eight digits that the browser shows once a passkey was shown there, good once, for the login or the session
+    /// that asked for it: `POST /v1/auth/passkeys/login`, `POST /v1/auth/passkeys/step-up`.
+    Passkey(Disclosed),
 }
 
 /// Name and password are right; what is missing is a second factor.
@@ -107,6 +112,116 @@ pub struct PendingTotp {
 #[serde(deny_unknown_fields)]
 pub struct ConfirmTotp {
     /// The six digits that the app shows now.
+    pub code: Disclosed,
+}
+
+/// How long a ceremony in a browser, and the code that ends it, may take.
+pub const CEREMONY_TTL_SECONDS: u64 = 5 * 60;
+
+/// `POST /v1/auth/passkeys`: a new passkey is to be made in a browser.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct NewPasskey {
+    /// What the owner calls it, e.g. `laptop`.
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 60))]
+    pub label: String,
+}
+
+/// `POST /v1/auth/passkeys/login`: a login's second factor is to be shown in a browser.
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct LoginByPasskey {
+    /// What the login answered, `cvc_…`.
+    pub challenge: Disclosed,
+}
+
+/// What is to be done in a browser. The code that the browser shows at the end is good where this was asked for, and
+/// nowhere else; what is in the address alone opens nothing.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PasskeyCeremony {
+    /// The page to open. What stands after the `#` stays in the browser.
+    pub url: String,
+    /// Three digits that the page shows too.
+    pub mark: String,
+    /// Its life from now.
+    pub expires_in_seconds: u64,
+}
+
+/// `POST /v1/auth/passkeys/ceremony`, by the page: what is it about?
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct CeremonyWanted {
+    /// What stands after the `#` of the page's address.
+    pub ceremony: Disclosed,
+}
+
+/// What a ceremony is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum CeremonyPurpose {
+    /// A new passkey of the user.
+    Enrol,
+    /// A login.
+    Login,
+    /// A fresh second factor in a session that there is.
+    StepUp,
+}
+
+/// What the page shows, and asks the authenticator.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CeremonyShown {
+    /// What it is for.
+    pub purpose: CeremonyPurpose,
+    /// Whose passkey it is.
+    pub user: UserName,
+    /// What the vault calls itself.
+    pub vault: String,
+    /// The three digits that the command line shows.
+    pub mark: String,
+    /// The address from which it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_from: Option<String>,
+    /// Whether the browser's own address is another.
+    pub asked_from_elsewhere: bool,
+    /// Its life from now.
+    pub expires_in_seconds: u64,
+    /// What `navigator.credentials` takes, with bytes in base 64 (URL).
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    pub options: serde_json::Value,
+}
+
+/// `POST /v1/auth/passkeys/answer`, by the page: what the authenticator said.
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct CeremonyAnswer {
+    /// What stands after the `#` of the page's address.
+    pub ceremony: Disclosed,
+    /// The `PublicKeyCredential`, with bytes in base 64 (URL).
+    #[cfg_attr(feature = "openapi", schema(value_type = Object))]
+    pub credential: serde_json::Value,
+}
+
+/// The code that takes the answer back to where it was asked for.
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PasskeyCode {
+    /// Eight digits, shown once.
+    pub code: Disclosed,
+}
+
+/// `POST /v1/auth/passkeys/confirm`: the code that the browser shows; from now on the passkey counts.
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ConfirmPasskey {
+    /// Eight digits.
     pub code: Disclosed,
 }
 

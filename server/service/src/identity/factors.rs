@@ -15,14 +15,14 @@ use claviger_store::{RowId, Versioned};
 
 use super::session::after;
 use crate::error::{Error, Result};
-use crate::event::Event;
+use crate::event::{Event, snake_case};
 use crate::idempotency::Once;
 use crate::journal::Change;
 use crate::open::{Caller, Open, deciding, deciding_once};
-use crate::records::{FactorsRecord, PendingTotpRecord, PrincipalRecord, TotpRecord};
+use crate::records::{FactorsRecord, PasskeyRecord, PendingTotpRecord, PrincipalRecord, TotpRecord};
 
 /// What shows recovery codes anew.
-const CODES_AGAIN: &str = "POST /v1/auth/recovery-codes";
+pub(super) const CODES_AGAIN: &str = "POST /v1/auth/recovery-codes";
 
 impl Open {
     /// The caller's second factors.
@@ -30,11 +30,7 @@ impl Open {
         caller.must_be_a_person()?;
         let record = self.read::<FactorsRecord>(&RowId::factors(caller.id)).await?.map(|row| row.value);
         let record = record.unwrap_or_default();
-        Ok(Factors {
-            factors: record.totp.iter().map(TotpRecord::view).collect(),
-            recovery_codes_left: record.recovery.len(),
-            server_time: self.now(),
-        })
+        Ok(Factors { factors: record.all(), recovery_codes_left: record.recovery.len(), server_time: self.now() })
     }
 
     /// Offers a secret to an authenticator app. It counts once a code of it was [confirmed](Self::confirm_totp).
@@ -43,9 +39,7 @@ impl Open {
         deciding(|| async {
             let (user, factors) = self.changeable_factors(caller).await?;
             let mut next = factors.as_ref().map(|row| row.value.clone()).unwrap_or_default();
-            if next.totp.len() >= FACTORS_MAX {
-                return Err(Error::new(ProblemType::InUse, "There are five second factors; remove one first."));
-            }
+            next.must_have_room()?;
             let (id, secret) = (FactorId::from_uuid(self.new_uuid()), totp::generate(self.random()));
             let offered = PendingTotp {
                 factor: id,
@@ -56,7 +50,8 @@ impl Open {
             };
             let expires_at = after(self.now(), PENDING_TOTP_TTL_SECONDS);
             next.pending = Some(PendingTotpRecord { id, label: label.clone(), secret, expires_at });
-            let change = self.change(self.factor_event(EventKind::FactorOffered, caller, id)).expect(&user);
+            let change =
+                self.change(self.factor_event(EventKind::FactorOffered, caller, id, FactorKind::Totp)).expect(&user);
             self.commit(put_factors(change, caller, factors.as_ref(), &next)?).await?;
             Ok(offered)
         })
@@ -81,32 +76,47 @@ impl Open {
             let factor = app.view();
             let mut next = FactorsRecord { pending: None, ..factors.value.clone() };
             next.totp.push(app);
-            let first = !user.value.has_factors;
-            let codes = if first { self.new_codes(caller, &mut next) } else { Vec::new() };
-            let session = self.own_session(caller).await?;
-            let change = self
-                .change(self.factor_event(EventKind::FactorAdded, caller, factor.id))
-                .update(&factors, &next)?
-                .update(&session, &session.value.proven(now))?
-                .update(&user, &PrincipalRecord { has_factors: true, ..user.value.clone() })?;
-            self.commit(self.remember(change, Scope::Operator, once, caller, factor.id.uuid())?).await?;
-            Ok(ConfirmedFactor { factor, recovery_codes: codes })
+            self.add_factor(once, caller, &user, &factors, next, factor).await
         })
         .await
+    }
+
+    /// A factor that was confirmed counts: it is in `next` already.
+    pub(super) async fn add_factor(
+        &self,
+        once: &Once,
+        caller: &Caller,
+        user: &Versioned<PrincipalRecord>,
+        factors: &Versioned<FactorsRecord>,
+        mut next: FactorsRecord,
+        factor: Factor,
+    ) -> Result<ConfirmedFactor> {
+        let first = !user.value.has_factors;
+        let codes = if first { self.new_codes(caller, &mut next) } else { Vec::new() };
+        let session = self.own_session(caller).await?;
+        let change = self
+            .change(self.factor_event(EventKind::FactorAdded, caller, factor.id, factor.kind))
+            .update(factors, &next)?
+            .update(&session, &session.value.proven(self.now()))?
+            .update(user, &PrincipalRecord { has_factors: true, ..user.value.clone() })?;
+        self.commit(self.remember(change, Scope::Operator, once, caller, factor.id.uuid())?).await?;
+        Ok(ConfirmedFactor { factor, recovery_codes: codes })
     }
 
     /// Removes a second factor; never the last.
     pub async fn remove_factor(&self, id: FactorId, caller: &Caller) -> Result<()> {
         deciding(|| async {
             let (user, factors) = self.changeable_factors(caller).await?;
-            let factors = factors.filter(|row| row.value.totp.iter().any(|app| app.id == id));
             let factors = factors.ok_or_else(Error::not_found)?;
+            let removed =
+                factors.value.all().into_iter().find(|factor| factor.id == id).ok_or_else(Error::not_found)?;
             let mut next = factors.value.clone();
             next.totp.retain(|app| app.id != id);
-            if next.totp.is_empty() {
+            next.passkeys.retain(|passkey| passkey.id != id);
+            if next.count() == 0 {
                 return Err(Error::new(ProblemType::InUse, "The last second factor stays; add another one first."));
             }
-            let event = self.factor_event(EventKind::FactorRemoved, caller, id);
+            let event = self.factor_event(EventKind::FactorRemoved, caller, id, removed.kind);
             self.commit(self.change(event).expect(&user).update(&factors, &next)?).await.map(drop)
         })
         .await
@@ -133,15 +143,16 @@ impl Open {
     /// user gets in again.
     pub(super) async fn without_factors<'a>(&self, mut change: Change<'a>, user: &PrincipalRecord) -> Change<'a> {
         if let Ok(Some(row)) = self.read::<FactorsRecord>(&RowId::factors(user.id)).await {
-            for challenge in &row.value.challenges {
-                change = change.erase(RowId::token(&challenge.hash));
+            let challenges = row.value.challenges.iter().map(|challenge| challenge.hash);
+            for hash in challenges.chain(row.value.ceremonies.iter().map(|ceremony| ceremony.hash)) {
+                change = change.erase(RowId::token(&hash));
             }
         }
         change.erase(RowId::factors(user.id))
     }
 
     /// The caller, and the factors that the caller may change now.
-    async fn changeable_factors(
+    pub(super) async fn changeable_factors(
         &self,
         caller: &Caller,
     ) -> Result<(Versioned<PrincipalRecord>, Option<Versioned<FactorsRecord>>)> {
@@ -162,8 +173,32 @@ impl Open {
         codes.into_iter().map(Secret::disclose).collect()
     }
 
-    fn factor_event(&self, kind: EventKind, caller: &Caller, factor: FactorId) -> Event {
-        self.event(Scope::Operator, kind, caller).with(FieldName::Detail, format_args!("{factor} (totp)"))
+    fn factor_event(&self, kind: EventKind, caller: &Caller, factor: FactorId, of: FactorKind) -> Event {
+        let detail = format!("{factor} ({})", snake_case(&of));
+        self.event(Scope::Operator, kind, caller).with(FieldName::Detail, detail)
+    }
+}
+
+impl FactorsRecord {
+    /// How many factors count, recovery codes apart.
+    fn count(&self) -> usize {
+        self.totp.len() + self.passkeys.len()
+    }
+
+    /// All of them, the oldest first.
+    fn all(&self) -> Vec<Factor> {
+        let apps = self.totp.iter().map(TotpRecord::view);
+        let mut all: Vec<Factor> = apps.chain(self.passkeys.iter().map(PasskeyRecord::view)).collect();
+        all.sort_by_key(|factor| factor.created_at);
+        all
+    }
+
+    /// Refuses one more than there may be.
+    pub(super) fn must_have_room(&self) -> Result<()> {
+        if self.count() < FACTORS_MAX {
+            return Ok(());
+        }
+        Err(Error::new(ProblemType::InUse, "There are five second factors; remove one first."))
     }
 }
 
@@ -186,7 +221,7 @@ impl Caller {
     }
 }
 
-fn put_factors<'a>(
+pub(super) fn put_factors<'a>(
     change: Change<'a>,
     caller: &Caller,
     before: Option<&Versioned<FactorsRecord>>,
@@ -198,7 +233,7 @@ fn put_factors<'a>(
     }
 }
 
-fn label(text: &str) -> Result<String> {
+pub(super) fn label(text: &str) -> Result<String> {
     let text = text.trim();
     if text.is_empty() || text.chars().count() > LABEL_MAX || text.chars().any(char::is_control) {
         return Err(Error::value("label", "a label has 1 to 60 characters, e.g. phone"));

@@ -100,8 +100,13 @@ impl Open {
         change.update(user, &PrincipalRecord { last_login_at: Some(now), ..known })
     }
 
-    /// Counts a failure and tells of it, in one commit. Passwords, codes and recovery codes share one counter.
+    /// Counts a failure and tells of it, in one commit.
     pub(super) async fn login_failed(&self, name: &UserName, source: Option<IpAddr>) -> Result<()> {
+        self.commit(self.failed_login(name, source).await?).await.map(drop)
+    }
+
+    /// A change that counts a failure and tells of it. Passwords, codes, recovery codes and passkeys share one counter.
+    pub(super) async fn failed_login(&self, name: &UserName, source: Option<IpAddr>) -> Result<Change<'_>> {
         let found = self.user_named(name).await?;
         let before = self.login_counter(name).await?;
         let failures = before.as_ref().map_or(0, |row| row.value.failures).saturating_add(1);
@@ -110,13 +115,12 @@ impl Open {
         let counter = LoginCounter { failures: if locks { 0 } else { failures }, locked_until: locks.then_some(until) };
         let kind = if locks { EventKind::LoginLockedOut } else { EventKind::LoginFailed };
         let event = self.login_event(kind, source, found.as_ref().map(|row| &row.value));
-        let change: Change<'_> = match &before {
+        Ok(match &before {
             // While locked out nothing is counted, and the lockout is not prolonged by whoever keeps knocking.
             Some(row) if self.locks_out(&row.value) => self.change(event).expect(row),
             Some(row) => self.change(event).update(row, &counter)?,
             None => self.change(event).create(self.counter_row(name), &counter)?,
-        };
-        self.commit(change).await.map(drop)
+        })
     }
 
     /// Unknown names are not written into the log: people type passwords there.
@@ -159,7 +163,7 @@ impl Open {
         counter.locked_until.is_some_and(|until| self.now() < until)
     }
 
-    pub(super) async fn login_counter(&self, name: &UserName) -> Result<Option<Versioned<LoginCounter>>> {
+    pub(crate) async fn login_counter(&self, name: &UserName) -> Result<Option<Versioned<LoginCounter>>> {
         self.read(&self.counter_row(name)).await
     }
 

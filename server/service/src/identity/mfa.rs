@@ -14,6 +14,7 @@ use claviger_api::wire::{
     SteppedUp, Tokens,
 };
 use claviger_api::{PrincipalId, Scope, Secret};
+use claviger_crypto::passkey::RelyingParty;
 use claviger_crypto::{Token, TokenKind, recovery, totp};
 use claviger_store::{RowId, Table, Versioned};
 
@@ -22,7 +23,9 @@ use super::token_hash;
 use crate::error::{Error, Result};
 use crate::event::snake_case;
 use crate::open::{Caller, Open, deciding};
-use crate::records::{ChallengeRecord, FactorsRecord, PrincipalRecord, SessionRecord, TokenRecord};
+use crate::records::{
+    CeremonyAsker, CeremonyState, ChallengeRecord, FactorsRecord, PrincipalRecord, SessionRecord, TokenRecord,
+};
 
 /// Challenges of one user at a time: an older one gives way.
 const CHALLENGES_MAX: usize = 4;
@@ -60,7 +63,7 @@ impl Open {
         Ok(Challenge {
             challenge: challenge.disclose(),
             challenge_expires_in_seconds: CHALLENGE_TTL_SECONDS,
-            factors: next.kinds(),
+            factors: next.kinds(self.ground().settings.site.as_deref()),
             server_time: self.now(),
         })
     }
@@ -77,14 +80,9 @@ impl Open {
     }
 
     async fn open_by_factor(&self, hash: &[u8; 32], proof: &SecondFactor, source: Option<IpAddr>) -> Result<Tokens> {
-        let token = self.read::<TokenRecord>(&RowId::token(hash)).await?.ok_or_else(no_challenge)?;
-        let user = self.read::<PrincipalRecord>(&RowId::principal(token.value.principal)).await?;
-        let user = user.filter(|user| user.value.state == PrincipalState::Active).ok_or_else(no_challenge)?;
-        let factors = self.factors_of(&user.value).await?;
-        if !self.waits(&factors.value, hash, &user.value) {
-            return Err(no_challenge());
-        }
-        let Some(accepted) = self.attempt(&user.value, &factors.value, proof).await? else {
+        let (user, factors, token) = self.challenged(hash).await?;
+        let asker = CeremonyAsker::Login(*hash);
+        let Some(accepted) = self.attempt(&user.value, &factors.value, proof, asker).await? else {
             self.login_failed(&user.value.name, source).await?;
             return Err(wrong_code());
         };
@@ -102,6 +100,21 @@ impl Open {
         self.tokens(session)
     }
 
+    /// Whose password was right, by the challenge that waits for the second factor.
+    pub(super) async fn challenged(
+        &self,
+        hash: &[u8; 32],
+    ) -> Result<(Versioned<PrincipalRecord>, Versioned<FactorsRecord>, Versioned<TokenRecord>)> {
+        let token = self.read::<TokenRecord>(&RowId::token(hash)).await?.ok_or_else(no_challenge)?;
+        let user = self.read::<PrincipalRecord>(&RowId::principal(token.value.principal)).await?;
+        let user = user.filter(|user| user.value.state == PrincipalState::Active).ok_or_else(no_challenge)?;
+        let factors = self.factors_of(&user.value).await?;
+        if !self.waits(&factors.value, hash, &user.value) {
+            return Err(no_challenge());
+        }
+        Ok((user, factors, token))
+    }
+
     /// Proves a second factor again: the session's is fresh from now on.
     pub async fn step_up(&self, proof: &SecondFactor, caller: &Caller) -> Result<SteppedUp> {
         caller.must_be_a_person()?;
@@ -114,7 +127,8 @@ impl Open {
             return Err(Error::new(ProblemType::SecondFactorNeeded, ""));
         }
         let factors = self.factors_of(&user.value).await?;
-        let Some(accepted) = self.attempt(&user.value, &factors.value, proof).await? else {
+        let asker = CeremonyAsker::Session(caller.session);
+        let Some(accepted) = self.attempt(&user.value, &factors.value, proof, asker).await? else {
             self.login_failed(&user.value.name, caller.source).await?;
             return Err(wrong_code());
         };
@@ -154,6 +168,7 @@ impl Open {
         user: &PrincipalRecord,
         factors: &FactorsRecord,
         proof: &SecondFactor,
+        asker: CeremonyAsker,
     ) -> Result<Option<Accepted>> {
         if self.is_locked_out(&user.name).await? {
             return Ok(None);
@@ -161,7 +176,26 @@ impl Open {
         match proof {
             SecondFactor::Totp(code) => self.accept_totp(factors, code.secret()),
             SecondFactor::RecoveryCode(code) => Ok(self.accept_recovery(user.id, factors, code.secret())),
+            SecondFactor::Passkey(code) => Ok(self.accept_passkey(user, factors, code.secret(), asker)),
         }
+    }
+
+    /// The code of a passkey that a browser has shown, for whoever asked for it.
+    fn accept_passkey(
+        &self,
+        user: &PrincipalRecord,
+        factors: &FactorsRecord,
+        code: &Secret,
+        asker: CeremonyAsker,
+    ) -> Option<Accepted> {
+        let mut factors = factors.clone();
+        let before = factors.ceremonies.len();
+        factors.ceremonies.retain(|ceremony| {
+            let CeremonyState::Proven { code: wanted } = &ceremony.state else { return true };
+            let good = ceremony.asker == asker && self.is_live(ceremony, user);
+            !(good && self.code_hash(user.id, ceremony, code) == Some(*wanted))
+        });
+        (factors.ceremonies.len() < before).then_some(Accepted { kind: FactorKind::Passkey, factors })
     }
 
     fn accept_totp(&self, factors: &FactorsRecord, code: &Secret) -> Result<Option<Accepted>> {
@@ -201,10 +235,15 @@ impl Open {
 }
 
 impl FactorsRecord {
-    fn kinds(&self) -> Vec<FactorKind> {
-        let totp = (!self.totp.is_empty()).then_some(FactorKind::Totp);
-        let recovery = (!self.recovery.is_empty()).then_some(FactorKind::RecoveryCode);
-        totp.into_iter().chain(recovery).collect()
+    /// What can be proven: passkeys at their own site alone.
+    fn kinds(&self, site: Option<&RelyingParty>) -> Vec<FactorKind> {
+        let passkeys = site.is_some_and(|site| self.passkeys.iter().any(|passkey| passkey.site == site.id()));
+        let kinds = [
+            (!self.totp.is_empty()).then_some(FactorKind::Totp),
+            passkeys.then_some(FactorKind::Passkey),
+            (!self.recovery.is_empty()).then_some(FactorKind::RecoveryCode),
+        ];
+        kinds.into_iter().flatten().collect()
     }
 }
 
@@ -221,7 +260,7 @@ impl Caller {
     }
 }
 
-fn no_challenge() -> Error {
+pub(super) fn no_challenge() -> Error {
     Error::new(ProblemType::InvalidCredentials, "The challenge is not right, used up or too old; log in again.")
 }
 
@@ -233,6 +272,6 @@ fn wrong_code() -> Error {
     )
 }
 
-fn unverifiable(note: impl std::fmt::Display) -> Error {
+pub(super) fn unverifiable(note: impl std::fmt::Display) -> Error {
     Error::unavailable("The second factor cannot be verified; the operator's log says why.", note)
 }

@@ -54,6 +54,10 @@ pub(super) fn check_password(at: &str, password: &Secret, name: &UserName) -> Re
 
 impl Open {
     /// Changes the caller's own password: wants the old one and a fresh second factor. Every other session ends.
+    ///
+    /// It takes no Idempotency-Key: it makes nothing that a second try would make twice, and to answer a repeat as done,
+    /// without the password that is right now, would be to believe whoever holds the session. A repeat of what was done is
+    /// told that the old password is not right; whether the new one is, a login says.
     pub async fn change_password(&self, request: ChangePassword, caller: &Caller) -> Result<()> {
         caller.must_be_a_person()?;
         caller.must_have_fresh_factor(self.now())?;

@@ -82,6 +82,45 @@ impl Open {
         .await
     }
 
+    /// An administrator calls off what waits for a yes, whoever asked for it. The asker's code is good for nothing then.
+    pub async fn cancel_re_enrol(
+        &self,
+        name: &UserName,
+        once: &Once,
+        caller: &Caller,
+        _permit: Permit<PrincipalManage>,
+    ) -> Result<()> {
+        deciding_once(once, || async {
+            let row = self.principal_of_kind(name, PrincipalKind::User).await?;
+            self.call_off(&row, once, caller).await
+        })
+        .await
+    }
+
+    /// Whom it is about calls it off: somebody wants to become that user.
+    pub async fn cancel_own_re_enrol(&self, once: &Once, caller: &Caller) -> Result<()> {
+        caller.must_be_a_person()?;
+        deciding_once(once, || async {
+            let row = self.load::<PrincipalRecord>(&RowId::principal(caller.id)).await?;
+            self.call_off(&row, once, caller).await
+        })
+        .await
+    }
+
+    async fn call_off(&self, row: &Versioned<PrincipalRecord>, once: &Once, caller: &Caller) -> Result<()> {
+        if self.done(Scope::Operator, once, caller).await?.is_some() {
+            return Ok(());
+        }
+        let waits = row.value.re_enrolment.filter(|asked| self.now() < asked.expires_at);
+        let asked = waits.ok_or_else(|| Error::new(ProblemType::NotFound, "No re-enrolment waits for a yes."))?;
+        let user = PrincipalRecord { re_enrolment: None, ..row.value.clone() };
+        let event = self
+            .principal_event(EventKind::UserReEnrolmentCancelled, caller, &user)
+            .with(FieldName::Detail, format_args!("asked for by {}", asked.asked_by));
+        let change = self.change(event).update(row, &user)?;
+        self.commit(self.remember(change, Scope::Operator, once, caller, user.id.uuid())?).await.map(drop)
+    }
+
     async fn ask(
         &self,
         row: &Versioned<PrincipalRecord>,

@@ -22,9 +22,9 @@ use crate::inventory::account_name;
 use crate::journal::LogHead;
 use crate::journal::head::{LogTile, leaf_hash};
 use crate::records::{
-    AccountRecord, CheckoutRecord, CustomerRecord, FactorsRecord, GrantRecord, IdempotencyRecord, IssuerRecord,
-    LoginCounter, NameRecord, PrincipalRecord, RevealsRecord, RotationRecord, SessionRecord, StateRecord, SystemRecord,
-    TimerRecord, TokenRecord,
+    AccountRecord, CeremonyRecord, CeremonyState, CheckoutRecord, CustomerRecord, FactorsRecord, GrantRecord,
+    IdempotencyRecord, IssuerRecord, LoginCounter, NameRecord, PrincipalRecord, RevealsRecord, RotationRecord,
+    SessionRecord, StateRecord, SystemRecord, TimerRecord, TokenRecord,
 };
 use crate::workers::TimerKind;
 
@@ -154,24 +154,39 @@ fn people(found: &Found, open: &Open) {
         }
     }
     for person in &found.principals {
-        let apps = found.factors.get(&person.id).map_or(0, |factors| factors.totp.len());
-        assert_eq!(person.has_factors, apps > 0, "second factors of {:?}", person.name);
+        let count = |factors: &FactorsRecord| factors.totp.len() + factors.passkeys.len();
+        let factors = found.factors.get(&person.id).map_or(0, count);
+        assert_eq!(person.has_factors, factors > 0, "second factors of {:?}", person.name);
     }
     for (owner, factors) in &found.factors {
         assert!(found.principals.iter().any(|person| person.id == *owner), "second factors of nobody");
         for challenge in &factors.challenges {
             assert_eq!(found.tokens[&RowId::token(&challenge.hash).to_string()].principal, *owner);
         }
+        for ceremony in &factors.ceremonies {
+            let named = found.tokens.get(&RowId::token(&ceremony.hash).to_string());
+            assert_eq!(named.map(|token| token.principal), waits_for_a_browser(ceremony).then_some(*owner));
+        }
     }
     for (row, token) in &found.tokens {
-        let challenges = found.factors.get(&token.principal).map(|factors| factors.challenges.as_slice());
         let waits = |hash: &[u8; 32]| RowId::token(hash).to_string() == *row;
-        if challenges.unwrap_or_default().iter().any(|challenge| waits(&challenge.hash)) {
+        let of_factors = found.factors.get(&token.principal).is_some_and(|factors| {
+            factors.challenges.iter().any(|challenge| waits(&challenge.hash))
+                || factors.ceremonies.iter().any(|ceremony| waits(&ceremony.hash))
+        });
+        if of_factors {
             continue;
         }
         let of_session = token.session.is_some_and(|id| found.sessions.iter().any(|session| session.id == id));
         let of_person = found.principals.iter().any(|person| person.id == token.principal && person.token.is_some());
         assert!(of_session || (token.session.is_none() && of_person), "a token that opens nothing");
+    }
+}
+
+fn waits_for_a_browser(ceremony: &CeremonyRecord) -> bool {
+    match ceremony.state {
+        CeremonyState::Registering { .. } | CeremonyState::Proving { .. } => true,
+        CeremonyState::Registered { .. } | CeremonyState::Proven { .. } => false,
     }
 }
 

@@ -376,6 +376,41 @@ async fn a_re_enrolment_lapses_and_ends_with_who_asked_for_it() {
     world.check().await;
 }
 
+/// Whoever may stop it does, before the second administrator has said yes: the user first of all.
+#[tokio::test]
+async fn a_re_enrolment_that_waits_is_called_off_by_its_user_or_an_administrator() {
+    let world = World::new().await;
+    let open = world.open();
+    for name in ["ada", "ann"] {
+        world.enrolled(name).await;
+        world.grant(name, Role::Administrator, GrantScope::Operator).await.unwrap();
+    }
+    let (ada, ann, tess) = (open.acting("ada").await, open.acting("ann").await, in_session(&world, "tess").await);
+    let ask = async || open.re_enrol(&part("tess"), &ada, operator(&world, &ada)).await.unwrap();
+    let confirm = async || open.confirm_re_enrol(&part("tess"), &Once::none(), &ann, operator(&world, &ann)).await;
+    let cancel =
+        async |by: &Caller, once: &Once| open.cancel_re_enrol(&part("tess"), once, by, operator(&world, by)).await;
+    assert_eq!(open.cancel_own_re_enrol(&Once::none(), &tess).await.problem(), ProblemType::NotFound);
+    assert_eq!(cancel(&ada, &Once::none()).await.problem(), ProblemType::NotFound);
+    let first = ask().await.enrolment.into_secret();
+    open.cancel_own_re_enrol(&key("own"), &tess).await.unwrap();
+    assert!(open.cancel_own_re_enrol(&key("own"), &tess).await.is_ok(), "the same request, again");
+    assert_eq!(open.cancel_own_re_enrol(&Once::none(), &tess).await.problem(), ProblemType::NotFound, "another one");
+    assert!(open.me(&tess).await.unwrap().re_enrolment.is_none());
+    assert_eq!(confirm().await.problem(), ProblemType::NotFound, "there is nothing to say yes to");
+    let code = enrolling("tess", &first, ANOTHER);
+    assert_eq!(open.enrol(code, None).await.problem(), ProblemType::InvalidCredentials, "and its code is none");
+    for by in [&ada, &ann] {
+        ask().await;
+        cancel(by, &Once::none()).await.unwrap();
+        assert_eq!(confirm().await.problem(), ProblemType::NotFound);
+    }
+    ask().await;
+    confirm().await.unwrap();
+    assert_eq!(cancel(&ada, &Once::none()).await.problem(), ProblemType::NotFound, "too late");
+    world.check().await;
+}
+
 #[tokio::test]
 async fn a_recovery_code_lets_in_once_and_the_lost_app_is_replaced() {
     let world = World::new().await;

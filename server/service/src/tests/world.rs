@@ -13,6 +13,7 @@ use claviger_api::{
 };
 use claviger_connectors::{Connector, Direct, Registry};
 use claviger_core::policy::{Act, Circumstances, Mark, NO_LIMITS, Policies, Resource};
+use claviger_crypto::passkey::RelyingParty;
 use claviger_crypto::{Seeded, totp};
 use claviger_store::memory::{FaultPlan, Snapshot};
 use claviger_store::{MemoryStore, Table};
@@ -90,6 +91,10 @@ impl<T> Refused for Result<T> {
 /// Read once: it takes longer than anything else here.
 static POLICIES: LazyLock<Arc<Policies>> = LazyLock::new(|| Arc::new(Policies::built_in().unwrap()));
 
+/// Where passkeys are taken.
+static SITE: LazyLock<Arc<RelyingParty>> =
+    LazyLock::new(|| Arc::new(RelyingParty::new("https://vault.msp.example", "Claviger").unwrap()));
+
 fn ground(store: &MemoryStore, clock: &Arc<ManualClock>, system: &Arc<SimulatedSystem>, seed: u64) -> Ground {
     let connector: Arc<dyn Connector> = system.clone();
     let registry = Registry::standard(Arc::new(Direct::new(vec![]))).wrapped(move |_| connector.clone());
@@ -101,7 +106,7 @@ fn ground(store: &MemoryStore, clock: &Arc<ManualClock>, system: &Arc<SimulatedS
         dial: Arc::new(Direct::new(vec![])),
         policies: POLICIES.clone(),
         wake: Arc::default(),
-        settings: Settings { name: "vault.msp.example".to_owned() },
+        settings: Settings { name: "vault.msp.example".to_owned(), site: Some(SITE.clone()) },
     }
 }
 
@@ -268,6 +273,15 @@ impl World {
     pub async fn crash(&mut self, seed: u64) {
         self.vault = Vault::new(ground(&self.store, &self.clock, &self.system, 2000 + seed));
         self.store.set_faults(FaultPlan::none());
+        self.unseal().await;
+    }
+
+    /// Starts again where passkeys are taken at another address, or not at all.
+    pub async fn move_to(&mut self, site: Option<&str>) {
+        let site = site.map(|site| Arc::new(RelyingParty::new(site, "Claviger").unwrap()));
+        let mut ground = ground(&self.store, &self.clock, &self.system, 3000);
+        ground.settings.site = site;
+        self.vault = Vault::new(ground);
         self.unseal().await;
     }
 
