@@ -7,6 +7,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use claviger_connectors::IpNet;
+use claviger_service::crypto::passkey::{BadSite, RelyingParty};
 use serde::{Deserialize, Deserializer, de};
 
 pub use crate::http::budget::{AllRates, Rate, Rates};
@@ -81,6 +82,8 @@ pub struct Http {
     pub keep_alive_seconds: NonZeroUsize,
     /// How long requests under way may take to end when the server stops.
     pub shutdown_seconds: NonZeroUsize,
+    /// Where people's browsers reach the server: passkeys are bound to it. Without it there are no passkeys.
+    pub public_url: Option<String>,
     /// Proxies whose `X-Forwarded-For` counts, as addresses or networks.
     #[serde(deserialize_with = "networks")]
     pub trusted_proxies: Vec<IpNet>,
@@ -146,6 +149,9 @@ pub enum ConfigError {
          leave tls at \"verify-full\""
     )]
     PlainDatabase(String),
+    /// Where browsers reach the server.
+    #[error("public_url under [http]: {0}")]
+    Site(#[from] BadSite),
     /// The vault's name.
     #[error("the name {0:?} is not one: write a host name in lower case, e.g. vault.msp.example")]
     Name(String),
@@ -166,6 +172,7 @@ impl Default for Http {
             request_head_seconds: of(10),
             keep_alive_seconds: of(75),
             shutdown_seconds: of(20),
+            public_url: None,
             trusted_proxies: Vec::new(),
         }
     }
@@ -200,7 +207,13 @@ impl Config {
         if self.name.is_empty() || self.name.len() > NAME_MAX || !self.name.bytes().all(plain) {
             return Err(ConfigError::Name(self.name.clone()));
         }
-        Ok(())
+        self.site().map(drop)
+    }
+
+    /// The site that passkeys are bound to.
+    pub fn site(&self) -> Result<Option<RelyingParty>, ConfigError> {
+        let url = self.http.public_url.as_deref();
+        Ok(url.map(|url| RelyingParty::new(url, &self.name)).transpose()?)
     }
 }
 
@@ -257,6 +270,7 @@ mod tests {
             "request_head_seconds",
             "keep_alive_seconds",
             "shutdown_seconds",
+            "public_url",
             "trusted_proxies",
             "allowed_addresses",
             "each_source",
@@ -299,6 +313,11 @@ mod tests {
             "[store]\nengine = 'postgresql'\nhost = 'db'\ndatabase = 'd'\nuser = 'u'\npassword_file = 'p'\npassword = 'x'",
         ] {
             assert!(matches!(Config::parse(&format!("{LEAST}{surplus}")), Err(ConfigError::Malformed(_))), "{surplus}");
+        }
+        for url in ["vault.msp.example", "http://vault.msp.example", "https://192.0.2.1", "https://vault.msp.example/x"]
+        {
+            let refused = Config::parse(&format!("{LEAST}[http]\npublic_url = '{url}'"));
+            assert!(matches!(refused, Err(ConfigError::Site(_))), "{url}");
         }
         for name in ["", "Vault", "vault msp", "vault+msp", "v/1"] {
             let text = LEAST.replace("vault.msp.example", name);

@@ -92,7 +92,7 @@ pub fn config(directory: &Path, listen: SocketAddr) -> Result<Config, DevError> 
         }),
         data_directory: directory,
         store: Engine::default(),
-        http: Http::default(),
+        http: Http { public_url: site(listen), ..Http::default() },
         systems: Systems { allowed_addresses: loopback() },
         budgets: AllRates::generous(),
         log: Log::default(),
@@ -193,6 +193,11 @@ fn kept(path: &Path) -> Result<Secret, DevError> {
 fn why(error: &claviger_service::Error) -> String {
     let note = error.operator.as_ref().map_or("", |note| note.for_the_log());
     format!("{} {} {note}", error.problem.row().title, error.detail).trim().to_owned()
+}
+
+/// Passkeys want a host name, and a port that is known before the server listens.
+fn site(listen: SocketAddr) -> Option<String> {
+    (listen.port() != 0).then(|| format!("https://localhost:{}", listen.port()))
 }
 
 /// Systems to try things out on run on the same machine.

@@ -33,6 +33,8 @@ mod customers;
 mod factors;
 mod grants;
 mod issuers;
+mod page;
+mod passkeys;
 mod rotations;
 mod service_accounts;
 mod sys;
@@ -59,9 +61,11 @@ pub fn table() -> Vec<Endpoint> {
         grants::endpoints,
         access::endpoints,
         issuers::endpoints,
+        passkeys::endpoints,
         audit::endpoints,
         sys::endpoints,
         openapi::endpoints,
+        page::endpoints,
     ]
     .into_iter()
     .flat_map(|endpoints| endpoints())

@@ -1,14 +1,14 @@
 //! `/v1/auth` and `/v1/me`: sessions. A user's own second factors are `factors.rs`.
 
 use claviger_api::ProblemType::{
-    Conflict, Forbidden, FreshFactorNeeded, InvalidCredentials, NotInitialised, Sealed, SecondFactorNeeded,
+    Conflict, Forbidden, FreshFactorNeeded, InvalidCredentials, NotFound, NotInitialised, Sealed, SecondFactorNeeded,
     SessionEnded,
 };
 use claviger_api::wire::{
     ChangePassword, EnrolRequest, LoginAnswer, LoginRequest, Me, MfaRequest, RefreshRequest, SecondFactor, SteppedUp,
     Tokens,
 };
-use claviger_service::Result;
+use claviger_service::{Once, Result};
 
 use super::answer::{Json, NoContent};
 use super::body::Body;
@@ -49,6 +49,13 @@ pub fn endpoints() -> Vec<Endpoint> {
             change_password,
         )
         .fails(&[InvalidCredentials, Forbidden, FreshFactorNeeded]),
+        Endpoint::post(
+            "/v1/auth/re-enrolment/cancel",
+            "cancelOwnReEnrolment",
+            "Call off the re-enrolment of oneself that waits for another administrator's yes.",
+            cancel_own_re_enrol,
+        )
+        .fails(&[Forbidden, NotFound]),
         Endpoint::post("/v1/auth/logout", "logOut", "End the session.", logout).fails(&[Conflict]),
         Endpoint::get("/v1/me", "me", "Who the caller is, and what it may do.", me),
     ]
@@ -96,6 +103,11 @@ async fn refresh(_: Guest<Login>, TheVault(vault): TheVault, Body(body): Body<Re
 
 async fn change_password(session: Session, Body(body): Body<ChangePassword>) -> Result<NoContent> {
     session.open.change_password(body, &session.caller).await?;
+    Ok(NoContent)
+}
+
+async fn cancel_own_re_enrol(session: Session, once: Once) -> Result<NoContent> {
+    session.open.cancel_own_re_enrol(&once, &session.caller).await?;
     Ok(NoContent)
 }
 

@@ -55,6 +55,12 @@ pub fn endpoints() -> Vec<Endpoint> {
             confirm_re_enrol,
         )
         .fails(&[AlreadyIssued]),
+        Endpoint::post(
+            "/v1/users/{name}/actions/cancel-re-enrol",
+            "cancelReEnrolUser",
+            "Call off a re-enrolment that waits for another administrator's yes.",
+            cancel_re_enrol,
+        ),
     ]
 }
 
@@ -102,4 +108,14 @@ async fn confirm_re_enrol(
     once: Once,
 ) -> Result<Json<Enrolment>> {
     session.open.confirm_re_enrol(&name, &once, &session.caller, permit).await.map(Json)
+}
+
+async fn cancel_re_enrol(
+    session: Session,
+    OnOperator(permit): OnOperator<PrincipalManage>,
+    Named(name): Named,
+    once: Once,
+) -> Result<NoContent> {
+    session.open.cancel_re_enrol(&name, &once, &session.caller, permit).await?;
+    Ok(NoContent)
 }

@@ -53,8 +53,23 @@ fn anvil_budget_default_every_route_wants_a_session_or_a_budget() {
         })
         .map(|row| row.description.name)
         .collect();
-    let known =
-        ["logIn", "proveSecondFactor", "enrol", "refresh", "health", "sealStatus", "init", "unseal", "describe"];
+    let known = [
+        "logIn",
+        "proveSecondFactor",
+        "enrol",
+        "refresh",
+        "askPasskeyOfLogin",
+        "showCeremony",
+        "answerCeremony",
+        "health",
+        "sealStatus",
+        "init",
+        "unseal",
+        "describe",
+        "passkeyPage",
+        "passkeyScript",
+        "passkeyStyle",
+    ];
     assert_eq!(open, known, "a new unauthenticated route is looked at by a person");
 }
 
@@ -129,7 +144,7 @@ async fn who_has_no_second_factor_gets_nowhere_but_to_one() {
             open.push(row.description.name);
         }
     }
-    let known = ["stepUp", "me", "listFactors", "offerTotp", "confirmTotp", "logOut"];
+    let known = ["stepUp", "me", "listFactors", "offerTotp", "confirmTotp", "offerPasskey", "confirmPasskey", "logOut"];
     assert_eq!(open, known, "what such a session may do is looked at by a person");
 }
 
