@@ -79,7 +79,7 @@ pub enum Command {
     Login(login::Login),
     /// End the kept session
     Logout,
-    /// Your second factors: authenticator apps and recovery codes
+    /// Your second factors: authenticator apps, passkeys and recovery codes
     #[command(subcommand)]
     Mfa(mfa::Mfa),
     /// Change your password; every other session of yours ends
@@ -193,6 +193,9 @@ mod tests {
             "login anna --enrolment --confirmation --stdin",
             "mfa enrol --label phone",
             "mfa step-up --stdin",
+            "mfa step-up --passkey",
+            "mfa add passkey --label laptop",
+            "login anna --passkey --stdin",
             "user confirm-re-enrol anna",
             "operator init --administrator anna --shares 5 --threshold 3",
             "operator init --administrator anna --passphrase --stdin",

@@ -31,6 +31,15 @@ impl Input {
         secret(what, text)
     }
 
+    /// A secret that exists already, or `None` where nothing is typed.
+    pub fn secret_or_nothing(self, what: &str) -> Result<Option<Secret>, Failure> {
+        let text = match self {
+            Self::Terminal => ask(what)?,
+            Self::Stdin => line(what)?.ok_or_else(|| missing(what))?,
+        };
+        if text.trim().is_empty() { Ok(None) } else { secret(what, text).map(Some) }
+    }
+
     /// The next secret, or `None` at the end of standard input.
     pub fn next(self, what: &str) -> Result<Option<Secret>, Failure> {
         let text = match self {

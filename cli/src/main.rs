@@ -21,6 +21,7 @@ mod factor;
 mod failure;
 mod input;
 mod output;
+mod passkey;
 mod path;
 mod progress;
 mod refusal;

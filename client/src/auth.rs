@@ -3,10 +3,12 @@
 
 use claviger_api::FactorId;
 use claviger_api::wire::{
-    ChangePassword, ConfirmTotp, ConfirmedFactor, EnrolRequest, Factors, LoginAnswer, LoginRequest, Me, MfaRequest,
-    NewTotp, PendingTotp, RecoveryCodes, SecondFactor, SteppedUp, Tokens,
+    ChangePassword, ConfirmPasskey, ConfirmTotp, ConfirmedFactor, EnrolRequest, Factors, LoginAnswer, LoginByPasskey,
+    LoginRequest, Me, MfaRequest, NewPasskey, NewTotp, PasskeyCeremony, PendingTotp, RecoveryCodes, SecondFactor,
+    SteppedUp, Tokens,
 };
 
+use crate::client::STEP_UP_BY_PASSKEY;
 use crate::{Client, Result};
 
 /// Sessions, and the caller's own password and second factors.
@@ -42,7 +44,8 @@ impl Auth<'_> {
         self.0.post_once("/v1/auth/step-up", proof).await
     }
 
-    /// Changes the own password; every other session ends.
+    /// Changes the own password; every other session ends. Not repeated by itself, and safe to repeat by hand: once it
+    /// was done, the old password is not right any more.
     pub async fn change_password(&self, request: &ChangePassword) -> Result<()> {
         self.0.post_once_silently("/v1/auth/password", request).await
     }
@@ -62,6 +65,28 @@ impl Auth<'_> {
         self.0.post("/v1/auth/totp/confirm", request).await
     }
 
+    /// A page on which a browser makes a passkey. It counts when the code that the page shows was
+    /// [confirmed](Self::confirm_passkey).
+    pub async fn offer_passkey(&self, new: &NewPasskey) -> Result<PasskeyCeremony> {
+        self.0.post("/v1/auth/passkeys", new).await
+    }
+
+    /// The code that the page shows. With the first factor come the recovery codes, shown once.
+    pub async fn confirm_passkey(&self, request: &ConfirmPasskey) -> Result<ConfirmedFactor> {
+        self.0.post("/v1/auth/passkeys/confirm", request).await
+    }
+
+    /// A page on which a browser shows a passkey, as the second factor of a login. What the page shows is the proof,
+    /// [`SecondFactor::Passkey`], for [`mfa`](Self::mfa).
+    pub async fn passkey_for_login(&self, request: &LoginByPasskey) -> Result<PasskeyCeremony> {
+        self.0.post_openly("/v1/auth/passkeys/login", request).await
+    }
+
+    /// The same for [`step_up`](Self::step_up).
+    pub async fn passkey_for_step_up(&self) -> Result<PasskeyCeremony> {
+        self.0.act(STEP_UP_BY_PASSKEY).await
+    }
+
     /// Removes a second factor; never the last.
     pub async fn remove_factor(&self, id: FactorId) -> Result<()> {
         self.0.delete(format!("/v1/auth/factors/{id}")).await
@@ -70,6 +95,11 @@ impl Auth<'_> {
     /// New recovery codes, shown once; those before are good for nothing.
     pub async fn new_recovery_codes(&self) -> Result<RecoveryCodes> {
         self.0.act("/v1/auth/recovery-codes").await
+    }
+
+    /// Calls off a re-enrolment of oneself that somebody has asked for and nobody has confirmed yet.
+    pub async fn cancel_re_enrolment(&self) -> Result<()> {
+        self.0.act_silently("/v1/auth/re-enrolment/cancel").await
     }
 
     /// Ends the client's session.

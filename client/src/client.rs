@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use claviger_api::ProblemType;
-use claviger_api::wire::{LoginAnswer, LoginRequest, RefreshRequest, Tokens};
+use claviger_api::wire::{LoginAnswer, LoginRequest, PasskeyCeremony, RefreshRequest, SecondFactor, Tokens};
 use reqwest::{Method, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::{Builder as UuidBuilder, Uuid};
 
-use crate::credentials::AskSecondFactor;
+use crate::credentials::{AskSecondFactor, Given};
 use crate::retry::{Repeat, Retries};
 use crate::session::Session;
 use crate::transport::{Answer, Call, Transport, encode};
@@ -26,6 +26,9 @@ struct Inner {
     session: Session,
     asks: Option<Arc<dyn AskSecondFactor>>,
 }
+
+/// Asks for a passkey, in the session that there is.
+pub(crate) const STEP_UP_BY_PASSKEY: &str = "/v1/auth/passkeys/step-up";
 
 /// 128 uniform random bits.
 pub(crate) type Random = Box<dyn Fn() -> u128 + Send + Sync>;
@@ -155,13 +158,28 @@ impl Client {
     async fn send(&self, call: &Call) -> Result<Answer> {
         match (self.send_in_session(call).await, &self.inner.asks) {
             (Err(error), Some(asks)) if error.problem_type() == Some(ProblemType::FreshFactorNeeded) => {
-                let asks = Arc::clone(asks);
-                let given = tokio::task::spawn_blocking(move || asks.ask()).await.ok().flatten();
-                let Some(proof) = given else { return Err(error) };
+                let Some(proof) = self.second_factor(asks).await? else { return Err(error) };
                 self.send_in_session(&Call::unkeyed(Method::POST, "/v1/auth/step-up").with_body(&proof)?).await?;
                 self.send_in_session(call).await
             }
             (outcome, _) => outcome,
+        }
+    }
+
+    /// What the person at the keyboard gives: a code, or, once a browser has shown a passkey, the code of that.
+    async fn second_factor(&self, asks: &Arc<dyn AskSecondFactor>) -> Result<Option<SecondFactor>> {
+        let asked = Arc::clone(asks);
+        let given = tokio::task::spawn_blocking(move || asked.ask()).await.ok().flatten();
+        match given {
+            Some(Given::Proof(proof)) => Ok(Some(proof)),
+            Some(Given::Passkey) => {
+                let call = self.inner.sender.keyed_post(STEP_UP_BY_PASSKEY);
+                let ceremony: PasskeyCeremony = self.send_in_session(&call).await?.json()?;
+                let asked = Arc::clone(asks);
+                let code = tokio::task::spawn_blocking(move || asked.code_of(&ceremony)).await.ok().flatten();
+                Ok(code.map(|code| SecondFactor::Passkey(code.disclose())))
+            }
+            None => Ok(None),
         }
     }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use claviger_api::wire::SecondFactor;
+use claviger_api::wire::{PasskeyCeremony, SecondFactor};
 use claviger_api::{Secret, UserName};
 
 /// Who the client acts as.
@@ -42,7 +42,18 @@ pub enum Credentials {
 /// Asks the person at the keyboard for the second factor, when the server wants a fresh one. May block.
 pub trait AskSecondFactor: Send + Sync {
     /// What the person gave; `None` where nobody can be asked.
-    fn ask(&self) -> Option<SecondFactor>;
+    fn ask(&self) -> Option<Given>;
+
+    /// Shows the person the page on which a browser shows the passkey, and asks for the code that it gives in the end.
+    fn code_of(&self, ceremony: &PasskeyCeremony) -> Option<Secret>;
+}
+
+/// What somebody who was asked for a second factor gave.
+pub enum Given {
+    /// A code.
+    Proof(SecondFactor),
+    /// The wish to show a passkey in a browser.
+    Passkey,
 }
 
 /// The tokens of a session.

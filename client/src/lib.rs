@@ -72,7 +72,7 @@ pub use auth::Auth;
 pub use builder::{ATTEMPT_TIMEOUT, Builder, CONNECT_TIMEOUT};
 pub use checkouts::Checkouts;
 pub use client::Client;
-pub use credentials::{AskSecondFactor, Credentials, KeptSession, OpenSession, SessionKeeper};
+pub use credentials::{AskSecondFactor, Credentials, Given, KeptSession, OpenSession, SessionKeeper};
 pub use customers::Customers;
 pub use error::{Error, Result};
 pub use grants::Grants;

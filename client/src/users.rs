@@ -57,6 +57,11 @@ impl Users<'_> {
     pub async fn confirm_re_enrol(&self, name: &UserName) -> Result<Enrolment> {
         self.0.act(format!("{}/actions/confirm-re-enrol", path(name))).await
     }
+
+    /// Calls off what was asked for and waits for another administrator's yes.
+    pub async fn cancel_re_enrol(&self, name: &UserName) -> Result<()> {
+        self.0.act_silently(format!("{}/actions/cancel-re-enrol", path(name))).await
+    }
 }
 
 fn path(name: &UserName) -> String {

@@ -3,9 +3,12 @@
 use std::io::{BufRead as _, IsTerminal as _, Write as _, stderr, stdin};
 
 use clap::Args;
-use claviger_client::api::wire::{EnrolRequest, LoginAnswer, LoginRequest, MfaRequest, Tokens};
+use claviger_client::api::secret::Disclosed;
+use claviger_client::api::wire::{
+    Challenge, EnrolRequest, FactorKind, LoginAnswer, LoginByPasskey, LoginRequest, MfaRequest, SecondFactor, Tokens,
+};
 use claviger_client::api::{ProblemType, UserName};
-use claviger_client::{Client, Error, KeptSession, SessionKeeper as _};
+use claviger_client::{Client, Error, Given, KeptSession, SessionKeeper as _};
 
 use super::login_program::ProgramLogin;
 use crate::commands::mfa;
@@ -13,9 +16,11 @@ use crate::connection::Context;
 use crate::factor;
 use crate::failure::Failure;
 use crate::input::Input;
+use crate::passkey;
 use crate::progress::note;
 
 #[derive(Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a word of the command line")]
 pub struct Login {
     /// Your name in the vault; asked for when absent
     name: Option<UserName>,
@@ -25,6 +30,9 @@ pub struct Login {
     /// With --enrolment: there are two codes, since another administrator had to confirm
     #[arg(long, requires = "enrolment")]
     confirmation: bool,
+    /// Show a passkey, in a browser, as the second factor
+    #[arg(long, conflicts_with = "enrolment")]
+    passkey: bool,
     /// Read from standard input, one a line: the password and the second factor; with --enrolment, the enrolment code,
     /// with --confirmation the second one, and the new password
     #[arg(long, requires = "name")]
@@ -47,7 +55,7 @@ impl Login {
         let tokens = if self.enrolment {
             enrol(&client, &name, self.confirmation, input).await?
         } else {
-            log_in(&client, &name, input).await?
+            log_in(&client, &name, self.passkey, input).await?
         };
         let may_only_enrol = tokens.may_only_enrol;
         keep(context, tokens)?;
@@ -83,7 +91,7 @@ pub async fn logout(context: &Context) -> Result<(), Failure> {
 }
 
 /// The password, and then what the server asks for.
-async fn log_in(client: &Client, name: &UserName, input: Input) -> Result<Tokens, Failure> {
+async fn log_in(client: &Client, name: &UserName, passkey: bool, input: Input) -> Result<Tokens, Failure> {
     let password = input.secret("Password")?.disclose();
     match client.auth().login(&LoginRequest::Password { name: name.clone(), password }).await? {
         LoginAnswer::Session(tokens) => Ok(tokens),
@@ -92,8 +100,8 @@ async fn log_in(client: &Client, name: &UserName, input: Input) -> Result<Tokens
             let mut tries = if input == Input::Terminal { TRIES } else { 1 };
             loop {
                 tries -= 1;
-                let challenge = asked.challenge.secret().duplicate().disclose();
-                let request = MfaRequest { challenge, second_factor: factor::ask(input)? };
+                let second_factor = prove(client, &asked, passkey, input).await?;
+                let request = MfaRequest { challenge: duplicate(&asked), second_factor };
                 match client.auth().mfa(&request).await {
                     Err(error) if tries > 0 && error.problem_type() == Some(ProblemType::InvalidCredentials) => {
                         note(&error.to_string());
@@ -103,6 +111,25 @@ async fn log_in(client: &Client, name: &UserName, input: Input) -> Result<Tokens
             }
         }
     }
+}
+
+/// What is asked for: a code, or a passkey where that was chosen or nothing else is left but recovery codes.
+async fn prove(client: &Client, asked: &Challenge, passkey: bool, input: Input) -> Result<SecondFactor, Failure> {
+    let may = asked.factors.contains(&FactorKind::Passkey);
+    let only = may && input == Input::Terminal && !asked.factors.contains(&FactorKind::Totp);
+    let given = if passkey || only { Given::Passkey } else { factor::ask(input, may)? };
+    match given {
+        Given::Proof(proof) => Ok(proof),
+        Given::Passkey => {
+            let request = LoginByPasskey { challenge: duplicate(asked) };
+            let ceremony = client.auth().passkey_for_login(&request).await?;
+            Ok(SecondFactor::Passkey(passkey::ceremony(&ceremony, input)?.disclose()))
+        }
+    }
+}
+
+fn duplicate(asked: &Challenge) -> Disclosed {
+    asked.challenge.secret().duplicate().disclose()
 }
 
 /// How often a person may try the code before the password is asked for again.

@@ -3,9 +3,11 @@
 use std::io::{IsTerminal as _, stdin};
 
 use clap::{Args, Subcommand};
-use claviger_client::Client;
 use claviger_client::api::FactorId;
-use claviger_client::api::wire::{ConfirmTotp, ConfirmedFactor, NewTotp, PendingTotp};
+use claviger_client::api::wire::{
+    ConfirmPasskey, ConfirmTotp, ConfirmedFactor, NewPasskey, NewTotp, PendingTotp, SecondFactor,
+};
+use claviger_client::{Client, Given};
 use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
 
@@ -14,6 +16,7 @@ use crate::connection::Context;
 use crate::factor::{as_digits, ask};
 use crate::failure::Failure;
 use crate::input::Input;
+use crate::passkey;
 use crate::progress::note;
 
 #[derive(Subcommand)]
@@ -26,9 +29,12 @@ pub enum Mfa {
     },
     /// Give the first code of an app that took the secret; with the first app, recovery codes are shown once
     Confirm(Confirm),
+    /// Add a passkey, made in a browser
+    #[command(subcommand)]
+    Add(Add),
     /// List your second factors
     List,
-    /// Remove an authenticator app; never the last one
+    /// Remove a second factor; never the last one
     Remove {
         /// Its id (fa_…)
         factor: FactorId,
@@ -37,6 +43,22 @@ pub enum Mfa {
     RecoveryCodes,
     /// Prove your second factor again, for what wants a fresh one
     StepUp(StepUp),
+}
+
+#[derive(Subcommand)]
+pub enum Add {
+    /// Shows the address of a page, and takes the code that the page shows in the end
+    Passkey(AddPasskey),
+}
+
+#[derive(Args)]
+pub struct AddPasskey {
+    /// What you call it
+    #[arg(long, value_name = "TEXT", default_value = "passkey")]
+    label: String,
+    /// Read the code from standard input
+    #[arg(long)]
+    stdin: bool,
 }
 
 #[derive(Args)]
@@ -48,6 +70,9 @@ pub struct Confirm {
 
 #[derive(Args)]
 pub struct StepUp {
+    /// Show a passkey, in a browser
+    #[arg(long)]
+    passkey: bool,
     /// Read the code, or a recovery code, from standard input
     #[arg(long)]
     stdin: bool,
@@ -59,6 +84,9 @@ impl Mfa {
         match self {
             Self::Enrol { label } => enrol(context, &client, label).await,
             Self::Confirm(Confirm { stdin }) => confirm(context, &client, Input::from_stdin(stdin)).await,
+            Self::Add(Add::Passkey(AddPasskey { label, stdin })) => {
+                add_passkey(context, &client, label, Input::from_stdin(stdin)).await
+            }
             Self::List => {
                 let factors = client.auth().factors().await?;
                 if context.output.format == Format::Json {
@@ -76,8 +104,17 @@ impl Mfa {
                 keep_codes();
                 context.output.one(&made)
             }
-            Self::StepUp(StepUp { stdin }) => {
-                let stepped_up = client.auth().step_up(&ask(Input::from_stdin(stdin))?).await?;
+            Self::StepUp(StepUp { passkey, stdin }) => {
+                let input = Input::from_stdin(stdin);
+                let given = if passkey { Given::Passkey } else { ask(input, true)? };
+                let proof = match given {
+                    Given::Proof(proof) => proof,
+                    Given::Passkey => {
+                        let asked = client.auth().passkey_for_step_up().await?;
+                        SecondFactor::Passkey(passkey::ceremony(&asked, input)?.disclose())
+                    }
+                };
+                let stepped_up = client.auth().step_up(&proof).await?;
                 context.output.one(&stepped_up)
             }
         }
@@ -107,6 +144,22 @@ async fn confirm(context: &Context, client: &Client, input: Input) -> Result<(),
             Ok(confirmed) => break confirmed,
             // A person reads the next code and tries again; a program is told.
             Err(error) if input == Input::Terminal && is_wrong_code(&error) => note(&error.to_string()),
+            Err(error) => return Err(error.into()),
+        }
+    };
+    tell(context, &confirmed)
+}
+
+async fn add_passkey(context: &Context, client: &Client, label: String, input: Input) -> Result<(), Failure> {
+    let asked = client.auth().offer_passkey(&NewPasskey { label }).await?;
+    let mut code = passkey::ceremony(&asked, input)?;
+    let confirmed = loop {
+        match client.auth().confirm_passkey(&ConfirmPasskey { code: code.disclose() }).await {
+            Ok(confirmed) => break confirmed,
+            Err(error) if input == Input::Terminal && is_wrong_code(&error) => {
+                note(&error.to_string());
+                code = passkey::code(input)?;
+            }
             Err(error) => return Err(error.into()),
         }
     };

@@ -51,6 +51,11 @@ pub enum User {
         /// The user
         name: UserName,
     },
+    /// Call off a new enrolment that waits for another administrator; without a name, your own
+    CancelReEnrol {
+        /// The user
+        name: Option<UserName>,
+    },
 }
 
 impl User {
@@ -91,6 +96,14 @@ impl User {
                      login {name} --enrolment --confirmation"
                 ));
                 output.one(&enrolment)
+            }
+            Self::CancelReEnrol { name: Some(name) } => {
+                users.cancel_re_enrol(&name).await?;
+                output.done(&format!("the new enrolment of {name} is called off"))
+            }
+            Self::CancelReEnrol { name: None } => {
+                client.auth().cancel_re_enrolment().await?;
+                output.done("your new enrolment is called off")
             }
         }
     }

@@ -96,3 +96,20 @@ async fn where_nobody_can_be_asked_a_wish_for_a_fresh_factor_is_told() {
     assert_eq!(code(&stepped_up), 0, "{}", stderr(&stepped_up));
     assert_eq!(code(&run(home.claviger(&["customer", "add", "acme", "--name", "Acme"]), "")), 0);
 }
+
+/// The page, the number to compare, and the code that the page shows.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_types_nothing_shows_a_passkey_in_a_browser() {
+    let vault = vault().await;
+    wants_a_fresh_factor(&vault).await;
+    let url = "https://vault.example/passkey#7K3M-9QXA-0F2T-HV5C";
+    let ceremony = json!({ "url": url, "mark": "418", "expires_in_seconds": 300 });
+    answer(&vault, "POST", "/v1/auth/passkeys/step-up", ceremony).await;
+    let home = Home::at(&vault.uri());
+    assert_eq!(code(&run(home.claviger(&["login", "anna", "--stdin"]), "correct horse\n123456\n")), 0);
+    let output = as_user_on_a_terminal(&home, "customer add acme --name Acme", "\n1234 5678\n");
+    let screen = stdout(&output);
+    assert_eq!(code(&output), 0, "{screen}");
+    assert!(screen.contains(url) && screen.contains("418") && !screen.contains("5678"), "{screen:?}");
+    assert_eq!(sent(&vault, "/v1/auth/step-up").await, [json!({ "passkey": "12345678" })]);
+}
