@@ -1,6 +1,7 @@
 //! The whole system: a real server, real systems, crashes.
 
 pub mod audit;
+pub mod browser;
 pub mod cli;
 pub mod faulty;
 pub mod in_process;

@@ -25,6 +25,8 @@ pub struct Launch {
     pub crash: Option<String>,
     /// As a user without rights, also where the tests run as root.
     pub unprivileged: bool,
+    /// Where a browser can be: at a port that is known beforehand, under a name that passkeys can be bound to.
+    pub for_browsers: bool,
 }
 
 /// Who a server without rights runs as.
@@ -143,7 +145,14 @@ impl Drop for Guard {
 async fn serve(folder: &Path, launch: &Launch) -> (Child, String) {
     let config = config_file(folder);
     let level = launch.level.unwrap_or("info");
-    fs::write(&config, config_text(&data_directory(folder), level)).unwrap();
+    let mut text = config_text(&data_directory(folder), level);
+    if launch.for_browsers {
+        let port = free_port();
+        text = text
+            .replace("127.0.0.1:0", &format!("127.0.0.1:{port}"))
+            .replace(SITE, &format!("http://localhost:{port}"));
+    }
+    fs::write(&config, text).unwrap();
     let log = File::options().create(true).append(true).open(log_file(folder)).unwrap();
     let known = log.metadata().unwrap().len();
     // The server ends with the thread's process, however that ends.
@@ -173,6 +182,14 @@ async fn serve(folder: &Path, launch: &Launch) -> (Child, String) {
     (guard.0.take().expect("it runs"), address)
 }
 
+/// Where browsers would find a server that they do not visit.
+const SITE: &str = "http://localhost:8200";
+
+/// One that nobody listens on now.
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
 /// The address in the line that says so.
 fn address_in(log: &str) -> Option<String> {
     let line = log.lines().find(|line| line.contains("the server listens"))?;
@@ -186,7 +203,7 @@ pub fn config_text(data_directory: &Path, level: &str) -> String {
     let rates = "each_source = { per_second = 100000, burst = 100000 }\nall = { per_second = 100000, burst = 100000 }";
     format!(
         "name = 'vault.test'\nlisten = '127.0.0.1:0'\ndata_directory = '{}'\n\
-         [http]\nworkers = 2\nshutdown_seconds = 2\n\
+         [http]\nworkers = 2\nshutdown_seconds = 2\npublic_url = '{SITE}'\n\
          [systems]\nallowed_addresses = ['127.0.0.0/8']\n\
          [budgets.probe]\n{rates}\n[budgets.login]\n{rates}\n[budgets.unseal]\n{rates}\n\
          [log]\nlevel = '{level}'\n",

@@ -28,19 +28,37 @@ pub enum About {
 }
 
 /// Open to everybody: each has a budget.
-pub const OPEN: [&str; 9] =
-    ["describe", "enrol", "health", "init", "logIn", "proveSecondFactor", "refresh", "sealStatus", "unseal"];
+pub const OPEN: [&str; 15] = [
+    "answerCeremony",
+    "askPasskeyOfLogin",
+    "describe",
+    "enrol",
+    "health",
+    "init",
+    "logIn",
+    "passkeyPage",
+    "passkeyScript",
+    "passkeyStyle",
+    "proveSecondFactor",
+    "refresh",
+    "sealStatus",
+    "showCeremony",
+    "unseal",
+];
 
 /// Refused to everybody whose second factor is not fresh.
 pub const SENSITIVE: [&str; 30] = [
+pub const SENSITIVE: [&str; 32] = [
     "addIssuer",
     "addServiceAccount",
     "addUser",
     "approveCheckout",
+    "cancelReEnrolUser",
     "changeIssuer",
     "changePassword",
     "changeServiceAccount",
     "changeSystem",
+    "confirmPasskey",
     "confirmReEnrolUser",
     "confirmTotp",
     "denyCheckout",
@@ -48,6 +66,7 @@ pub const SENSITIVE: [&str; 30] = [
     "limitCustomer",
     "makeGrant",
     "makeRecoveryCodes",
+    "offerPasskey",
     "offerTotp",
     "reEnrolUser",
     "removeAccount",
@@ -106,6 +125,15 @@ pub const TABLE: &[Wanted] = &[
     vault("removeFactor", ALL, ""),
     vault("offerTotp", ALL, r#"{"label":"x"}"#),
     vault("confirmTotp", ALL, r#"{"code":"000000"}"#),
+    vault("offerPasskey", ALL, r#"{"label":"x"}"#),
+    vault("confirmPasskey", ALL, r#"{"code":"00000000"}"#),
+    vault("askPasskeyOfLogin", ALL, r#"{"challenge":"x"}"#),
+    vault("askPasskeyOfSession", ALL, ""),
+    vault("showCeremony", ALL, r#"{"ceremony":"x"}"#),
+    vault("answerCeremony", ALL, r#"{"ceremony":"x","credential":{}}"#),
+    vault("passkeyPage", ALL, ""),
+    vault("passkeyScript", ALL, ""),
+    vault("passkeyStyle", ALL, ""),
     vault("makeRecoveryCodes", ALL, ""),
     vault("status", READERS, ""),
     vault("seal", ADMINISTRATOR, ""),
@@ -163,6 +191,8 @@ pub const TABLE: &[Wanted] = &[
     vault("resumeUser", ADMINISTRATOR, ""),
     vault("reEnrolUser", ADMINISTRATOR, ""),
     vault("confirmReEnrolUser", ADMINISTRATOR, ""),
+    vault("cancelReEnrolUser", ADMINISTRATOR, ""),
+    vault("cancelOwnReEnrolment", ALL, ""),
     vault(
         "addIssuer",
         ADMINISTRATOR,
