@@ -112,8 +112,7 @@ async fn confirm_re_enrol(
 
 async fn cancel_re_enrol(
     session: Session,
-    OnOperator(permit): OnOperator<PrincipalManage>,
-    Named(name): Named,
+    OnUser { name, permit }: OnUser<PrincipalManage>,
     once: Once,
 ) -> Result<NoContent> {
     session.open.cancel_re_enrol(&name, &once, &session.caller, permit).await?;
