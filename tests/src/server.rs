@@ -23,6 +23,8 @@ pub struct Launch {
     pub level: Option<&'static str>,
     /// Where it aborts, e.g. `before:rotation.sent`: see `server/service/src/failpoint.rs`.
     pub crash: Option<String>,
+    /// The budgets as shipped, and each `X-Forwarded-For` of this machine believed: as if behind a proxy.
+    pub budgets_as_shipped: bool,
     /// As a user without rights, also where the tests run as root.
     pub unprivileged: bool,
 }
@@ -143,7 +145,9 @@ impl Drop for Guard {
 async fn serve(folder: &Path, launch: &Launch) -> (Child, String) {
     let config = config_file(folder);
     let level = launch.level.unwrap_or("info");
-    fs::write(&config, config_text(&data_directory(folder), level)).unwrap();
+    let text = config_text(&data_directory(folder), level);
+    let text = if launch.budgets_as_shipped { behind_a_proxy(&text) } else { text };
+    fs::write(&config, text).unwrap();
     let log = File::options().create(true).append(true).open(log_file(folder)).unwrap();
     let known = log.metadata().unwrap().len();
     // The server ends with the thread's process, however that ends.
@@ -192,6 +196,13 @@ pub fn config_text(data_directory: &Path, level: &str) -> String {
          [log]\nlevel = '{level}'\n",
         data_directory.display()
     )
+}
+
+/// The same, with the budgets as shipped, and a proxy on this machine that says where requests come from.
+fn behind_a_proxy(text: &str) -> String {
+    let (before, budgets) = text.split_once("[budgets.probe]").expect("budgets");
+    let (_, after) = budgets.split_once("[log]").expect("a log");
+    format!("{before}[log]{after}").replace("[http]\n", "[http]\ntrusted_proxies = ['127.0.0.1']\n")
 }
 
 /// The server's program with its failpoints, which cargo builds with this package's tests.

@@ -34,6 +34,7 @@ pub mod issuers;
 pub mod login;
 mod mfa;
 mod password;
+mod place;
 pub mod principals;
 pub mod program_login;
 mod re_enrol;

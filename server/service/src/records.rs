@@ -301,6 +301,9 @@ pub struct LoginCounter {
     pub failures: u32,
     /// No login is even tried before this.
     pub locked_until: Option<Timestamp>,
+    /// When the user last came in, where this counts the failures of one place only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub came_in_at: Option<Timestamp>,
 }
 
 /// A grant as it is stored.

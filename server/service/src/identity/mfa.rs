@@ -84,7 +84,7 @@ impl Open {
         if !self.waits(&factors.value, hash, &user.value) {
             return Err(no_challenge());
         }
-        let Some(accepted) = self.attempt(&user.value, &factors.value, proof).await? else {
+        let Some(accepted) = self.attempt(&user.value, &factors.value, proof, source).await? else {
             self.login_failed(&user.value.name, source).await?;
             return Err(wrong_code());
         };
@@ -96,8 +96,8 @@ impl Open {
             .with(FieldName::Session, session.record.id)
             .with(FieldName::Cause, snake_case(&accepted.kind));
         let change = Self::with_session(self.change(event), &session)?.remove(&token).update(&factors, &next)?;
-        let counter = self.login_counter(&user.value.name).await?;
-        let change = self.with_login(change, &user, user.value.clone(), counter.as_ref())?;
+        let counted = self.counted(&user.value.name, source).await?;
+        let change = self.with_login(change, &user, user.value.clone(), counted)?;
         self.commit(change).await?;
         self.tokens(session)
     }
@@ -114,7 +114,7 @@ impl Open {
             return Err(Error::new(ProblemType::SecondFactorNeeded, ""));
         }
         let factors = self.factors_of(&user.value).await?;
-        let Some(accepted) = self.attempt(&user.value, &factors.value, proof).await? else {
+        let Some(accepted) = self.attempt(&user.value, &factors.value, proof, caller.source).await? else {
             self.login_failed(&user.value.name, caller.source).await?;
             return Err(wrong_code());
         };
@@ -124,15 +124,13 @@ impl Open {
             .event(Scope::Operator, EventKind::SessionSteppedUp, caller)
             .with(FieldName::Session, caller.session)
             .with(FieldName::Cause, snake_case(&accepted.kind));
-        let mut change = self
+        let change = self
             .change(event)
             .update(&session, &session.value.proven(now))?
             .update(&factors, &accepted.factors)?
             .expect(&user);
-        if let Some(counter) = self.login_counter(&user.value.name).await? {
-            change = change.remove(&counter);
-        }
-        self.commit(change).await?;
+        let counted = self.counted(&user.value.name, caller.source).await?;
+        self.commit(self.came_in(change, counted)?).await?;
         Ok(SteppedUp { second_factor_at: now, fresh_for_seconds: FRESH_FACTOR_SECONDS })
     }
 
@@ -154,8 +152,9 @@ impl Open {
         user: &PrincipalRecord,
         factors: &FactorsRecord,
         proof: &SecondFactor,
+        source: Option<IpAddr>,
     ) -> Result<Option<Accepted>> {
-        if self.is_locked_out(&user.name).await? {
+        if self.is_locked_out(&user.name, source).await? {
             return Ok(None);
         }
         match proof {
