@@ -8,7 +8,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use claviger_api::wire::{IssuerKeys, NewAccount, NewIssuer, NewRotation, NewServiceAccount};
-use claviger_tests::inventory::{add_customer, add_ephemeral, add_system, part, secret, wanted};
+use claviger_tests::inventory::{add_customer, add_ephemeral, add_system, new_provider, part, secret, wanted};
 use claviger_tests::openapi::Description;
 use claviger_tests::raw::Raw;
 use claviger_tests::vault::Vault;
@@ -90,6 +90,7 @@ async fn house() -> Vault {
         keys: IssuerKeys::Discovery { ca_certificate: None },
     };
     administrator.issuers().add(&trusted).await.unwrap();
+    administrator.identity_providers().add(&new_provider("entra", "https://login.example")).await.unwrap();
     vault
 }
 
@@ -103,7 +104,7 @@ async fn there(vault: &Vault) -> String {
     format!(
         "[parameters]\n'path.customer' = 'acme'\n'path.system' = 'db01'\n'path.account' = 'admin'\n\
          'path.checkout' = '{}'\n'path.rotation' = '{rotation}'\n'path.grant' = '{grant}'\n\
-         'path.issuer' = 'trusted'\n'path.name' = 'robot'\n'query.customer' = 'acme'\n",
+         'path.issuer' = 'trusted'\n'path.provider' = 'entra'\n'path.name' = 'robot'\n'query.customer' = 'acme'\n",
         held.id
     )
 }

@@ -117,6 +117,16 @@ words! {
     CheckoutScheduled = "checkout.scheduled",
     /// What waited for approvals or its start waits for its turn now.
     CheckoutQueued = "checkout.queued",
+
+    IdentityProviderAdded = "identity_provider.added",
+    IdentityProviderChanged = "identity_provider.changed",
+    IdentityProviderRemoved = "identity_provider.removed",
+    /// A user can sign on by an identity provider from now on.
+    UserSignOnLinked = "user.sign_on_linked",
+    UserSignOnUnlinked = "user.sign_on_unlinked",
+    UserSignOnInvited = "user.sign_on_invited",
+    /// An identity provider said who it is, and a second factor was asked for.
+    LoginSignedOn = "login.signed_on",
 }
 
 #[cfg(test)]

@@ -22,9 +22,9 @@ use crate::inventory::account_name;
 use crate::journal::LogHead;
 use crate::journal::head::{LogTile, leaf_hash};
 use crate::records::{
-    AccountRecord, CheckoutRecord, CustomerRecord, FactorsRecord, GrantRecord, IdempotencyRecord, IssuerRecord,
-    LoginCounter, NameRecord, PrincipalRecord, RevealsRecord, RotationRecord, SessionRecord, StateRecord, SystemRecord,
-    TimerRecord, TokenRecord,
+    AccountRecord, CheckoutRecord, CustomerRecord, FactorsRecord, GrantRecord, IdempotencyRecord,
+    IdentityProviderRecord, IssuerRecord, LoginCounter, NameRecord, PrincipalRecord, RevealsRecord, RotationRecord,
+    SessionRecord, StateRecord, SystemRecord, TimerRecord, TokenRecord,
 };
 use crate::workers::TimerKind;
 
@@ -121,6 +121,7 @@ fn sort(found: &mut Found, open: &Open, id: &RowId, row: &Row) {
         Table::Sessions => found.sessions.push(opened(open, id, row)),
         Table::Tokens => drop(found.tokens.insert(id.to_string(), opened(open, id, row))),
         Table::LoginCounters => drop(opened::<LoginCounter>(open, id, row)),
+        Table::IdentityProviders => drop(opened::<IdentityProviderRecord>(open, id, row)),
         Table::RevealTimes => drop(opened::<RevealsRecord>(open, id, row)),
         Table::Factors => drop(found.factors.insert(PrincipalId::from_uuid(uuid), opened(open, id, row))),
         Table::Timers => {
