@@ -235,8 +235,6 @@ mod tests {
             "rotate acme/db/a --customer acme",            // two things named
             "audit log",                                   // no log named
             "audit log --operator --customer acme",
-            "login --device",         // by whom?
-            "login anna --sso entra", // the provider says who
             "login --sso entra --device --no-browser",
             "checkout acme/db/a --reason x --for 30", // no unit
             "operator init --administrator anna --passphrase --shares 3 --threshold 2",

@@ -40,15 +40,15 @@ impl Provider {
     pub async fn start(redirect_uri: &str) -> Self {
         let ca = Ca::new("the provider's CA");
         let own = ca.server();
-        let client = |id: &str| {
+        let client = |id: &str, (name, value): (&str, &str)| {
             json!({
-                "client_id": id, "redirect_uris": [redirect_uri], "response_types": ["code"], "scope": "openid email",
+                "client_id": id, name: value, "redirect_uris": [redirect_uri], "response_types": ["code"],
+                "scope": "openid email",
                 "grant_types": ["authorization_code", "urn:ietf:params:oauth:grant-type:device_code"],
             })
         };
-        let (mut secret, mut public) = (client("vault"), client("public"));
-        secret["client_secret"] = json!(CLIENT_SECRET);
-        public["token_endpoint_auth_method"] = json!("none");
+        let secret = client("vault", ("client_secret", CLIENT_SECRET));
+        let public = client("public", ("token_endpoint_auth_method", "none"));
         let config = json!({ "key": own.key, "certificate": own.certificate, "clients": [secret, public] });
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("oidc/provider.mjs");
         let mut command = Command::new("node");
@@ -199,9 +199,14 @@ impl Page {
         self.url.query_pairs().find(|(other, _)| other == name).map(|(_, value)| value.into_owned())
     }
 
-    /// Its text as JSON.
-    pub fn json(&self) -> Value {
-        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("{}: {}", self.url, self.text))
+    /// A field of its text, which is JSON.
+    pub fn field(&self, name: &str) -> String {
+        let text: Value = serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("{}: {}", self.url, self.text));
+        match text.get(name) {
+            Some(Value::String(text)) => text.clone(),
+            Some(other) => other.to_string(),
+            None => panic!("no {name}: {}", self.text),
+        }
     }
 }
 

@@ -46,6 +46,9 @@ impl Login {
         }
         let client = context.anonymous()?;
         let input = Input::from_stdin(self.stdin);
+        if self.sso.is_none() && self.way.is_named() {
+            return Err(Failure::usage("by which identity provider?", "claviger login --sso PROVIDER"));
+        }
         if let (Some(provider), false) = (&self.sso, self.enrolment) {
             if self.name.is_some() {
                 let help = "claviger login --sso PROVIDER";

@@ -26,10 +26,10 @@ use landing::Landing;
 /// How a person signs on.
 #[derive(Args)]
 pub struct Way {
-    /// With --sso: show a code and an address to open on any device, for a machine without a browser
+    /// Sign on by device code: shows a code and an address to open on any device, for a machine without a browser
     #[arg(long)]
     device: bool,
-    /// With --sso: show the address instead of opening it; the browser must run on this machine
+    /// Show the address to sign on at instead of opening it; the browser must run on this machine
     #[arg(long, conflicts_with = "device")]
     no_browser: bool,
 }
@@ -50,6 +50,13 @@ pub struct Link {
 pub struct SignedOn {
     code: Secret,
     key: ProofKey,
+}
+
+impl Way {
+    /// Whether one was named, which only a sign-on has.
+    pub fn is_named(&self) -> bool {
+        self.device || self.no_browser
+    }
 }
 
 impl Link {

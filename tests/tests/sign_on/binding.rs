@@ -45,8 +45,8 @@ fn with(url: &Url, name: &str, value: Option<&str>) -> String {
 
 /// Refused to this browser itself: nobody is led anywhere.
 fn is_refused_here(page: &Page) {
-    assert_eq!(page.json()["type"], "urn:claviger:problem:sign-on-failed", "{}", page.text);
-    assert!(page.json()["detail"].as_str().unwrap().contains("not begun in this browser"), "{}", page.text);
+    assert_eq!(page.field("type"), "urn:claviger:problem:sign-on-failed", "{}", page.text);
+    assert!(page.field("detail").contains("not begun in this browser"), "{}", page.text);
 }
 
 #[tokio::test]
@@ -180,8 +180,8 @@ async fn a_provider_that_is_away_is_told_as_that_and_a_password_still_works() {
     let provider = claviger_tests::oidc::Provider::start("http://127.0.0.1:1/v1/auth/oidc/callback").await;
     let house = House { vault, provider };
     let page = house.browser().open(&house.begin().address).await;
-    assert_eq!(page.json()["status"], 503);
-    let detail = page.json()["detail"].as_str().unwrap().to_owned();
+    assert_eq!(page.field("status"), "503");
+    let detail = page.field("detail");
     assert!(detail.contains("entra cannot be asked now") && detail.contains("your password"), "{detail}");
     assert!(house.vault.log().contains("the identity provider entra cannot be asked"), "the operator is told why");
     house.vault.people.technician.log_in(house.vault.address()).await;
@@ -197,6 +197,9 @@ async fn a_client_without_a_secret_signs_on_too() {
     let (code, detail) = refusal_of(&house.browser().sign_on(&house.begin_at("wrong").address, as_person("sub")).await);
     assert!(code == "sign-on-failed" && detail.contains("client id or secret"), "{detail}");
 }
+
+/// What a provider says of a nonce.
+type Lie<'a> = Box<dyn Fn(&str) -> Value + 'a>;
 
 /// A provider that lies: it gives what the test says, signed as the test says.
 struct Liar {
@@ -234,9 +237,9 @@ impl Liar {
     }
 
     fn claims(&self, nonce: &str) -> Value {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-        let mut claims = self.issuer.claims("vault", "sub-new", i64::try_from(now).unwrap());
-        claims["nonce"] = json!(nonce);
+        let now = claviger_service::Clock::now(&claviger_service::SystemClock::default());
+        let mut claims = self.issuer.claims("vault", "sub-new", now.as_second());
+        claims.as_object_mut().unwrap().insert("nonce".to_owned(), json!(nonce));
         claims
     }
 }
@@ -264,7 +267,7 @@ async fn anvil_oidc_binding_tokens_of_another_nonce_key_or_algorithm_are_refused
         let header = jsonwebtoken::Header { kid: Some("1".to_owned()), ..jsonwebtoken::Header::default() };
         jsonwebtoken::encode(&header, claims, &jsonwebtoken::EncodingKey::from_secret(key.as_bytes())).unwrap()
     };
-    let lies: [(&str, Box<dyn Fn(&str) -> Value + '_>); 9] = [
+    let lies: [(&str, Lie<'_>); 9] = [
         ("another nonce", Box::new(|_| json!({ "id_token": issuer.token(&liar.claims("other")) }))),
         (
             "no nonce",

@@ -4,7 +4,7 @@ use claviger_api::Secret;
 use claviger_api::wire::{
     LoginAnswer, NewIdentityProvider, NewSignOn, NewUser, Role, SIGN_ON_CALLBACK, SignOnEnrol, SignOnLink,
 };
-use claviger_client::{Client, Error, ProofKey, Result};
+use claviger_client::{Client, ProofKey, Result};
 use claviger_tests::inventory::{new_provider, part};
 use claviger_tests::oidc::{Browser, CLIENT_SECRET, LANDING_PORT, Page, Person, Provider};
 use claviger_tests::people::{Person as User, nobody};
@@ -150,8 +150,7 @@ pub fn is_session(answer: &LoginAnswer) -> bool {
 
 /// Code and detail of a refusal.
 pub fn refused<T>(result: Result<T>) -> (&'static str, String) {
-    match result.err().unwrap() {
-        Error::Problem(problem) => (problem.problem_type().unwrap().row().code, problem.detail.clone()),
-        other => panic!("{other}"),
-    }
+    let error = result.err().unwrap();
+    let problem = error.problem().unwrap_or_else(|| panic!("{error}"));
+    (problem.problem_type().unwrap().row().code, problem.detail.clone())
 }

@@ -106,6 +106,7 @@ pub struct ChangeIdentityProvider {
 /// An identity provider.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[expect(clippy::struct_excessive_bools, reason = "a view of what was said yes or no to, each on its own")]
 pub struct IdentityProvider {
     /// What the vault calls it.
     pub name: Part,

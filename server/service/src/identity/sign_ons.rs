@@ -54,7 +54,7 @@ impl Open {
             let linked = self.linked(&user.value, &provider.value, &new.subject).await?;
             let event = self.sign_on_event(EventKind::UserSignOnLinked, caller, &user.value, &provider.value);
             let event = event.with_personal(user.value.id, FieldName::Subject, &new.subject);
-            let change = self.with_link(self.change(event), &user, linked.clone(), &provider)?;
+            let change = self.with_link(self.change(event), &user, &linked, &provider)?;
             self.commit(self.remember(change, Scope::Operator, once, caller, user.value.id.uuid())?).await?;
             self.principal_view(&linked).await
         })
@@ -100,7 +100,7 @@ impl Open {
                 return Err(Error::new(ProblemType::InUse, "Nobody invites themselves; another administrator can."));
             }
             let provider = self.provider_named(&request.provider).await?;
-            self.must_be_of(&user.value, &provider.value)?;
+            Self::must_be_of(&user.value, &provider.value)?;
             let code = Token::generate(TokenKind::Invitation, self.random());
             let expires_at = self.now().saturating_add(ENROLMENT_TTL).unwrap_or(claviger_api::Timestamp::MAX);
             let invitation = InvitationRecord { hash: token_hash(&code), provider: provider.value.id, expires_at };
@@ -145,7 +145,7 @@ impl Open {
             let event = event.with_personal(user.value.id, FieldName::Subject, &signed_on.subject);
             let linked = PrincipalRecord { invitation: None, ..linked };
             let change = self.change(event).erase(RowId::token(&hash));
-            self.commit(self.with_link(change, &user, linked.clone(), &provider)?).await?;
+            self.commit(self.with_link(change, &user, &linked, &provider)?).await?;
             self.principal_view(&linked).await
         })
         .await
@@ -158,7 +158,7 @@ impl Open {
         provider: &IdentityProviderRecord,
         subject: &str,
     ) -> Result<PrincipalRecord> {
-        self.must_be_of(user, provider)?;
+        Self::must_be_of(user, provider)?;
         if user.sign_ons.iter().any(|own| own.provider == provider.id) {
             return Err(Error::new(ProblemType::InUse, "The user is linked to this provider; unlink that first."));
         }
@@ -176,13 +176,13 @@ impl Open {
         &self,
         change: Change<'a>,
         user: &Versioned<PrincipalRecord>,
-        linked: PrincipalRecord,
+        linked: &PrincipalRecord,
         provider: &Versioned<IdentityProviderRecord>,
     ) -> Result<Change<'a>> {
         let Some(own) = linked.sign_ons.last() else { return Err(Error::internal("a link without a sign-on")) };
         let name = self.link_row(own.provider, &own.subject);
         let change = change.create(name, &NameRecord { id: linked.id.uuid() })?.expect(provider);
-        change.update(user, &linked)
+        change.update(user, linked)
     }
 
     /// Adds to a change that a user has no sign-on and no invitation any more.
@@ -223,7 +223,7 @@ impl Open {
     }
 
     /// A customer's own provider is for that customer's own people, and the MSP's for the MSP's.
-    fn must_be_of(&self, user: &PrincipalRecord, provider: &IdentityProviderRecord) -> Result<()> {
+    fn must_be_of(user: &PrincipalRecord, provider: &IdentityProviderRecord) -> Result<()> {
         if user.customer == provider.customer {
             return Ok(());
         }

@@ -179,7 +179,7 @@ impl Open {
         match self.answered(callback, &flow).await {
             Ok(code) => query.append_pair("code", code.expose()),
             Err(error) => {
-                self.tell_of_failed_sign_on(&flow, &error);
+                Self::tell_of_failed_sign_on(&flow, &error);
                 let detail = if error.detail.is_empty() { error.problem.row().advice } else { &error.detail };
                 query.append_pair("error", error.problem.row().code).append_pair("detail", detail)
             }
@@ -259,7 +259,7 @@ impl Open {
     }
 
     /// For the operator's log: no user is known yet, and nothing was changed.
-    fn tell_of_failed_sign_on(&self, flow: &Flow, error: &Error) {
+    fn tell_of_failed_sign_on(flow: &Flow, error: &Error) {
         let (provider, problem) = (flow.provider, error.problem.row().code);
         let note = error.operator.as_ref().map_or("", |note| note.for_the_log());
         tracing::warn!(%provider, problem, detail = error.detail, note, "a sign-on failed");

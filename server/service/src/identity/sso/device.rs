@@ -31,8 +31,8 @@ const SHOWN_MOST: usize = 512;
 struct Device {
     id: Uuid,
     provider: ProviderId,
-    /// The provider's name for it.
-    device_code: String,
+    /// The provider's code for it.
+    code: String,
     /// Of whoever began it.
     challenge: CodeChallenge,
     interval_seconds: u64,
@@ -81,7 +81,7 @@ impl Open {
         let device = Device {
             id: self.new_uuid(),
             provider: provider.value.id,
-            device_code: offered.device_code,
+            code: offered.device_code,
             challenge: begin.challenge,
             interval_seconds,
             begun_at: now,
@@ -118,10 +118,8 @@ impl Open {
         let provider = self.load::<IdentityProviderRecord>(&RowId::identity_provider(device.provider)).await?;
         must_sign_in(&provider.value)?;
         let description = self.description(&provider).await?;
-        let asked = [
-            ("grant_type", "urn:ietf:params:oauth:grant-type:device_code"),
-            ("device_code", device.device_code.as_str()),
-        ];
+        let asked =
+            [("grant_type", "urn:ietf:params:oauth:grant-type:device_code"), ("device_code", device.code.as_str())];
         let token = match self.exchange(&provider, &description, &asked).await? {
             Ok(token) => token,
             Err(error) if error == "authorization_pending" => return Ok(DevicePoll::Pending { interval_seconds }),

@@ -117,7 +117,7 @@ impl Open {
                 event = event.with_personal(user.value.id, FieldName::Source, source);
             }
             let change = Self::with_session(self.change(event).remove(&code), &session)?;
-            self.commit(self.with_link(change, &user, enrolled, &provider)?).await?;
+            self.commit(self.with_link(change, &user, &enrolled, &provider)?).await?;
             self.tokens(session)
         })
         .await
