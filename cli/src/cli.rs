@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    access, account, approval, audit, checkout, customer, exec, grant, import, issuer, login, mfa, operator, pages,
-    password, rotation, service_account, system, user,
+    access, account, approval, audit, checkout, customer, exec, grant, identity_provider, import, issuer, login, mfa,
+    operator, pages, password, rotation, service_account, sign_on, system, user,
 };
 
 /// The privileged credential vault of an MSP, from the command line.
@@ -82,6 +82,8 @@ pub enum Command {
     /// Your second factors: authenticator apps and recovery codes
     #[command(subcommand)]
     Mfa(mfa::Mfa),
+    /// Link yourself to an identity provider, by an administrator's invitation
+    Link(sign_on::Link),
     /// Change your password; every other session of yours ends
     Password(password::Password),
     /// Who the vault takes you for, and what you may do
@@ -109,6 +111,9 @@ pub enum Command {
     /// Who may vouch for programs, by signed tokens
     #[command(subcommand)]
     Issuer(issuer::Issuer),
+    /// Who may sign people in, by single sign-on
+    #[command(subcommand)]
+    IdentityProvider(identity_provider::IdentityProvider),
     /// Who may do what, where, and until when
     #[command(subcommand)]
     Grant(grant::Grant),
@@ -190,6 +195,10 @@ mod tests {
         for line in [
             "login anna",
             "login --enrolment",
+            "login --sso entra",
+            "login --sso entra --device",
+            "login anna --enrolment --sso entra --no-browser",
+            "link entra --stdin",
             "login anna --enrolment --confirmation --stdin",
             "mfa enrol --label phone",
             "mfa step-up --stdin",
@@ -226,6 +235,7 @@ mod tests {
             "rotate acme/db/a --customer acme",            // two things named
             "audit log",                                   // no log named
             "audit log --operator --customer acme",
+            "login --sso entra --device --no-browser",
             "checkout acme/db/a --reason x --for 30", // no unit
             "operator init --administrator anna --passphrase --shares 3 --threshold 2",
         ] {

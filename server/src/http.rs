@@ -32,9 +32,11 @@ mod checkouts;
 mod customers;
 mod factors;
 mod grants;
+mod identity_providers;
 mod issuers;
 mod rotations;
 mod service_accounts;
+mod sign_on;
 mod sys;
 mod systems;
 mod users;
@@ -50,6 +52,7 @@ pub fn table() -> Vec<Endpoint> {
         checkouts::endpoints,
         auth::endpoints,
         factors::endpoints,
+        sign_on::endpoints,
         rotations::endpoints,
         accounts::endpoints,
         systems::endpoints,
@@ -59,6 +62,7 @@ pub fn table() -> Vec<Endpoint> {
         grants::endpoints,
         access::endpoints,
         issuers::endpoints,
+        identity_providers::endpoints,
         audit::endpoints,
         sys::endpoints,
         openapi::endpoints,

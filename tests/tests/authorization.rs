@@ -14,7 +14,7 @@ use claviger_api::wire::{
 };
 use claviger_client::Client;
 use claviger_tests::in_process::InProcess;
-use claviger_tests::inventory::{add_customer, add_postgres, part, secret, wanted};
+use claviger_tests::inventory::{add_customer, add_postgres, new_provider, part, secret, wanted};
 use claviger_tests::openapi::{Description, Operation};
 use claviger_tests::people::TECHNICIAN;
 use claviger_tests::postgres::Postgres;
@@ -57,6 +57,7 @@ struct Ids {
     rotation: String,
     grant: String,
     issuer: String,
+    provider: String,
 }
 
 #[tokio::test]
@@ -304,6 +305,8 @@ impl Ids {
             keys: IssuerKeys::Discovery { ca_certificate: None },
         };
         administrator.issuers().add(&issuer).await.unwrap();
+        let provider = new_provider("entra", "https://login.example");
+        administrator.identity_providers().add(&provider).await.unwrap();
         let grant = administrator.grants().list(Some(&part(TECHNICIAN))).all().await.unwrap().remove(0).id;
         Self {
             customer: "acme".to_owned(),
@@ -315,6 +318,7 @@ impl Ids {
             rotation: rotation.to_string(),
             grant: grant.to_string(),
             issuer: issuer.name.to_string(),
+            provider: provider.name.to_string(),
         }
     }
 
@@ -330,6 +334,7 @@ impl Ids {
             rotation: "ro_0197a3c2e1f07b1a8c3d4e5f60718293".to_owned(),
             grant: "gr_0197a3c2e1f07b1a8c3d4e5f60718293".to_owned(),
             issuer: "nothing".to_owned(),
+            provider: "nothing".to_owned(),
         }
     }
 
@@ -343,6 +348,7 @@ impl Ids {
             "rotation" => &self.rotation,
             "grant" => &self.grant,
             "issuer" => &self.issuer,
+            "provider" => &self.provider,
             "factor" => "fa_0197a3c2e1f07b1a8c3d4e5f60718293",
             other => panic!("a part of a path that this test does not know: {other}"),
         }
@@ -350,7 +356,7 @@ impl Ids {
 
     /// A text with `<customer>` and so on filled in.
     fn fill(&self, text: &str) -> String {
-        let names = ["customer", "system", "account", "name", "checkout", "rotation", "grant", "issuer"];
+        let names = ["customer", "system", "account", "name", "checkout", "rotation", "grant", "issuer", "provider"];
         names.iter().fold(text.to_owned(), |text, name| text.replace(&format!("<{name}>"), self.of(name)))
     }
 }

@@ -3,7 +3,7 @@
 use claviger_client::api::Timestamp;
 use claviger_client::api::wire::{
     AccessLine, Account, AccountSettings, ApprovalRule, AuditEvent, Checkout, Conditions, Customer, Factor, Grant,
-    Issuer, IssuerKeys, Principal, Rotation, System, SystemSpec,
+    IdentityProvider, Issuer, IssuerKeys, Principal, Rotation, System, SystemSpec,
 };
 use serde::Serialize;
 
@@ -128,6 +128,22 @@ impl Row for Issuer {
             IssuerKeys::Discovery { .. } => "discovery".to_owned(),
         };
         vec![self.name.to_string(), self.issuer.clone(), self.audience.clone(), keys]
+    }
+}
+
+impl Row for IdentityProvider {
+    const HEADS: &'static [&'static str] = &["provider", "iss", "client", "customer", "enabled", "its second factor"];
+
+    fn cells(&self) -> Vec<String> {
+        let yes = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
+        vec![
+            self.name.to_string(),
+            self.issuer.to_string(),
+            self.client_id.clone(),
+            or_dash(self.customer.as_ref()),
+            yes(self.enabled),
+            if self.trusts_mfa { "counts" } else { "-" }.to_owned(),
+        ]
     }
 }
 

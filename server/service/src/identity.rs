@@ -29,6 +29,7 @@ mod access_token;
 pub mod certificate;
 mod enrol;
 mod factors;
+mod fetched;
 pub mod grants;
 pub mod issuers;
 pub mod login;
@@ -37,10 +38,13 @@ mod password;
 mod place;
 pub mod principals;
 pub mod program_login;
+pub mod providers;
 mod re_enrol;
 pub mod service_accounts;
 mod session;
+pub mod sign_ons;
 mod spanning;
+pub mod sso;
 pub mod users;
 mod workload;
 
@@ -61,6 +65,7 @@ pub struct Identities {
     /// Of which sessions it was told that their tokens are used from where, or without what, they are bound to.
     told: Cache<SessionId, ()>,
     issuer_keys: workload::IssuerKeyCache,
+    sign_ons: sso::SignOns,
     /// Counts the writes that the caches depend on.
     writes: AtomicU64,
 }
@@ -94,7 +99,7 @@ impl Enrolment {
 }
 
 impl Identities {
-    pub(crate) fn new(key: &SigningKey, issuer: &str) -> Result<Self> {
+    pub(crate) fn new(key: &SigningKey, issuer: &str, random: &dyn Random) -> Result<Self> {
         Ok(Self {
             tokens: AccessTokens::new(key, issuer)?,
             verified: Cache::new(KEPT),
@@ -102,6 +107,7 @@ impl Identities {
             known: Cache::new(KEPT),
             told: Cache::new(KEPT),
             issuer_keys: workload::IssuerKeyCache::new(),
+            sign_ons: sso::SignOns::new(random),
             writes: AtomicU64::new(0),
         })
     }

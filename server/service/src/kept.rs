@@ -69,6 +69,7 @@ fn may_be_kept(table: Table) -> bool {
         | Table::Tokens
         | Table::LoginCounters
         | Table::Factors
+        | Table::IdentityProviders
         | Table::Timers
         | Table::Idempotency
         | Table::LogHeads

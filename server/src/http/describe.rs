@@ -252,6 +252,7 @@ fn path_parameter(name: &str) -> Parameter {
         "factor" => (FactorId::schema(), "The second factor's id."),
         "grant" => (GrantId::schema(), "The grant's id."),
         "issuer" => (Part::schema(), "The issuer's name in the vault."),
+        "provider" => (Part::schema(), "The identity provider's name in the vault."),
         _ => (Part::schema(), "The user's or service account's name."),
     };
     ParameterBuilder::new()

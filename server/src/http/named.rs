@@ -1,4 +1,5 @@
-//! What a path names at the operator: a principal by `{name}`, an issuer by `{issuer}`, a grant by `{grant}`, a second
+//! What a path names at the operator: a principal by `{name}`, an issuer by `{issuer}`, an identity provider by
+//! `{provider}`, a grant by `{grant}`, a second
 //! factor by `{factor}`.
 
 use claviger_api::{FactorId, GrantId, Part, ProblemType, UserName};
@@ -13,6 +14,9 @@ pub struct Named(pub UserName);
 
 /// The name in `{issuer}`.
 pub struct Trusted(pub Part);
+
+/// The name in `{provider}`.
+pub struct ProviderNamed(pub Part);
 
 /// The id in `{grant}`.
 pub struct Numbered(pub GrantId);
@@ -43,6 +47,16 @@ impl Argument for Named {
 impl Argument for Trusted {
     async fn take(call: &mut Call) -> Result<Self> {
         call.name("issuer").map(Self)
+    }
+
+    fn describe(description: &mut Description) {
+        description.fails(&[ProblemType::NotFound]);
+    }
+}
+
+impl Argument for ProviderNamed {
+    async fn take(call: &mut Call) -> Result<Self> {
+        call.name("provider").map(Self)
     }
 
     fn describe(description: &mut Description) {

@@ -4,7 +4,8 @@ use std::fmt;
 
 use claviger_api::Timestamp;
 use claviger_api::{
-    AccountId, CheckoutId, CustomerId, GrantId, IssuerId, PrincipalId, RotationId, Scope, SessionId, SystemId,
+    AccountId, CheckoutId, CustomerId, GrantId, IssuerId, PrincipalId, ProviderId, RotationId, Scope, SessionId,
+    SystemId,
 };
 use uuid::Uuid;
 
@@ -117,6 +118,11 @@ impl RowId {
     /// An issuer of tokens.
     pub fn issuer(issuer: IssuerId) -> Self {
         Self::new(Table::Issuers, Scope::Operator, &[issuer.uuid().as_bytes()])
+    }
+
+    /// An identity provider.
+    pub fn identity_provider(provider: ProviderId) -> Self {
+        Self::new(Table::IdentityProviders, Scope::Operator, &[provider.uuid().as_bytes()])
     }
 
     /// A session.

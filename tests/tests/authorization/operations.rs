@@ -28,15 +28,32 @@ pub enum About {
 }
 
 /// Open to everybody: each has a budget.
-pub const OPEN: [&str; 9] =
-    ["describe", "enrol", "health", "init", "logIn", "proveSecondFactor", "refresh", "sealStatus", "unseal"];
+pub const OPEN: [&str; 15] = [
+    "beginDeviceSignOn",
+    "beginSignOn",
+    "describe",
+    "endSignOn",
+    "enrol",
+    "enrolBySignOn",
+    "health",
+    "init",
+    "logIn",
+    "logInBySignOn",
+    "pollDeviceSignOn",
+    "proveSecondFactor",
+    "refresh",
+    "sealStatus",
+    "unseal",
+];
 
 /// Refused to everybody whose second factor is not fresh.
-pub const SENSITIVE: [&str; 30] = [
+pub const SENSITIVE: [&str; 37] = [
+    "addIdentityProvider",
     "addIssuer",
     "addServiceAccount",
     "addUser",
     "approveCheckout",
+    "changeIdentityProvider",
     "changeIssuer",
     "changePassword",
     "changeServiceAccount",
@@ -45,7 +62,10 @@ pub const SENSITIVE: [&str; 30] = [
     "confirmTotp",
     "denyCheckout",
     "exportLog",
+    "inviteSignOn",
     "limitCustomer",
+    "linkSignOn",
+    "linkUser",
     "makeGrant",
     "makeRecoveryCodes",
     "offerTotp",
@@ -53,6 +73,7 @@ pub const SENSITIVE: [&str; 30] = [
     "removeAccount",
     "removeCustomer",
     "removeFactor",
+    "removeIdentityProvider",
     "removeIssuer",
     "removeServiceAccount",
     "removeUser",
@@ -63,6 +84,7 @@ pub const SENSITIVE: [&str; 30] = [
     "seal",
     "suspendServiceAccount",
     "suspendUser",
+    "unlinkUser",
 ];
 
 /// Refused to them on an account that is sensitive.
@@ -172,6 +194,19 @@ pub const TABLE: &[Wanted] = &[
     vault("showIssuer", READERS, ""),
     vault("changeIssuer", ADMINISTRATOR, r#"{"keys":{"from":"discovery"}}"#),
     vault("removeIssuer", ADMINISTRATOR, ""),
+    vault(
+        "addIdentityProvider",
+        ADMINISTRATOR,
+        r#"{"name":"new","issuer":"https://i.example","client_id":"x","address":"https://vault.example"}"#,
+    ),
+    vault("listIdentityProviders", READERS, ""),
+    vault("showIdentityProvider", READERS, ""),
+    vault("changeIdentityProvider", ADMINISTRATOR, r#"{"trusts_mfa":true}"#),
+    vault("removeIdentityProvider", ADMINISTRATOR, ""),
+    vault("linkUser", ADMINISTRATOR, r#"{"provider":"<provider>","subject":"x"}"#),
+    vault("unlinkUser", ADMINISTRATOR, ""),
+    vault("inviteSignOn", ADMINISTRATOR, r#"{"provider":"<provider>"}"#),
+    vault("linkSignOn", ALL, r#"{"invitation":"x","code":"x","verifier":"x"}"#),
     vault("addServiceAccount", ADMINISTRATOR, r#"{"name":"new","token_ttl_seconds":60}"#),
     vault("listServiceAccounts", READERS, ""),
     vault("showServiceAccount", READERS, ""),

@@ -120,6 +120,15 @@ words! {
 
     /// The customer's own administrator set what it wants of everybody.
     CustomerLimited = "customer.limited",
+    IdentityProviderAdded = "identity_provider.added",
+    IdentityProviderChanged = "identity_provider.changed",
+    IdentityProviderRemoved = "identity_provider.removed",
+    /// A user can sign on by an identity provider from now on.
+    UserSignOnLinked = "user.sign_on_linked",
+    UserSignOnUnlinked = "user.sign_on_unlinked",
+    UserSignOnInvited = "user.sign_on_invited",
+    /// An identity provider said who it is, and a second factor was asked for.
+    LoginSignedOn = "login.signed_on",
 }
 
 #[cfg(test)]

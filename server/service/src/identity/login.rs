@@ -82,7 +82,8 @@ impl Open {
         let hashed = right.upgraded.clone().or_else(|| user.value.password.clone());
         let known = PrincipalRecord { password: hashed, ..user.value.clone() };
         if user.value.has_factors {
-            return self.challenge(&user, &known, source).await.map(LoginAnswer::SecondFactor);
+            let event = self.login_event(EventKind::LoginPasswordAccepted, source, Some(&user.value));
+            return self.challenge(&user, &known, event).await.map(LoginAnswer::SecondFactor);
         }
         let session = self.new_session(&user.value);
         let event = self

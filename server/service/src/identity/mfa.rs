@@ -20,7 +20,7 @@ use claviger_store::{RowId, Table, Versioned};
 use super::session::after;
 use super::token_hash;
 use crate::error::{Error, Result};
-use crate::event::snake_case;
+use crate::event::{Event, snake_case};
 use crate::open::{Caller, Open, deciding};
 use crate::records::{ChallengeRecord, FactorsRecord, PrincipalRecord, SessionRecord, TokenRecord};
 
@@ -34,12 +34,12 @@ struct Accepted {
 }
 
 impl Open {
-    /// The password was right: a challenge, in one commit with its event.
+    /// The password was right, or an identity provider said who it is: a challenge, in one commit with its event.
     pub(super) async fn challenge(
         &self,
         user: &Versioned<PrincipalRecord>,
         known: &PrincipalRecord,
-        source: Option<IpAddr>,
+        event: Event,
     ) -> Result<Challenge> {
         let factors = self.factors_of(&user.value).await?;
         let challenge = Token::generate(TokenKind::Challenge, self.random());
@@ -47,7 +47,6 @@ impl Open {
         let mut next = factors.value.clone();
         next.challenges.push(ChallengeRecord { hash, expires_at, generation: user.value.generation });
         let older = next.challenges.len().saturating_sub(CHALLENGES_MAX);
-        let event = self.login_event(EventKind::LoginPasswordAccepted, source, Some(&user.value));
         let mut change = self.change(event);
         for older in next.challenges.drain(..older) {
             change = change.erase(RowId::token(&older.hash));

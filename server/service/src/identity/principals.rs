@@ -73,9 +73,10 @@ impl Open {
             if suspended && row.value.id == caller.id {
                 return Err(Error::new(ProblemType::InUse, "Nobody suspends themselves; another administrator can."));
             }
-            let active = match (kind, &row.value.password) {
-                (PrincipalKind::User, None) => PrincipalState::Invited,
-                (PrincipalKind::User, Some(_)) | (PrincipalKind::ServiceAccount, _) => PrincipalState::Active,
+            // Who waits to be enrolled has a code, and whoever was enrolled has used it up.
+            let active = match (kind, &row.value.token) {
+                (PrincipalKind::User, Some(_)) => PrincipalState::Invited,
+                (PrincipalKind::User, None) | (PrincipalKind::ServiceAccount, _) => PrincipalState::Active,
             };
             let state = if suspended { PrincipalState::Suspended } else { active };
             let changed = PrincipalRecord { state, ..row.value.clone() }.without_sessions();
@@ -109,7 +110,7 @@ impl Open {
             if let Some(hash) = row.value.token {
                 change = change.erase(RowId::token(&hash));
             }
-            change = self.without_factors(change, &row.value).await;
+            change = self.without_sign_ons(self.without_factors(change, &row.value).await, &row.value);
             for grant in self.all::<GrantRecord>(&Range::scope(Table::Grants, Scope::Operator)).await? {
                 if grant.value.0.principal == row.value.id {
                     change = change.remove(&grant).erase(RowId::reveal_times(grant.value.0.id));
@@ -168,6 +169,7 @@ impl Open {
             },
             has_second_factor: record.has_factors,
             re_enrolment: self.re_enrolment_view(record).await?,
+            sign_ons: self.sign_ons_view(record).await?,
         })
     }
 }

@@ -22,9 +22,9 @@ use crate::inventory::account_name;
 use crate::journal::LogHead;
 use crate::journal::head::{LogTile, leaf_hash};
 use crate::records::{
-    AccountRecord, CheckoutRecord, CustomerRecord, FactorsRecord, GrantRecord, IdempotencyRecord, IssuerRecord,
-    LoginCounter, NameRecord, PrincipalRecord, RevealsRecord, RotationRecord, SessionRecord, StateRecord, SystemRecord,
-    TimerRecord, TokenRecord,
+    AccountRecord, CheckoutRecord, CustomerRecord, FactorsRecord, GrantRecord, IdempotencyRecord,
+    IdentityProviderRecord, IssuerRecord, LoginCounter, NameRecord, PrincipalRecord, RevealsRecord, RotationRecord,
+    SessionRecord, StateRecord, SystemRecord, TimerRecord, TokenRecord,
 };
 use crate::workers::TimerKind;
 
@@ -41,6 +41,7 @@ struct Found {
     secrets: BTreeSet<(AccountId, u64)>,
     principals: Vec<PrincipalRecord>,
     issuers: Vec<IssuerRecord>,
+    providers: Vec<IdentityProviderRecord>,
     sessions: Vec<SessionRecord>,
     factors: BTreeMap<PrincipalId, FactorsRecord>,
     tokens: BTreeMap<RowId2, TokenRecord>,
@@ -121,6 +122,7 @@ fn sort(found: &mut Found, open: &Open, id: &RowId, row: &Row) {
         Table::Sessions => found.sessions.push(opened(open, id, row)),
         Table::Tokens => drop(found.tokens.insert(id.to_string(), opened(open, id, row))),
         Table::LoginCounters => drop(opened::<LoginCounter>(open, id, row)),
+        Table::IdentityProviders => found.providers.push(opened(open, id, row)),
         Table::RevealTimes => drop(opened::<RevealsRecord>(open, id, row)),
         Table::Factors => drop(found.factors.insert(PrincipalId::from_uuid(uuid), opened(open, id, row))),
         Table::Timers => {
@@ -147,6 +149,14 @@ fn people(found: &Found, open: &Open) {
             assert_eq!(found.tokens[&RowId::token(&hash).to_string()].principal, person.id);
         }
     }
+    for (person, own) in found.principals.iter().flat_map(|person| person.sign_ons.iter().map(move |own| (person, own)))
+    {
+        let subject = format!("{}/{}", own.provider, own.subject);
+        let link = open.keyring().name(Table::IdentityProviders, Scope::Operator, &subject);
+        assert_eq!(found.names.get(&link.to_string()), Some(&person.id.uuid()), "the link of {:?}", person.name);
+        let provider = found.providers.iter().find(|provider| provider.id == own.provider);
+        assert_eq!(provider.unwrap().customer, person.customer, "whose provider");
+    }
     for session in &found.sessions {
         assert!(found.principals.iter().any(|person| person.id == session.principal), "a session of nobody");
         if let Some(hash) = session.refresh {
@@ -167,6 +177,10 @@ fn people(found: &Found, open: &Open) {
         let challenges = found.factors.get(&token.principal).map(|factors| factors.challenges.as_slice());
         let waits = |hash: &[u8; 32]| RowId::token(hash).to_string() == *row;
         if challenges.unwrap_or_default().iter().any(|challenge| waits(&challenge.hash)) {
+            continue;
+        }
+        let invites = |person: &PrincipalRecord| person.invitation.is_some_and(|own| waits(&own.hash));
+        if found.principals.iter().any(|person| person.id == token.principal && invites(person)) {
             continue;
         }
         let of_session = token.session.is_some_and(|id| found.sessions.iter().any(|session| session.id == id));
@@ -193,7 +207,13 @@ fn inventory(found: &Found, open: &Open) {
     for issuer in &found.issuers {
         has(open.keyring().name(Table::Issuers, Scope::Operator, issuer.name.as_str()), issuer.id.uuid());
     }
-    let (people, places) = (found.principals.len() + found.issuers.len(), found.systems.len() + found.accounts.len());
+    for provider in &found.providers {
+        let name = open.keyring().name(Table::IdentityProviders, Scope::Operator, provider.name.as_str());
+        has(name, provider.id.uuid());
+    }
+    let links: usize = found.principals.iter().map(|person| person.sign_ons.len()).sum();
+    let people = found.principals.len() + found.issuers.len() + found.providers.len() + links;
+    let places = found.systems.len() + found.accounts.len();
     assert_eq!(found.names.len(), found.customers.len() + people + places, "a name of nothing");
     assert!(found.states.keys().eq(found.accounts.keys()), "an account without its state, or a state without it");
 }

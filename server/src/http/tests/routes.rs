@@ -53,8 +53,23 @@ fn anvil_budget_default_every_route_wants_a_session_or_a_budget() {
         })
         .map(|row| row.description.name)
         .collect();
-    let known =
-        ["logIn", "proveSecondFactor", "enrol", "refresh", "health", "sealStatus", "init", "unseal", "describe"];
+    let known = [
+        "logIn",
+        "proveSecondFactor",
+        "enrol",
+        "refresh",
+        "beginSignOn",
+        "endSignOn",
+        "logInBySignOn",
+        "enrolBySignOn",
+        "beginDeviceSignOn",
+        "pollDeviceSignOn",
+        "health",
+        "sealStatus",
+        "init",
+        "unseal",
+        "describe",
+    ];
     assert_eq!(open, known, "a new unauthenticated route is looked at by a person");
 }
 
