@@ -64,6 +64,7 @@ fn may_be_kept(table: Table) -> bool {
         | Table::Exposures
         | Table::Fingerprints
         | Table::Principals
+        | Table::FormerPrincipals
         | Table::Grants
         | Table::Sessions
         | Table::Tokens

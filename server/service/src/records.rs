@@ -119,6 +119,17 @@ pub struct PrincipalRecord {
     pub factors_reset: Option<FactorResetRecord>,
 }
 
+/// What history still says of a principal that was removed.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct FormerPrincipalRecord {
+    /// A person or a program.
+    pub kind: PrincipalKind,
+    /// Its name; another may bear it since.
+    pub name: UserName,
+    /// When it was removed.
+    pub removed_at: Timestamp,
+}
+
 /// How a program may log in, and from where it may act.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub struct ProgramRecord {
@@ -361,6 +372,7 @@ tables! {
     AccountRecord: Accounts;
     NameRecord: Names;
     PrincipalRecord: Principals;
+    FormerPrincipalRecord: FormerPrincipals;
     TokenRecord: Tokens;
     SessionRecord: Sessions;
     IssuerRecord: Issuers;

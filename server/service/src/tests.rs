@@ -16,6 +16,7 @@ mod invariants;
 mod inventory;
 mod journal;
 mod limits;
+mod life;
 mod programs;
 mod rotation;
 mod seal;

@@ -34,6 +34,8 @@ pub enum TimerKind {
     RotationDue = 2,
     /// A login that was made for a checkout is removed.
     LoginRemoval = 3,
+    /// A principal was suspended or removed: what it holds ends.
+    PrincipalGone = 4,
 }
 
 /// What is being worked on.
@@ -54,8 +56,22 @@ impl TimerKind {
         RowId::timer(due, Scope::Customer(customer), self as u8, id)
     }
 
+    /// The row of one that is no customer's.
+    pub(crate) fn operators_row(self, due: Timestamp, id: Uuid) -> RowId {
+        RowId::timer(due, Scope::Operator, self as u8, id)
+    }
+
     fn of(tag: u8) -> Option<Self> {
-        [Self::CheckoutDue, Self::RotationDue, Self::LoginRemoval].into_iter().find(|kind| *kind as u8 == tag)
+        let all = [Self::CheckoutDue, Self::RotationDue, Self::LoginRemoval, Self::PrincipalGone];
+        all.into_iter().find(|kind| *kind as u8 == tag)
+    }
+
+    /// Whether the work may wait on a customer's system.
+    fn waits_on_a_system(self) -> bool {
+        match self {
+            Self::RotationDue | Self::LoginRemoval => true,
+            Self::CheckoutDue | Self::PrincipalGone => false,
+        }
     }
 }
 
@@ -93,7 +109,7 @@ pub(crate) async fn act_on_due(open: &Arc<Open>, at_once: &Arc<Semaphore>) -> Re
     for timer in open.due().await? {
         let Some(hand) = Hand::take(open, &timer) else { continue };
         let turn = at_once.clone().try_acquire_owned().ok();
-        if turn.is_none() && timer.kind != TimerKind::CheckoutDue as u8 {
+        if turn.is_none() && TimerKind::of(timer.kind).is_some_and(TimerKind::waits_on_a_system) {
             continue;
         }
         tokio::spawn(async move {
@@ -131,7 +147,11 @@ impl Drop for Hand {
 impl Open {
     /// Every timer that is due, the earliest first.
     pub(crate) async fn due(&self) -> Result<Vec<Timer>> {
-        let mut range = Range::timers_due(self.now());
+        self.timers(Range::timers_due(self.now())).await
+    }
+
+    /// Every timer of a range, in order.
+    pub(crate) async fn timers(&self, mut range: Range) -> Result<Vec<Timer>> {
         let mut timers = Vec::new();
         loop {
             let rows = self.ground().store.scan(&range).await?;
@@ -145,14 +165,20 @@ impl Open {
 
     /// Does what a due timer is for.
     pub(crate) async fn act(&self, timer: Timer) -> Result<()> {
-        let Scope::Customer(customer) = timer.scope else { return Ok(()) };
-        match TimerKind::of(timer.kind) {
-            Some(TimerKind::CheckoutDue) => self.expire(customer, CheckoutId::from_uuid(timer.id)).await,
-            Some(TimerKind::RotationDue) => self.drive(customer, RotationId::from_uuid(timer.id)).await,
-            Some(TimerKind::LoginRemoval) => {
+        let Some(kind) = TimerKind::of(timer.kind) else { return Ok(()) };
+        match (kind, timer.scope) {
+            (TimerKind::CheckoutDue, Scope::Customer(customer)) => {
+                self.expire(customer, CheckoutId::from_uuid(timer.id)).await
+            }
+            (TimerKind::RotationDue, Scope::Customer(customer)) => {
+                self.drive(customer, RotationId::from_uuid(timer.id)).await
+            }
+            (TimerKind::LoginRemoval, Scope::Customer(customer)) => {
                 self.remove_login(customer, CheckoutId::from_uuid(timer.id), timer.due).await
             }
-            None => Ok(()),
+            (TimerKind::PrincipalGone, Scope::Operator) => self.cut(&timer).await,
+            (TimerKind::CheckoutDue | TimerKind::RotationDue | TimerKind::LoginRemoval, Scope::Operator)
+            | (TimerKind::PrincipalGone, Scope::Customer(_)) => Ok(()),
         }
     }
 }

@@ -50,6 +50,8 @@ pub enum Table {
     Issuers = 0x26,
     /// When secrets were revealed under a grant that limits it.
     RevealTimes = 0x27,
+    /// The names of principals that were removed.
+    FormerPrincipals = 0x28,
     /// What falls due when.
     Timers = 0x30,
     /// Which request an Idempotency-Key belongs to.
@@ -99,6 +101,7 @@ const fn facts(table: Table) -> Facts {
         T::Factors       => row(Scoped(UUID),                   Operator, true),  // scope ‖ principal
         T::Issuers       => row(Scoped(UUID),                   Operator, true),  // scope ‖ issuer
         T::RevealTimes   => row(Scoped(UUID),                   Operator, true),  // scope ‖ grant
+        T::FormerPrincipals => row(Scoped(UUID),                Operator, true),  // scope ‖ principal
         T::Timers        => row(Due,                            Owner,    true),  // due ms be8 ‖ scope ‖ kind u8 ‖ id
         T::Idempotency   => row(Scoped(HASH),                   Owner,    true),  // scope ‖ hash of principal and key
         T::LogHeads      => row(Scoped(0),                      Operator, false), // scope
@@ -141,7 +144,7 @@ pub enum SealedBy {
 
 impl Table {
     /// All tables, in the order of their tags.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Meta,
         Self::Keys,
         Self::Names,
@@ -162,6 +165,7 @@ impl Table {
         Self::Factors,
         Self::Issuers,
         Self::RevealTimes,
+        Self::FormerPrincipals,
         Self::Timers,
         Self::Idempotency,
         Self::LogHeads,
@@ -224,6 +228,7 @@ mod tests {
             "25 Factors",
             "26 Issuers",
             "27 RevealTimes",
+            "28 FormerPrincipals",
             "30 Timers",
             "31 Idempotency",
             "40 LogHeads",

@@ -41,6 +41,13 @@ pub struct Timer {
 #[error("the store holds a key that no table of this version has: {0}")]
 pub struct BadKey(pub StoreKey);
 
+impl Timer {
+    /// Its row.
+    pub fn row(&self) -> RowId {
+        RowId::timer(self.due, self.scope, self.kind, self.id)
+    }
+}
+
 impl RowId {
     /// A clear value of the operator's, by its name.
     pub fn meta(name: &str) -> Self {
@@ -107,6 +114,11 @@ impl RowId {
     /// A user or service account. All are the operator's rows: a login comes before the customer is known.
     pub fn principal(principal: PrincipalId) -> Self {
         Self::new(Table::Principals, Scope::Operator, &[principal.uuid().as_bytes()])
+    }
+
+    /// What is left of a principal that was removed.
+    pub fn former_principal(principal: PrincipalId) -> Self {
+        Self::new(Table::FormerPrincipals, Scope::Operator, &[principal.uuid().as_bytes()])
     }
 
     /// A grant, at a customer or at the operator.

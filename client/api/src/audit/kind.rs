@@ -120,6 +120,8 @@ words! {
 
     /// The customer's own administrator set what it wants of everybody.
     CustomerLimited = "customer.limited",
+    /// What a suspended or removed principal held, asked for or waited for has ended, all of it.
+    PrincipalCheckoutsEnded = "principal.checkouts_ended",
 }
 
 #[cfg(test)]

@@ -3,10 +3,10 @@
 use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::record::FieldName;
 use claviger_api::wire::{self, EndCause};
-use claviger_api::{CheckoutId, PrincipalId, Scope, Timestamp};
+use claviger_api::{CheckoutId, CustomerId, PrincipalId, Scope, Timestamp};
 use claviger_core::checkout::{Approval, Checkout, State};
 use claviger_core::policy::{CheckoutApprove, Permit, Resource, might};
-use claviger_store::{Range, RowId, Table};
+use claviger_store::{Range, RowId, Table, Timer};
 
 use super::{Case, FoundCheckout, is_standing, moved_on, resource};
 use crate::error::Result;
@@ -140,15 +140,21 @@ impl Open {
     pub(crate) async fn open_checkout_of(
         &self,
         key: &claviger_store::StoreKey,
-    ) -> Result<Option<(RowId, (claviger_api::CustomerId, Checkout))>> {
+    ) -> Result<Option<(RowId, (CustomerId, Checkout))>> {
         let Ok(row) = RowId::from_key(key) else { return Ok(None) };
-        let Some(timer) = row.as_timer().filter(|timer| timer.kind == TimerKind::CheckoutDue as u8) else {
-            return Ok(None);
-        };
+        let Some(timer) = row.as_timer() else { return Ok(None) };
+        Ok(self.checkout_of(&timer).await?.map(|checkout| (row, checkout)))
+    }
+
+    /// The same, of a timer that was read.
+    pub(super) async fn checkout_of(&self, timer: &Timer) -> Result<Option<(CustomerId, Checkout)>> {
         let Scope::Customer(customer) = timer.scope else { return Ok(None) };
+        if timer.kind != TimerKind::CheckoutDue as u8 {
+            return Ok(None);
+        }
         let id = RowId::checkout(customer, CheckoutId::from_uuid(timer.id));
         let checkout = self.read::<CheckoutRecord>(&id).await?;
-        Ok(checkout.map(|checkout| (row, (customer, checkout.value.0))))
+        Ok(checkout.map(|checkout| (customer, checkout.value.0)))
     }
 
     /// Those who gave a yes and might give it today: a person who was suspended or lost the grant counts no more.

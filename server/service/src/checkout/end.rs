@@ -70,12 +70,13 @@ impl Open {
             if let Some(done) = self.done(scope, once, caller).await? {
                 return Ok(CheckoutId::from_uuid(done));
             }
+            let holder = self.holder(caller.id).await?;
             let case = self.case(customer, found.id).await?;
             may_be_taken(&case, caller)?;
             let next = self.next_in_line(&case.checkout.value.0, reason, caller, permit.max_checkout_seconds());
             let event = self.event(scope, EventKind::CheckoutEnded, caller);
             let event = event.with_personal(caller.id, FieldName::Reason, reason);
-            let change = self.ended(&case, EndCause::TakenOver, event, Some(&next)).await?;
+            let change = self.ended(&case, EndCause::TakenOver, event, Some(&next)).await?.expect(&holder);
             self.commit(self.remember(change, scope, once, caller, next.id.uuid())?).await?;
             Ok(next.id)
         })

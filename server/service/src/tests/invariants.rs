@@ -7,7 +7,7 @@ use std::sync::Arc;
 use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::merkle::root_of;
 use claviger_api::audit::record::FieldName;
-use claviger_api::wire::{AccountKind, CandidateState, PrincipalKind, RevocationState};
+use claviger_api::wire::{AccountKind, CandidateState, PrincipalKind, PrincipalState, RevocationState};
 use claviger_api::{AccountId, CheckoutId, CustomerId, PrincipalId, RotationId, Scope};
 use claviger_core::checkout::{Checkout, State};
 use claviger_core::rotation::Step;
@@ -22,7 +22,7 @@ use crate::inventory::account_name;
 use crate::journal::LogHead;
 use crate::journal::head::{LogTile, leaf_hash};
 use crate::records::{
-    AccountRecord, CheckoutRecord, CustomerRecord, FactorsRecord, GrantRecord, IdempotencyRecord, IssuerRecord,
+    AccountRecord, CheckoutRecord, CustomerRecord, FactorsRecord, FormerPrincipalRecord, GrantRecord, IdempotencyRecord, IssuerRecord,
     LoginCounter, NameRecord, PrincipalRecord, RevealsRecord, RotationRecord, SessionRecord, StateRecord, SystemRecord,
     TimerRecord, TokenRecord,
 };
@@ -40,6 +40,7 @@ struct Found {
     rotations: BTreeMap<RotationId, (CustomerId, RotationRecord)>,
     secrets: BTreeSet<(AccountId, u64)>,
     principals: Vec<PrincipalRecord>,
+    former: BTreeSet<PrincipalId>,
     issuers: Vec<IssuerRecord>,
     sessions: Vec<SessionRecord>,
     factors: BTreeMap<PrincipalId, FactorsRecord>,
@@ -116,6 +117,10 @@ fn sort(found: &mut Found, open: &Open, id: &RowId, row: &Row) {
             found.rotations.insert(RotationId::from_uuid(uuid), (customer(), opened(open, id, row)));
         }
         Table::Principals => found.principals.push(opened(open, id, row)),
+        Table::FormerPrincipals => {
+            opened::<FormerPrincipalRecord>(open, id, row);
+            found.former.insert(PrincipalId::from_uuid(uuid));
+        }
         Table::Grants => drop(opened::<GrantRecord>(open, id, row)),
         Table::Issuers => found.issuers.push(opened(open, id, row)),
         Table::Sessions => found.sessions.push(opened(open, id, row)),
@@ -249,6 +254,13 @@ fn checkout(found: &Found, id: CheckoutId, checkout: &Checkout) {
         State::Ended { .. } => (false, false, false, 0),
     };
     assert_eq!((asks, seated, waits, due), wanted, "{id} is {:?}", checkout.state);
+    let holder = found.principals.iter().find(|person| person.id == checkout.principal);
+    let gone = holder.is_none_or(|holder| holder.state == PrincipalState::Suspended);
+    if gone && due == 1 {
+        let cut = (TimerKind::PrincipalGone as u8, checkout.principal.uuid());
+        assert!(found.timers.contains_key(&cut), "nobody ends what {:?} holds", checkout.principal);
+    }
+    assert!(holder.is_some() || found.former.contains(&checkout.principal), "a holder that history does not know");
     four_eyes(found, checkout);
     if let (Some(end), Some(timers)) = (checkout.due(), found.timers.get(&(TimerKind::CheckoutDue as u8, id.uuid()))) {
         assert_eq!(timers[0].due, RowId::timer(end, timers[0].scope, 1, id.uuid()).as_timer().unwrap().due);
@@ -311,7 +323,8 @@ fn rotation(found: &Found, id: RotationId, record: &RotationRecord) {
 fn timers(found: &Found) {
     for (kind, id) in found.timers.keys() {
         let known = found.checkouts.contains_key(&CheckoutId::from_uuid(*id))
-            || found.rotations.contains_key(&RotationId::from_uuid(*id));
+            || found.rotations.contains_key(&RotationId::from_uuid(*id))
+            || *kind == TimerKind::PrincipalGone as u8;
         assert!(known, "a timer of kind {kind} for nothing");
     }
 }

@@ -1,0 +1,254 @@
+//! The life of identities: what is open ends with whoever had it.
+
+use std::pin::pin;
+
+use claviger_api::Scope;
+use claviger_api::audit::kind::EventKind;
+use claviger_api::problem::ProblemType;
+use claviger_api::wire::{
+    ApprovalRule, AuditQuery, CheckoutState, Conditions, EndCause, GrantScope, NewGrant, PrincipalKind,
+    RevocationState, Role,
+};
+use claviger_api::CheckoutId;
+use claviger_core::policy::Resource;
+use claviger_store::memory::{CommitFault, FaultPlan};
+use futures::poll;
+use parking_lot::Mutex;
+
+use super::world::{PASSWORD, Refused as _, World, may, new_grant, of, part, seconds, waiting};
+use crate::error::Result;
+use crate::{Once, Paging};
+
+const USER: PrincipalKind = PrincipalKind::User;
+
+impl World {
+    async fn suspend(&self, name: &str, yes: bool) -> Result<claviger_api::wire::Principal> {
+        let (open, root) = (self.open(), self.root().await);
+        open.suspend(&part(name), USER, yes, &root, may(&open, &root, Resource::Operator)).await
+    }
+
+    async fn remove(&self, name: &str, kind: PrincipalKind) -> Result<()> {
+        let (open, root) = (self.open(), self.root().await);
+        open.remove_principal(&part(name), kind, &root, may(&open, &root, Resource::Operator)).await
+    }
+
+    /// The newest events of a kind in a log.
+    pub async fn told(&self, scope: Scope, kind: EventKind) -> Vec<claviger_api::wire::AuditEvent> {
+        let (open, root) = (self.open(), self.root().await);
+        let resource = match scope {
+            Scope::Operator => Resource::Operator,
+            Scope::Customer(customer) => Resource::Customer(customer),
+        };
+        let query = AuditQuery { kind: Some(kind.text().to_owned()), ..AuditQuery::default() };
+        let paging = Paging::new(None, None).unwrap();
+        open.audit_events(scope, &query, &paging, may(&open, &root, resource)).await.unwrap().items
+    }
+
+    /// One checkout in use and revealed, one with a login of its own, one that waits for its turn, one that asks.
+    async fn everything_of(&self, name: &str) -> Vec<CheckoutId> {
+        let rule = ApprovalRule { count: 1, by_customer: false, reuse: false };
+        let conditions = Conditions { approvals: Some(rule), ..Conditions::default() };
+        let asks = NewGrant { conditions, ..new_grant(name, Role::Technician, "acme/db1/shared".parse().unwrap()) };
+        self.enrolled(name).await;
+        for account in ["app", "temp", "dba"] {
+            let scope: GrantScope = format!("acme/db1/{account}").parse().unwrap();
+            self.grant(name, Role::Technician, scope).await.unwrap();
+        }
+        self.open().make_grant(&asks, &Once::none(), &self.root().await).await.unwrap();
+        let who = self.open().acting(name).await;
+        let mut ids = Vec::new();
+        for (new, state) in [
+            (of("app"), CheckoutState::Active),
+            (of("temp"), CheckoutState::Active),
+            (waiting("dba"), CheckoutState::Requested),
+            (of("shared"), CheckoutState::Requested),
+        ] {
+            let made = self.check_out(&who, &new, &Once::none()).await.unwrap();
+            assert_eq!(made.state, state, "{:?}", made.account);
+            ids.push(made.id);
+        }
+        self.reveal(&who, ids[0]).await.unwrap();
+        ids
+    }
+}
+
+/// `tom` holds what `nina` waits for.
+async fn world() -> (World, Vec<CheckoutId>, CheckoutId) {
+    let world = World::new().await;
+    let toms = world.check_out(&world.tom().await, &of("dba"), &Once::none()).await.unwrap().id;
+    let ids = world.everything_of("nina").await;
+    (world, ids, toms)
+}
+
+async fn all_ended(world: &World, ids: &[CheckoutId]) {
+    for id in ids {
+        let ended = world.view(*id).await;
+        assert_eq!((ended.state, ended.end_cause), (CheckoutState::Ended, Some(EndCause::Revoked)), "{ended:?}");
+    }
+    assert_eq!(world.view(ids[0]).await.revocation.unwrap().state, RevocationState::Proven, "what was seen is dead");
+    assert_eq!(world.view(ids[1]).await.revocation.unwrap().state, RevocationState::Proven, "the login is gone");
+}
+
+#[tokio::test]
+async fn anvil_revoke_now_what_a_suspended_one_has_open_ends() {
+    let (world, ids, toms) = world().await;
+    world.suspend("nina", true).await.unwrap();
+    world.check().await;
+    assert!(world.step().await.is_empty());
+    all_ended(&world, &ids).await;
+    assert_eq!(world.view(toms).await.state, CheckoutState::Active, "another's is another's");
+    let told = world.told(Scope::Operator, EventKind::PrincipalCheckoutsEnded).await;
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].fields["cause"], "principal suspended");
+    let acme = world.acme().await;
+    let ends = world.told(Scope::Customer(acme), EventKind::CheckoutEnded).await;
+    assert_eq!(ends.len(), 4);
+    assert!(ends.iter().all(|end| end.fields["actor"] == "system/suspension"), "{ends:?}");
+    assert!(world.open().due().await.unwrap().is_empty(), "nothing is left to do");
+    world.check().await;
+}
+
+/// The history keeps the name, in what was checked out and in the log.
+#[tokio::test]
+async fn what_a_removed_one_has_open_ends_and_its_name_stays_in_history() {
+    let (world, ids, _) = world().await;
+    world.remove("nina", USER).await.unwrap();
+    world.check().await;
+    assert!(world.step().await.is_empty());
+    all_ended(&world, &ids).await;
+    assert_eq!(world.view(ids[0]).await.principal.as_str(), "nina");
+    let acme = world.acme().await;
+    let revealed = world.told(Scope::Customer(acme), EventKind::CheckoutRevealed).await;
+    assert_eq!(revealed[0].fields["actor_name"], "nina");
+    assert_eq!(world.told(Scope::Operator, EventKind::UserRemoved).await[0].fields["principal_name"], "nina");
+    // The name is free, and whoever has it next is somebody else.
+    world.enrolled("nina").await;
+    assert_ne!(world.open().acting("nina").await.id, world.view(ids[0]).await.principal_id);
+    world.check().await;
+}
+
+#[tokio::test]
+async fn a_removed_program_loses_what_it_holds() {
+    let world = World::new().await;
+    let held = world.check_out(&world.bot().await, &of("app"), &Once::none()).await.unwrap();
+    world.reveal(&world.bot().await, held.id).await.unwrap();
+    world.remove("bot", PrincipalKind::ServiceAccount).await.unwrap();
+    world.step().await;
+    assert_eq!(world.view(held.id).await.revocation.unwrap().state, RevocationState::Proven);
+    world.check().await;
+}
+
+/// Whatever fails half-way, and wherever the server dies: all of it ends afterwards.
+#[tokio::test]
+async fn what_is_half_ended_when_the_server_dies_is_ended_afterwards() {
+    for n in 1..=6 {
+        let (mut world, ids, _) = world().await;
+        world.suspend("nina", true).await.unwrap();
+        world.store.set_faults(FaultPlan::commits_where(move |commit, _| {
+            (commit >= n).then_some(CommitFault::Refused)
+        }));
+        let failed = world.step().await;
+        assert!(!failed.is_empty(), "{n}");
+        world.store.set_faults(FaultPlan::none());
+        world.check().await;
+        world.crash(n).await;
+        world.check().await;
+        assert!(world.step().await.is_empty(), "{n}");
+        all_ended(&world, &ids).await;
+        world.check().await;
+    }
+}
+
+/// One checkout that cannot be ended keeps none of the others.
+#[tokio::test]
+async fn one_that_cannot_be_ended_does_not_keep_the_others() {
+    let (world, ids, _) = world().await;
+    world.suspend("nina", true).await.unwrap();
+    world.store.set_faults(FaultPlan::nth_commit(1, CommitFault::Refused));
+    let failed = world.step().await;
+    assert!(!failed.is_empty());
+    world.store.set_faults(FaultPlan::none());
+    assert!(world.step().await.is_empty());
+    all_ended(&world, &ids).await;
+    world.check().await;
+}
+
+/// A check-out that was on its way when its principal was suspended comes too late, wherever it is.
+#[tokio::test]
+async fn anvil_revoke_now_a_check_out_under_way_comes_too_late() {
+    let world = World::new().await;
+    let (tess, root, open) = (world.tess().await, world.root().await, world.open());
+    let (go, gate) = std::sync::mpsc::channel::<()>();
+    let gate = Mutex::new(gate);
+    world.store.set_faults(FaultPlan::commits_where(move |_, _| {
+        gate.lock().recv().ok();
+        None
+    }));
+    let permit = may(&open, &root, Resource::Operator);
+    let tess_name = part("tess");
+    let mut suspend = pin!(open.suspend(&tess_name, USER, true, &root, permit));
+    let (app, once) = (of("app"), Once::none());
+    let mut check_out = pin!(world.check_out(&tess, &app, &once));
+    assert!(poll!(&mut suspend).is_pending(), "it waits for the journal");
+    assert!(poll!(&mut check_out).is_pending(), "decided before, and waits behind it");
+    drop(go);
+    suspend.await.unwrap();
+    assert_eq!(check_out.await.problem(), ProblemType::SessionEnded);
+    world.store.set_faults(FaultPlan::none());
+    assert_eq!(world.check_out(&tess, &of("app"), &Once::none()).await.problem(), ProblemType::SessionEnded);
+    world.step().await;
+    assert_eq!(world.account("app").await.state, claviger_api::wire::AccountState::Available);
+    world.check().await;
+}
+
+/// Let in again before the workers came: what was open has ended, what comes afterwards has not.
+#[tokio::test]
+async fn whoever_is_let_in_again_loses_the_old_and_keeps_the_new() {
+    let (world, ids, _) = world().await;
+    world.suspend("nina", true).await.unwrap();
+    let timers = world.open().due().await.unwrap();
+    world.suspend("nina", false).await.unwrap();
+    for id in &ids {
+        assert_eq!(world.view(*id).await.state, CheckoutState::Ended);
+    }
+    let tokens = world.log_in("nina", PASSWORD).await.unwrap();
+    let nina = world.caller(&tokens).await.unwrap();
+    world.step().await;
+    let new = world.check_out(&nina, &of("app"), &Once::none()).await.unwrap();
+    // A worker that read the timer before comes late.
+    for timer in timers {
+        world.open().act(timer).await.unwrap();
+    }
+    world.step().await;
+    assert_eq!(world.view(new.id).await.state, CheckoutState::Active);
+    world.check().await;
+}
+
+#[tokio::test]
+async fn a_session_ends_at_the_latest_after_the_set_time_however_often_it_is_refreshed() {
+    use claviger_api::wire::{ACCESS_TTL_SECONDS, SESSION_MOST_SECONDS};
+    let world = World::new().await;
+    let mut tokens = world.log_in("tess", PASSWORD).await.unwrap();
+    let began = world.now();
+    let step = seconds(i64::try_from(ACCESS_TTL_SECONDS).unwrap() - 60);
+    let most = seconds(i64::try_from(SESSION_MOST_SECONDS).unwrap());
+    while world.now() + step < began + most {
+        world.clock.advance(step);
+        tokens = world.open().refresh(tokens.refresh_token.unwrap().secret()).await.unwrap();
+        let me = world.open().me(&world.caller(&tokens).await.unwrap()).await.unwrap();
+        assert!(me.session_expires_at <= began + most, "{}", me.session_expires_at);
+    }
+    assert!(tokens.expires_in_seconds <= ACCESS_TTL_SECONDS);
+    let caller = world.caller(&tokens).await.unwrap();
+    assert_eq!(caller.session_expires_at, began + most);
+    // A fresh second factor does not prolong it either.
+    let code = claviger_api::wire::SecondFactor::Totp(world.code("tess").await.disclose());
+    if world.now() < began + most {
+        drop(world.open().step_up(&code, &caller).await);
+    }
+    world.clock.advance((began + most).duration_since(world.now()));
+    assert_eq!(world.caller(&tokens).await.problem(), ProblemType::SessionEnded);
+    let refused = world.open().refresh(tokens.refresh_token.unwrap().secret()).await;
+    assert_eq!(refused.problem(), ProblemType::SessionEnded);
+    world.check().await;
+}
