@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+use claviger_api::wire::{SESSION_LEAST_SECONDS, SESSION_MOST_SECONDS};
 use claviger_connectors::IpNet;
 use serde::{Deserialize, Deserializer, de};
 
@@ -40,9 +41,26 @@ pub struct Config {
     /// What the unauthenticated may ask for.
     #[serde(default)]
     pub budgets: AllRates,
+    /// How long people are let in.
+    #[serde(default)]
+    pub identities: Identities,
     /// How much it writes to its log.
     #[serde(default)]
     pub log: Log,
+}
+
+/// How long people are let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Identities {
+    /// The longest life of a user's session, however often it is refreshed.
+    pub session_most_seconds: u64,
+}
+
+impl Default for Identities {
+    fn default() -> Self {
+        Self { session_most_seconds: SESSION_MOST_SECONDS }
+    }
 }
 
 /// The certificate a server shows, and its key.
@@ -146,6 +164,9 @@ pub enum ConfigError {
          leave tls at \"verify-full\""
     )]
     PlainDatabase(String),
+    /// The life of sessions.
+    #[error("session_most_seconds is {SESSION_LEAST_SECONDS} to {SESSION_MOST_SECONDS} (12 hours), not {0}")]
+    Session(u64),
     /// The vault's name.
     #[error("the name {0:?} is not one: write a host name in lower case, e.g. vault.msp.example")]
     Name(String),
@@ -195,6 +216,10 @@ impl Config {
             && !claviger_postgres::is_this_machine(host)
         {
             return Err(ConfigError::PlainDatabase(host.clone()));
+        }
+        let most = self.identities.session_most_seconds;
+        if !(SESSION_LEAST_SECONDS..=SESSION_MOST_SECONDS).contains(&most) {
+            return Err(ConfigError::Session(most));
         }
         let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-');
         if self.name.is_empty() || self.name.len() > NAME_MAX || !self.name.bytes().all(plain) {
@@ -259,6 +284,7 @@ mod tests {
             "shutdown_seconds",
             "trusted_proxies",
             "allowed_addresses",
+            "session_most_seconds",
             "each_source",
             "all",
             "level",
@@ -277,6 +303,15 @@ mod tests {
             let text = LEAST.replace("127.0.0.1:8200", listen);
             assert!(matches!(Config::parse(&text), Err(ConfigError::PlainHttp(_))), "{listen}");
             assert!(Config::parse(&format!("{text}[tls]\ncertificate = 'c.pem'\nkey = 'k.pem'\n")).is_ok());
+        }
+    }
+
+    #[test]
+    fn sessions_are_made_shorter_and_never_longer() {
+        let set = |seconds: u64| Config::parse(&format!("{LEAST}[identities]\nsession_most_seconds = {seconds}"));
+        assert_eq!(set(3600).unwrap().identities.session_most_seconds, 3600);
+        for seconds in [0, SESSION_LEAST_SECONDS - 1, SESSION_MOST_SECONDS + 1] {
+            assert!(matches!(set(seconds), Err(ConfigError::Session(_))), "{seconds}");
         }
     }
 

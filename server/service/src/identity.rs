@@ -154,7 +154,8 @@ impl Open {
         if !claims.is_live(now) {
             return Err(ended());
         }
-        let session = self.session(claims.session()).await?.filter(|session| now < session.expires_at);
+        let most = self.session_most_seconds();
+        let session = self.session(claims.session()).await?.filter(|session| now < session.ends_at(most));
         let session = session.ok_or_else(ended)?;
         let known = self.known(session.principal, now).await?.ok_or_else(ended)?;
         if known.record.state != PrincipalState::Active || session.generation != known.record.generation {
@@ -171,7 +172,7 @@ impl Open {
             name: known.record.name.clone(),
             customer: known.record.customer,
             session: session.id,
-            session_expires_at: session.expires_at,
+            session_expires_at: session.ends_at(most),
             second_factor_at: session.second_factor_at,
             source: origin.source,
             request,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use claviger_api::Scope;
 use claviger_api::audit::kind::EventKind;
 use claviger_api::problem::ProblemType;
+use claviger_api::wire::SESSION_MOST_SECONDS;
 use claviger_connectors::{Dial, Registry};
 use claviger_core::policy::Policies;
 use claviger_crypto::Random;
@@ -43,6 +44,15 @@ pub struct Ground {
 pub struct Settings {
     /// Who issues access tokens and signs checkpoints, e.g. `vault.msp.example`.
     pub name: String,
+    /// The longest life of a user's session, at most [`SESSION_MOST_SECONDS`].
+    pub session_most_seconds: u64,
+}
+
+impl Settings {
+    /// The defaults, under this name.
+    pub fn named(name: &str) -> Self {
+        Self { name: name.to_owned(), session_most_seconds: SESSION_MOST_SECONDS }
+    }
 }
 
 /// A vault in whatever state it is.

@@ -72,7 +72,7 @@ async fn rig_with(rates: AllRates) -> Rig {
         dial: Arc::new(Direct::new(Vec::new())),
         policies: Arc::new(Policies::built_in().unwrap()),
         wake: Arc::default(),
-        settings: Settings { name: "vault.test".to_owned() },
+        settings: Settings::named("vault.test"),
     }));
     let site = web::Data::new(Site {
         vault: vault.clone(),
