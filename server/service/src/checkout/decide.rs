@@ -13,6 +13,7 @@ use crate::error::Result;
 use crate::event::snake_case;
 use crate::idempotency::Once;
 use crate::inventory::short_text;
+use crate::journal::Change;
 use crate::open::{Caller, Open, deciding_once};
 use crate::page::{Page, Paging, cursor_after};
 use crate::records::{CheckoutRecord, StateRecord};
@@ -32,13 +33,8 @@ impl Open {
         _permit: Permit<CheckoutApprove>,
     ) -> Result<wire::Checkout> {
         short_text("comment", comment)?;
-        let customer = found.customer;
-        let scope = Scope::Customer(customer);
-        deciding_once(once, || async {
-            if self.done(scope, once, caller).await?.is_some() {
-                return Ok(());
-            }
-            let case = self.case(customer, found.id).await?;
+        let (customer, scope) = (found.customer, Scope::Customer(found.customer));
+        self.decided(found, once, caller, async |case: &Case| {
             let before = &case.checkout.value.0;
             let mut state = case.state.value.0.clone();
             let yes = Approval {
@@ -58,15 +54,13 @@ impl Open {
                 let event = self.automatic(scope, moved_on(&checkout.state), APPROVALS);
                 let event = event.with(FieldName::Principal, checkout.principal);
                 change = change.and(self.about(event, customer, &checkout, &case.account).await?);
-                change = self.with_login_for_a_place(change, &case, &mut state, &mut checkout)?;
-                change = Self::retimed(change, customer, found.id, before.due(), checkout.due())?;
+                change = self.with_login_for_a_place(change, case, &mut state, &mut checkout)?;
+                change = Self::retimed(change, customer, checkout.id, before.due(), checkout.due())?;
             }
             let change = change.update(&case.state, &StateRecord(state))?;
-            let change = change.update(&case.checkout, &CheckoutRecord(checkout))?;
-            self.commit(self.remember(change, scope, once, caller, found.id.uuid())?).await.map(drop)
+            change.update(&case.checkout, &CheckoutRecord(checkout))
         })
-        .await?;
-        self.checkout_view(customer, found.id).await
+        .await
     }
 
     /// A no. It ends the request, and also what was approved before, in use or not: then it revokes.
@@ -79,30 +73,45 @@ impl Open {
         _permit: Permit<CheckoutApprove>,
     ) -> Result<wire::Checkout> {
         short_text("comment", comment)?;
-        let customer = found.customer;
-        let scope = Scope::Customer(customer);
-        deciding_once(once, || async {
-            if self.done(scope, once, caller).await?.is_some() {
-                return Ok(());
-            }
-            let case = self.case(customer, found.id).await?;
+        let (customer, scope) = (found.customer, Scope::Customer(found.customer));
+        self.decided(found, once, caller, async |case: &Case| {
             let checkout = &case.checkout.value.0;
             checkout.may_be_denied_by(caller.id)?;
             let why = checkout.overdue(self.now()).unwrap_or(EndCause::Denied);
             let ended = self.event(scope, EventKind::CheckoutEnded, caller);
-            let mut change = self.ended(&case, why, ended, None).await?;
-            if why == EndCause::Denied {
-                let event = self
-                    .event(scope, EventKind::CheckoutDenied, caller)
-                    .with(FieldName::Outcome, snake_case(&checkout.state_name()))
-                    .with_personal(caller.id, FieldName::Comment, comment);
-                change = change.and(self.about(event, customer, checkout, &case.account).await?);
+            let change = self.ended(case, why, ended, None).await?;
+            if why != EndCause::Denied {
+                return Ok(change);
             }
+            let event = self
+                .event(scope, EventKind::CheckoutDenied, caller)
+                .with(FieldName::Outcome, snake_case(&checkout.state_name()))
+                .with_personal(caller.id, FieldName::Comment, comment);
+            Ok(change.and(self.about(event, customer, checkout, &case.account).await?))
+        })
+        .await
+    }
+
+    /// One decision of somebody's on a checkout, done once: the change that `decide` makes of the case as it stands.
+    pub(super) async fn decided<'a>(
+        &'a self,
+        found: &FoundCheckout,
+        once: &Once,
+        caller: &Caller,
+        decide: impl AsyncFn(&Case) -> Result<Change<'a>>,
+    ) -> Result<wire::Checkout> {
+        let scope = Scope::Customer(found.customer);
+        deciding_once(once, || async {
+            if self.done(scope, once, caller).await?.is_some() {
+                return Ok(());
+            }
+            let case = self.case(found.customer, found.id).await?;
+            let change = decide(&case).await?;
             self.commit(self.remember(change, scope, once, caller, found.id.uuid())?).await.map(drop)
         })
         .await?;
         self.ground().wake.notify_waiters();
-        self.checkout_view(customer, found.id).await
+        self.checkout_view(found.customer, found.id).await
     }
 
     /// What waits for the caller's yes, at every customer, the most urgent first. Found by the timers of what is open, so
