@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use claviger_api::wire::{
-    AuditQuery, CheckoutQuery, GrantQuery, PAGE_MAX, Page, PageQuery, RotationQuery, ServiceAccountQuery,
+    AuditQuery, CheckoutQuery, GrantQuery, InactiveQuery, PAGE_MAX, Page, PageQuery, RotationQuery, ServiceAccountQuery,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -75,4 +75,4 @@ macro_rules! paged {
     )*};
 }
 
-paged!(PageQuery, GrantQuery, CheckoutQuery, RotationQuery, AuditQuery, ServiceAccountQuery);
+paged!(PageQuery, GrantQuery, InactiveQuery, CheckoutQuery, RotationQuery, AuditQuery, ServiceAccountQuery);

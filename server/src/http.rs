@@ -32,6 +32,7 @@ mod checkouts;
 mod customers;
 mod factors;
 mod grants;
+mod inactive;
 mod issuers;
 mod rotations;
 mod service_accounts;
@@ -58,6 +59,7 @@ pub fn table() -> Vec<Endpoint> {
         service_accounts::endpoints,
         grants::endpoints,
         access::endpoints,
+        inactive::endpoints,
         issuers::endpoints,
         audit::endpoints,
         sys::endpoints,

@@ -99,6 +99,7 @@ pub fn ground(config: &Config, store: Arc<dyn Store>) -> Result<Ground, StartErr
         settings: Settings {
             name: config.name.clone(),
             session_most_seconds: config.identities.session_most_seconds,
+            suspend_unused_after_days: config.identities.suspend_unused(),
         },
     })
 }

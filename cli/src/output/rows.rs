@@ -3,7 +3,7 @@
 use claviger_client::api::Timestamp;
 use claviger_client::api::wire::{
     AccessLine, Account, AccountSettings, ApprovalRule, AuditEvent, Checkout, Conditions, Customer, Factor, Grant,
-    Issuer, IssuerKeys, Principal, Rotation, System, SystemSpec,
+    GrantKind, Inactive, Issuer, IssuerKeys, Principal, Rotation, System, SystemSpec,
 };
 use serde::Serialize;
 
@@ -161,6 +161,26 @@ impl Row for AccessLine {
             seconds(self.grant.expires_at),
             conditions(&self.grant.conditions),
             self.grant.id.to_string(),
+        ]
+    }
+}
+
+impl Row for Inactive {
+    const HEADS: &'static [&'static str] = &["name", "kind", "state", "unused since", "days", "could reach"];
+
+    fn cells(&self) -> Vec<String> {
+        let reach = |grant: &Grant| match grant.kind {
+            GrantKind::MayUse => format!("{} at {}", word(&grant.role), grant.scope),
+            GrantKind::MayGrant => format!("may grant {} at {}", word(&grant.role), grant.scope),
+        };
+        let reach: Vec<String> = self.grants.iter().map(reach).collect();
+        vec![
+            self.principal.name.to_string(),
+            word(&self.principal.kind),
+            word(&self.principal.state),
+            seconds(self.unused_since),
+            self.unused_days.to_string(),
+            if reach.is_empty() { "-".to_owned() } else { reach.join(", ") },
         ]
     }
 }

@@ -30,6 +30,7 @@ pub mod certificate;
 mod enrol;
 mod factors;
 pub mod grants;
+mod inactivity;
 pub mod issuers;
 pub mod login;
 mod mfa;

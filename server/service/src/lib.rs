@@ -7,6 +7,7 @@ pub mod audit;
 mod base64_bytes;
 pub mod checkout;
 pub mod clock;
+mod daily;
 pub mod error;
 mod event;
 #[cfg(feature = "failpoints")]

@@ -36,6 +36,8 @@ pub enum TimerKind {
     LoginRemoval = 3,
     /// A principal was suspended or removed: what it holds ends.
     PrincipalGone = 4,
+    /// The vault looks after itself.
+    DailyLook = 5,
 }
 
 /// What is being worked on.
@@ -62,7 +64,8 @@ impl TimerKind {
     }
 
     fn of(tag: u8) -> Option<Self> {
-        let all = [Self::CheckoutDue, Self::RotationDue, Self::LoginRemoval, Self::PrincipalGone];
+        let all =
+            [Self::CheckoutDue, Self::RotationDue, Self::LoginRemoval, Self::PrincipalGone, Self::DailyLook];
         all.into_iter().find(|kind| *kind as u8 == tag)
     }
 
@@ -70,7 +73,7 @@ impl TimerKind {
     fn waits_on_a_system(self) -> bool {
         match self {
             Self::RotationDue | Self::LoginRemoval => true,
-            Self::CheckoutDue | Self::PrincipalGone => false,
+            Self::CheckoutDue | Self::PrincipalGone | Self::DailyLook => false,
         }
     }
 }
@@ -177,8 +180,9 @@ impl Open {
                 self.remove_login(customer, CheckoutId::from_uuid(timer.id), timer.due).await
             }
             (TimerKind::PrincipalGone, Scope::Operator) => self.cut(&timer).await,
+            (TimerKind::DailyLook, Scope::Operator) => self.look_daily(&timer).await,
             (TimerKind::CheckoutDue | TimerKind::RotationDue | TimerKind::LoginRemoval, Scope::Operator)
-            | (TimerKind::PrincipalGone, Scope::Customer(_)) => Ok(()),
+            | (TimerKind::PrincipalGone | TimerKind::DailyLook, Scope::Customer(_)) => Ok(()),
         }
     }
 }

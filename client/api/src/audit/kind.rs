@@ -122,6 +122,8 @@ words! {
     CustomerLimited = "customer.limited",
     /// What a suspended or removed principal held, asked for or waited for has ended, all of it.
     PrincipalCheckoutsEnded = "principal.checkouts_ended",
+    /// The daily look: who is not used is suspended.
+    VaultLookedAfter = "vault.looked_after",
 }
 
 #[cfg(test)]

@@ -190,7 +190,7 @@ impl Open {
     }
 }
 
-fn suspension(kind: PrincipalKind, suspended: bool) -> EventKind {
+pub(super) fn suspension(kind: PrincipalKind, suspended: bool) -> EventKind {
     match (kind, suspended) {
         (PrincipalKind::User, true) => EventKind::UserSuspended,
         (PrincipalKind::User, false) => EventKind::UserResumed,

@@ -321,10 +321,12 @@ fn rotation(found: &Found, id: RotationId, record: &RotationRecord) {
 
 /// No timer is anybody's who is not there: it would be due for ever.
 fn timers(found: &Found) {
+    let daily = found.timers.get(&(TimerKind::DailyLook as u8, Uuid::nil())).map_or(0, Vec::len);
+    assert_eq!(daily, 1, "one look a day, and one only");
     for (kind, id) in found.timers.keys() {
         let known = found.checkouts.contains_key(&CheckoutId::from_uuid(*id))
             || found.rotations.contains_key(&RotationId::from_uuid(*id))
-            || *kind == TimerKind::PrincipalGone as u8;
+            || [TimerKind::PrincipalGone as u8, TimerKind::DailyLook as u8].contains(kind);
         assert!(known, "a timer of kind {kind} for nothing");
     }
 }

@@ -7,7 +7,7 @@ use claviger_api::audit::kind::EventKind;
 use claviger_api::problem::ProblemType;
 use claviger_api::wire::{
     ApprovalRule, AuditQuery, CheckoutState, Conditions, EndCause, GrantScope, NewGrant, PrincipalKind,
-    RevocationState, Role,
+    PrincipalState, RevocationState, Role,
 };
 use claviger_api::CheckoutId;
 use claviger_core::policy::Resource;
@@ -34,7 +34,11 @@ impl World {
 
     /// The newest events of a kind in a log.
     pub async fn told(&self, scope: Scope, kind: EventKind) -> Vec<claviger_api::wire::AuditEvent> {
-        let (open, root) = (self.open(), self.root().await);
+        self.told_to("root", scope, kind).await
+    }
+
+    async fn told_to(&self, who: &str, scope: Scope, kind: EventKind) -> Vec<claviger_api::wire::AuditEvent> {
+        let (open, root) = (self.open(), self.open().acting(who).await);
         let resource = match scope {
             Scope::Operator => Resource::Operator,
             Scope::Customer(customer) => Resource::Customer(customer),
@@ -250,5 +254,71 @@ async fn a_session_ends_at_the_latest_after_the_set_time_however_often_it_is_ref
     assert_eq!(world.caller(&tokens).await.problem(), ProblemType::SessionEnded);
     let refused = world.open().refresh(tokens.refresh_token.unwrap().secret()).await;
     assert_eq!(refused.problem(), ProblemType::SessionEnded);
+    world.check().await;
+}
+
+/// Days pass, and the workers look once a day.
+async fn days(world: &World, days: i64) {
+    world.pass(seconds(days * 86_400)).await;
+}
+
+async fn state_of(world: &World, name: &str) -> PrincipalState {
+    world.open().principal_named(&part(name)).await.unwrap().value.state
+}
+
+#[tokio::test]
+async fn who_is_not_used_is_listed_with_what_it_could_reach() {
+    let world = World::new().await;
+    let inactive = async |after| {
+        let (open, root) = (world.open(), world.root().await);
+        let permit = may(&open, &root, Resource::Operator);
+        open.inactive(Some(after), &Paging::new(None, None).unwrap(), permit).await.unwrap().items
+    };
+    let names = |found: &[claviger_api::wire::Inactive]| -> Vec<String> {
+        found.iter().map(|one| one.principal.name.to_string()).collect()
+    };
+    assert!(inactive(1).await.is_empty(), "everybody was here today");
+    days(&world, 20).await;
+    world.log_in("tess", PASSWORD).await.unwrap();
+    days(&world, 9).await;
+    assert!(inactive(30).await.is_empty());
+    days(&world, 1).await;
+    let found = inactive(30).await;
+    assert_eq!(names(&found), ["root", "tom", "bot"]);
+    assert_eq!((found[1].unused_days, found[1].grants.len()), (30, 0), "its grant ended today");
+    let scopes: Vec<String> = found[0].grants.iter().map(|grant| grant.scope.to_string()).collect();
+    assert!(!scopes.is_empty() && scopes.iter().all(|scope| scope == "*"), "{scopes:?}");
+    assert_eq!(names(&inactive(10).await), ["root", "tess", "tom", "bot"]);
+    assert!(inactive(31).await.is_empty());
+}
+
+/// Everybody who is not used is suspended when the time is over, but for the administrator who was here last.
+#[tokio::test]
+async fn the_unused_are_suspended_and_never_the_last_administrator() {
+    let world = World::new().await;
+    world.enrolled("ada").await;
+    world.grant("ada", Role::Administrator, GrantScope::Operator).await.unwrap();
+    // A grant that outlives the test.
+    let long = NewGrant { ttl_seconds: 400 * 86_400, ..new_grant("ada", Role::Administrator, GrantScope::Operator) };
+    world.open().make_grant(&long, &Once::none(), &world.root().await).await.unwrap();
+    days(&world, 50).await;
+    let tokens = world.log_in("tess", PASSWORD).await.unwrap();
+    world.log_in("ada", PASSWORD).await.unwrap();
+    days(&world, 39).await;
+    for name in ["root", "ada", "tess", "tom", "bot"] {
+        assert_eq!(state_of(&world, name).await, PrincipalState::Active, "{name} after 89 days");
+    }
+    days(&world, 2).await;
+    for name in ["root", "tom", "bot"] {
+        assert_eq!(state_of(&world, name).await, PrincipalState::Suspended, "{name}");
+    }
+    assert_eq!(state_of(&world, "tess").await, PrincipalState::Active, "used since");
+    assert!(world.caller(&tokens).await.is_err(), "a session of long ago");
+    days(&world, 60).await;
+    assert_eq!(state_of(&world, "tess").await, PrincipalState::Suspended);
+    assert_eq!(state_of(&world, "ada").await, PrincipalState::Active, "somebody is left to let the others in");
+    let told = world.told_to("ada", Scope::Operator, EventKind::UserSuspended).await;
+    assert!(told.iter().all(|event| event.fields["actor"] == "system/inactivity"), "{told:?}");
+    assert_eq!(told.len(), 3, "root, tom and tess");
     world.check().await;
 }
