@@ -20,6 +20,7 @@ pub mod mfa;
 pub mod operator;
 pub mod pages;
 pub mod password;
+pub mod review;
 pub mod rotation;
 pub mod service_account;
 pub mod status;
@@ -45,6 +46,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::ServiceAccount(service_account) => service_account.run(context).await,
         Command::Issuer(issuer) => issuer.run(context).await,
         Command::Access(access) => access.run(context).await,
+        Command::Review(review) => review.run(context).await,
         Command::Grant(grant) => grant.run(context).await,
         Command::Checkout(check_out) => check_out.run(context).await,
         Command::Checkin(checkin) => checkin.run(context).await,

@@ -64,10 +64,7 @@ pub struct Identities {
 
 impl Default for Identities {
     fn default() -> Self {
-        Self {
-            session_most_seconds: SESSION_MOST_SECONDS,
-            suspend_unused_after_days: SUSPEND_UNUSED_DAYS_DEFAULT,
-        }
+        Self { session_most_seconds: SESSION_MOST_SECONDS, suspend_unused_after_days: SUSPEND_UNUSED_DAYS_DEFAULT }
     }
 }
 

@@ -34,6 +34,7 @@ mod factors;
 mod grants;
 mod inactive;
 mod issuers;
+mod reviews;
 mod rotations;
 mod service_accounts;
 mod sys;
@@ -60,6 +61,7 @@ pub fn table() -> Vec<Endpoint> {
         grants::endpoints,
         access::endpoints,
         inactive::endpoints,
+        reviews::endpoints,
         issuers::endpoints,
         audit::endpoints,
         sys::endpoints,

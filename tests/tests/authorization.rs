@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use claviger_api::ProblemType;
 use claviger_api::wire::{
-    IssuerKeys, NewAccount, NewCheckout, NewIssuer, NewRotation, NewServiceAccount, OnConflict, Role,
+    IssuerKeys, NewAccount, NewCheckout, NewIssuer, NewReview, NewRotation, NewServiceAccount, OnConflict, Role,
 };
 use claviger_client::Client;
 use claviger_tests::in_process::InProcess;
@@ -57,6 +57,7 @@ struct Ids {
     rotation: String,
     grant: String,
     issuer: String,
+    review: String,
 }
 
 #[tokio::test]
@@ -304,6 +305,7 @@ impl Ids {
             keys: IssuerKeys::Discovery { ca_certificate: None },
         };
         administrator.issuers().add(&issuer).await.unwrap();
+        let review = administrator.reviews().start(&acme, &NewReview::default()).await.unwrap();
         let grant = administrator.grants().list(Some(&part(TECHNICIAN))).all().await.unwrap().remove(0).id;
         Self {
             customer: "acme".to_owned(),
@@ -315,6 +317,7 @@ impl Ids {
             rotation: rotation.to_string(),
             grant: grant.to_string(),
             issuer: issuer.name.to_string(),
+            review: review.id.to_string(),
         }
     }
 
@@ -330,6 +333,7 @@ impl Ids {
             rotation: "ro_0197a3c2e1f07b1a8c3d4e5f60718293".to_owned(),
             grant: "gr_0197a3c2e1f07b1a8c3d4e5f60718293".to_owned(),
             issuer: "nothing".to_owned(),
+            review: "rv_0197a3c2e1f07b1a8c3d4e5f60718293".to_owned(),
         }
     }
 
@@ -343,6 +347,7 @@ impl Ids {
             "rotation" => &self.rotation,
             "grant" => &self.grant,
             "issuer" => &self.issuer,
+            "review" => &self.review,
             "factor" => "fa_0197a3c2e1f07b1a8c3d4e5f60718293",
             other => panic!("a part of a path that this test does not know: {other}"),
         }

@@ -102,6 +102,8 @@ ids! {
     IssuerId = "is";
     /// A user's second factor.
     FactorId = "fa";
+    /// A review of who reaches a customer.
+    ReviewId = "rv";
     /// One request, named in problems, logs and audit events.
     RequestId = "rq";
 }

@@ -38,6 +38,7 @@ mod password;
 pub mod principals;
 pub mod program_login;
 mod re_enrol;
+mod review;
 pub mod service_accounts;
 mod session;
 mod spanning;

@@ -65,6 +65,8 @@ fn may_be_kept(table: Table) -> bool {
         | Table::Fingerprints
         | Table::Principals
         | Table::FormerPrincipals
+        | Table::Reviews
+        | Table::ReviewLines
         | Table::Grants
         | Table::Sessions
         | Table::Tokens

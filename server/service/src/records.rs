@@ -1,11 +1,12 @@
 //! What the vault stores, one record a table. A field that is added later has a `#[serde(default)]`.
 
 use claviger_api::wire::{
-    AccountKind, AccountSettings, CertificatePin, IssuerKeys, Network, PrincipalKind, PrincipalState, SystemSpec,
-    Thumbprint,
+    AccountKind, AccountSettings, CertificatePin, IssuerKeys, Network, PrincipalKind, PrincipalState, ReviewCounts,
+    ReviewVerdict, SystemSpec, Thumbprint,
 };
 use claviger_api::{
-    AccountId, CustomerId, FactorId, IssuerId, Login, Part, PrincipalId, SessionId, SystemId, Timestamp, UserName,
+    AccountId, CustomerId, FactorId, IssuerId, Login, Part, PrincipalId, ReviewId, SessionId, SystemId, Timestamp,
+    UserName,
 };
 use claviger_core::account::AccountState;
 use claviger_core::checkout::Checkout;
@@ -128,6 +129,56 @@ pub struct FormerPrincipalRecord {
     pub name: UserName,
     /// When it was removed.
     pub removed_at: Timestamp,
+}
+
+/// A review of who reaches a customer.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct ReviewRecord {
+    /// Its id.
+    pub id: ReviewId,
+    /// The customer.
+    pub customer: CustomerId,
+    /// Who started it.
+    pub started_by: PrincipalId,
+    /// When.
+    pub started_at: Timestamp,
+    /// It closes by itself then.
+    pub ends_at: Timestamp,
+    /// Its close.
+    pub closed: Option<ReviewClose>,
+}
+
+/// The close of a review.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub struct ReviewClose {
+    /// When.
+    pub at: Timestamp,
+    /// By whom; nobody, where its time was over.
+    pub by: Option<PrincipalId>,
+    /// What was decided.
+    pub counts: ReviewCounts,
+}
+
+/// A line of a review.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct ReviewLineRecord {
+    /// The grant as it was when the review was started.
+    pub grant: Grant,
+    /// Whether its principal is a person or a program.
+    pub kind: PrincipalKind,
+    /// What was decided.
+    pub decision: Option<ReviewDecision>,
+}
+
+/// What was decided about a line.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub struct ReviewDecision {
+    /// What.
+    pub verdict: ReviewVerdict,
+    /// By whom.
+    pub by: PrincipalId,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// How a program may log in, and from where it may act.
@@ -373,6 +424,8 @@ tables! {
     NameRecord: Names;
     PrincipalRecord: Principals;
     FormerPrincipalRecord: FormerPrincipals;
+    ReviewRecord: Reviews;
+    ReviewLineRecord: ReviewLines;
     TokenRecord: Tokens;
     SessionRecord: Sessions;
     IssuerRecord: Issuers;

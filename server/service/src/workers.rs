@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use claviger_api::{CheckoutId, CustomerId, RotationId, Scope, Timestamp};
+use claviger_api::{CheckoutId, CustomerId, ReviewId, RotationId, Scope, Timestamp};
 use claviger_store::{Range, RowId, Timer};
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
@@ -38,6 +38,8 @@ pub enum TimerKind {
     PrincipalGone = 4,
     /// The vault looks after itself.
     DailyLook = 5,
+    /// The time of a review is over.
+    ReviewDue = 6,
 }
 
 /// What is being worked on.
@@ -53,6 +55,15 @@ impl InHand {
 }
 
 impl TimerKind {
+    const ALL: [Self; 6] = [
+        Self::CheckoutDue,
+        Self::RotationDue,
+        Self::LoginRemoval,
+        Self::PrincipalGone,
+        Self::DailyLook,
+        Self::ReviewDue,
+    ];
+
     /// The timer's row.
     pub(crate) fn row(self, due: Timestamp, customer: CustomerId, id: Uuid) -> RowId {
         RowId::timer(due, Scope::Customer(customer), self as u8, id)
@@ -64,16 +75,14 @@ impl TimerKind {
     }
 
     fn of(tag: u8) -> Option<Self> {
-        let all =
-            [Self::CheckoutDue, Self::RotationDue, Self::LoginRemoval, Self::PrincipalGone, Self::DailyLook];
-        all.into_iter().find(|kind| *kind as u8 == tag)
+        Self::ALL.into_iter().find(|kind| *kind as u8 == tag)
     }
 
     /// Whether the work may wait on a customer's system.
     fn waits_on_a_system(self) -> bool {
         match self {
             Self::RotationDue | Self::LoginRemoval => true,
-            Self::CheckoutDue | Self::PrincipalGone | Self::DailyLook => false,
+            Self::CheckoutDue | Self::PrincipalGone | Self::DailyLook | Self::ReviewDue => false,
         }
     }
 }
@@ -179,9 +188,15 @@ impl Open {
             (TimerKind::LoginRemoval, Scope::Customer(customer)) => {
                 self.remove_login(customer, CheckoutId::from_uuid(timer.id), timer.due).await
             }
+            (TimerKind::ReviewDue, Scope::Customer(customer)) => {
+                self.review_due(customer, ReviewId::from_uuid(timer.id)).await
+            }
             (TimerKind::PrincipalGone, Scope::Operator) => self.cut(&timer).await,
             (TimerKind::DailyLook, Scope::Operator) => self.look_daily(&timer).await,
-            (TimerKind::CheckoutDue | TimerKind::RotationDue | TimerKind::LoginRemoval, Scope::Operator)
+            (
+                TimerKind::CheckoutDue | TimerKind::RotationDue | TimerKind::LoginRemoval | TimerKind::ReviewDue,
+                Scope::Operator,
+            )
             | (TimerKind::PrincipalGone | TimerKind::DailyLook, Scope::Customer(_)) => Ok(()),
         }
     }

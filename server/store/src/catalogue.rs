@@ -52,6 +52,10 @@ pub enum Table {
     RevealTimes = 0x27,
     /// The names of principals that were removed.
     FormerPrincipals = 0x28,
+    /// Reviews of who reaches a customer.
+    Reviews = 0x29,
+    /// Their lines, a grant each.
+    ReviewLines = 0x2a,
     /// What falls due when.
     Timers = 0x30,
     /// Which request an Idempotency-Key belongs to.
@@ -102,6 +106,8 @@ const fn facts(table: Table) -> Facts {
         T::Issuers       => row(Scoped(UUID),                   Operator, true),  // scope ‖ issuer
         T::RevealTimes   => row(Scoped(UUID),                   Operator, true),  // scope ‖ grant
         T::FormerPrincipals => row(Scoped(UUID),                Operator, true),  // scope ‖ principal
+        T::Reviews       => row(Scoped(UUID),                   Owner,    true),  // scope ‖ review
+        T::ReviewLines   => row(Scoped(UUID + UUID),            Owner,    true),  // scope ‖ review ‖ grant
         T::Timers        => row(Due,                            Owner,    true),  // due ms be8 ‖ scope ‖ kind u8 ‖ id
         T::Idempotency   => row(Scoped(HASH),                   Owner,    true),  // scope ‖ hash of principal and key
         T::LogHeads      => row(Scoped(0),                      Operator, false), // scope
@@ -144,7 +150,7 @@ pub enum SealedBy {
 
 impl Table {
     /// All tables, in the order of their tags.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 28] = [
         Self::Meta,
         Self::Keys,
         Self::Names,
@@ -166,6 +172,8 @@ impl Table {
         Self::Issuers,
         Self::RevealTimes,
         Self::FormerPrincipals,
+        Self::Reviews,
+        Self::ReviewLines,
         Self::Timers,
         Self::Idempotency,
         Self::LogHeads,
@@ -229,6 +237,8 @@ mod tests {
             "26 Issuers",
             "27 RevealTimes",
             "28 FormerPrincipals",
+            "29 Reviews",
+            "2a ReviewLines",
             "30 Timers",
             "31 Idempotency",
             "40 LogHeads",

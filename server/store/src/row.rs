@@ -4,7 +4,7 @@ use std::fmt;
 
 use claviger_api::Timestamp;
 use claviger_api::{
-    AccountId, CheckoutId, CustomerId, GrantId, IssuerId, PrincipalId, RotationId, Scope, SessionId, SystemId,
+    AccountId, CheckoutId, CustomerId, GrantId, IssuerId, PrincipalId, ReviewId, RotationId, Scope, SessionId, SystemId,
 };
 use uuid::Uuid;
 
@@ -119,6 +119,18 @@ impl RowId {
     /// What is left of a principal that was removed.
     pub fn former_principal(principal: PrincipalId) -> Self {
         Self::new(Table::FormerPrincipals, Scope::Operator, &[principal.uuid().as_bytes()])
+    }
+
+    /// A review of who reaches a customer.
+    pub fn review(customer: CustomerId, review: ReviewId) -> Self {
+        Self::of(Table::Reviews, customer, review.uuid())
+    }
+
+    /// A line of a review: a grant.
+    pub fn review_line(customer: CustomerId, review: ReviewId, grant: GrantId) -> Self {
+        let (review, grant) = (review.uuid(), grant.uuid());
+        let id: [&[u8]; 2] = [review.as_bytes(), grant.as_bytes()];
+        Self::new(Table::ReviewLines, Scope::Customer(customer), &id)
     }
 
     /// A grant, at a customer or at the operator.

@@ -124,6 +124,13 @@ words! {
     PrincipalCheckoutsEnded = "principal.checkouts_ended",
     /// The daily look: who is not used is suspended.
     VaultLookedAfter = "vault.looked_after",
+
+    /// In the customer's log: a list of the grants that reach it is to be confirmed or cut line by line.
+    ReviewStarted = "review.started",
+    ReviewLineConfirmed = "review.line_confirmed",
+    ReviewLineCut = "review.line_cut",
+    /// With the counts of what was decided, and what was not.
+    ReviewClosed = "review.closed",
 }
 
 #[cfg(test)]

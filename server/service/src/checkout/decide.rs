@@ -34,7 +34,7 @@ impl Open {
     ) -> Result<wire::Checkout> {
         short_text("comment", comment)?;
         let (customer, scope) = (found.customer, Scope::Customer(found.customer));
-        self.decided(found, once, caller, async |case: &Case| {
+        self.decided(found, once, caller, |case: Case| async move {
             let before = &case.checkout.value.0;
             let mut state = case.state.value.0.clone();
             let yes = Approval {
@@ -54,7 +54,7 @@ impl Open {
                 let event = self.automatic(scope, moved_on(&checkout.state), APPROVALS);
                 let event = event.with(FieldName::Principal, checkout.principal);
                 change = change.and(self.about(event, customer, &checkout, &case.account).await?);
-                change = self.with_login_for_a_place(change, case, &mut state, &mut checkout)?;
+                change = self.with_login_for_a_place(change, &case, &mut state, &mut checkout)?;
                 change = Self::retimed(change, customer, checkout.id, before.due(), checkout.due())?;
             }
             let change = change.update(&case.state, &StateRecord(state))?;
@@ -74,12 +74,12 @@ impl Open {
     ) -> Result<wire::Checkout> {
         short_text("comment", comment)?;
         let (customer, scope) = (found.customer, Scope::Customer(found.customer));
-        self.decided(found, once, caller, async |case: &Case| {
+        self.decided(found, once, caller, |case: Case| async move {
             let checkout = &case.checkout.value.0;
             checkout.may_be_denied_by(caller.id)?;
             let why = checkout.overdue(self.now()).unwrap_or(EndCause::Denied);
             let ended = self.event(scope, EventKind::CheckoutEnded, caller);
-            let change = self.ended(case, why, ended, None).await?;
+            let change = self.ended(&case, why, ended, None).await?;
             if why != EndCause::Denied {
                 return Ok(change);
             }
@@ -93,12 +93,12 @@ impl Open {
     }
 
     /// One decision of somebody's on a checkout, done once: the change that `decide` makes of the case as it stands.
-    pub(super) async fn decided<'a>(
+    pub(super) async fn decided<'a, F: Future<Output = Result<Change<'a>>>>(
         &'a self,
         found: &FoundCheckout,
         once: &Once,
         caller: &Caller,
-        decide: impl AsyncFn(&Case) -> Result<Change<'a>>,
+        decide: impl Fn(Case) -> F,
     ) -> Result<wire::Checkout> {
         let scope = Scope::Customer(found.customer);
         deciding_once(once, || async {
@@ -106,7 +106,7 @@ impl Open {
                 return Ok(());
             }
             let case = self.case(found.customer, found.id).await?;
-            let change = decide(&case).await?;
+            let change = decide(case).await?;
             self.commit(self.remember(change, scope, once, caller, found.id.uuid())?).await.map(drop)
         })
         .await?;

@@ -31,12 +31,12 @@ impl Open {
         caller: &Caller,
         _permit: Permit<CheckoutCheckin>,
     ) -> Result<wire::Checkout> {
-        self.decided(found, once, caller, async |case: &Case| {
+        self.decided(found, once, caller, |case: Case| async move {
             let why = match case.checkout.value.0.state_name() {
                 CheckoutState::Active => EndCause::CheckedIn,
                 CheckoutState::Requested | CheckoutState::Approved | CheckoutState::Ended => EndCause::Cancelled,
             };
-            self.ended_by(case, why, "", caller).await
+            self.ended_by(&case, why, "", caller).await
         })
         .await
     }
@@ -51,7 +51,7 @@ impl Open {
         _permit: Permit<CheckoutRevoke>,
     ) -> Result<wire::Checkout> {
         short_text("reason", reason)?;
-        let end = async |case: &Case| self.ended_by(case, EndCause::Revoked, reason, caller).await;
+        let end = |case: Case| async move { self.ended_by(&case, EndCause::Revoked, reason, caller).await };
         self.decided(found, once, caller, end).await
     }
 

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 
-use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::record::FieldName;
 use claviger_api::wire::{
     GrantKind, INACTIVE_DAYS_DEFAULT, INACTIVE_DAYS_MAX, Inactive, PrincipalKind, PrincipalState, Role,
@@ -85,8 +84,7 @@ impl Open {
         if !is_unused(&row.value, until) {
             return Ok(false);
         }
-        let suspended =
-            PrincipalRecord { state: PrincipalState::Suspended, ..row.value.clone() }.without_sessions();
+        let suspended = PrincipalRecord { state: PrincipalState::Suspended, ..row.value.clone() }.without_sessions();
         let event = self
             .automatic(Scope::Operator, suspension(row.value.kind, true), ACTOR)
             .with(FieldName::Principal, id)
@@ -123,9 +121,7 @@ impl Open {
                 continue;
             }
             let row = self.read::<PrincipalRecord>(&RowId::principal(grant.value.0.principal)).await?;
-            let active = |row: &PrincipalRecord| {
-                row.kind == PrincipalKind::User && row.state == PrincipalState::Active
-            };
+            let active = |row: &PrincipalRecord| row.kind == PrincipalKind::User && row.state == PrincipalState::Active;
             if let Some(row) = row.filter(|row| active(&row.value)) {
                 return Ok(Some((row, grant)));
             }

@@ -111,11 +111,8 @@ impl Open {
                 PrincipalKind::User => EventKind::UserRemoved,
                 PrincipalKind::ServiceAccount => EventKind::ServiceAccountRemoved,
             };
-            let former = FormerPrincipalRecord {
-                kind: row.value.kind,
-                name: row.value.name.clone(),
-                removed_at: self.now(),
-            };
+            let former =
+                FormerPrincipalRecord { kind: row.value.kind, name: row.value.name.clone(), removed_at: self.now() };
             let mut change = self
                 .change(self.principal_event(kind, caller, &row.value))
                 .remove(&row)

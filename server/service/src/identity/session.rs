@@ -3,7 +3,9 @@
 use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::record::FieldName;
 use claviger_api::problem::ProblemType;
-use claviger_api::wire::{ENROL_TTL_SECONDS, PrincipalKind, PrincipalState, REFRESH_TTL_SECONDS, SESSION_MOST_SECONDS, Tokens};
+use claviger_api::wire::{
+    ENROL_TTL_SECONDS, PrincipalKind, PrincipalState, REFRESH_TTL_SECONDS, SESSION_MOST_SECONDS, Tokens,
+};
 use claviger_api::{PrincipalId, Scope, Secret, SessionId, Timestamp};
 use claviger_crypto::{Token, TokenKind};
 use claviger_store::{Range, RowId, Table};

@@ -22,9 +22,9 @@ use crate::inventory::account_name;
 use crate::journal::LogHead;
 use crate::journal::head::{LogTile, leaf_hash};
 use crate::records::{
-    AccountRecord, CheckoutRecord, CustomerRecord, FactorsRecord, FormerPrincipalRecord, GrantRecord, IdempotencyRecord, IssuerRecord,
-    LoginCounter, NameRecord, PrincipalRecord, RevealsRecord, RotationRecord, SessionRecord, StateRecord, SystemRecord,
-    TimerRecord, TokenRecord,
+    AccountRecord, CheckoutRecord, CustomerRecord, FactorsRecord, FormerPrincipalRecord, GrantRecord,
+    IdempotencyRecord, IssuerRecord, LoginCounter, NameRecord, PrincipalRecord, RevealsRecord, ReviewLineRecord,
+    ReviewRecord, RotationRecord, SessionRecord, StateRecord, SystemRecord, TimerRecord, TokenRecord,
 };
 use crate::workers::TimerKind;
 
@@ -41,6 +41,7 @@ struct Found {
     secrets: BTreeSet<(AccountId, u64)>,
     principals: Vec<PrincipalRecord>,
     former: BTreeSet<PrincipalId>,
+    reviews: BTreeMap<Uuid, ReviewRecord>,
     issuers: Vec<IssuerRecord>,
     sessions: Vec<SessionRecord>,
     factors: BTreeMap<PrincipalId, FactorsRecord>,
@@ -120,6 +121,14 @@ fn sort(found: &mut Found, open: &Open, id: &RowId, row: &Row) {
         Table::FormerPrincipals => {
             opened::<FormerPrincipalRecord>(open, id, row);
             found.former.insert(PrincipalId::from_uuid(uuid));
+        }
+        Table::Reviews => {
+            let review = opened::<ReviewRecord>(open, id, row);
+            found.reviews.insert(uuid, review);
+        }
+        Table::ReviewLines => {
+            opened::<ReviewLineRecord>(open, id, row);
+            assert!(found.reviews.contains_key(&uuid), "a line of no review");
         }
         Table::Grants => drop(opened::<GrantRecord>(open, id, row)),
         Table::Issuers => found.issuers.push(opened(open, id, row)),
@@ -323,9 +332,14 @@ fn rotation(found: &Found, id: RotationId, record: &RotationRecord) {
 fn timers(found: &Found) {
     let daily = found.timers.get(&(TimerKind::DailyLook as u8, Uuid::nil())).map_or(0, Vec::len);
     assert_eq!(daily, 1, "one look a day, and one only");
+    for (id, review) in &found.reviews {
+        let due = found.timers.get(&(TimerKind::ReviewDue as u8, *id)).map_or(0, Vec::len);
+        assert_eq!(due, usize::from(review.closed.is_none()), "a review is open for ever, or closed twice");
+    }
     for (kind, id) in found.timers.keys() {
         let known = found.checkouts.contains_key(&CheckoutId::from_uuid(*id))
             || found.rotations.contains_key(&RotationId::from_uuid(*id))
+            || found.reviews.contains_key(id)
             || [TimerKind::PrincipalGone as u8, TimerKind::DailyLook as u8].contains(kind);
         assert!(known, "a timer of kind {kind} for nothing");
     }

@@ -2,14 +2,13 @@
 
 use std::pin::pin;
 
-use claviger_api::Scope;
 use claviger_api::audit::kind::EventKind;
 use claviger_api::problem::ProblemType;
 use claviger_api::wire::{
-    ApprovalRule, AuditQuery, CheckoutState, Conditions, EndCause, GrantScope, NewGrant, PrincipalKind,
-    PrincipalState, RevocationState, Role,
+    ApprovalRule, AuditQuery, CheckoutState, Conditions, EndCause, GrantScope, NewGrant, PrincipalKind, PrincipalState,
+    ReviewCounts, ReviewLine, ReviewVerdict, RevocationState, Role,
 };
-use claviger_api::CheckoutId;
+use claviger_api::{CheckoutId, GrantId, ReviewId, Scope};
 use claviger_core::policy::Resource;
 use claviger_store::memory::{CommitFault, FaultPlan};
 use futures::poll;
@@ -148,9 +147,9 @@ async fn what_is_half_ended_when_the_server_dies_is_ended_afterwards() {
     for n in 1..=6 {
         let (mut world, ids, _) = world().await;
         world.suspend("nina", true).await.unwrap();
-        world.store.set_faults(FaultPlan::commits_where(move |commit, _| {
-            (commit >= n).then_some(CommitFault::Refused)
-        }));
+        world
+            .store
+            .set_faults(FaultPlan::commits_where(move |commit, _| (commit >= n).then_some(CommitFault::Refused)));
         let failed = world.step().await;
         assert!(!failed.is_empty(), "{n}");
         world.store.set_faults(FaultPlan::none());
@@ -320,5 +319,111 @@ async fn the_unused_are_suspended_and_never_the_last_administrator() {
     let told = world.told_to("ada", Scope::Operator, EventKind::UserSuspended).await;
     assert!(told.iter().all(|event| event.fields["actor"] == "system/inactivity"), "{told:?}");
     assert_eq!(told.len(), 3, "root, tom and tess");
+    world.check().await;
+}
+
+impl World {
+    async fn review(&self, by: &str) -> Result<claviger_api::wire::Review> {
+        let (open, by, acme) = (self.open(), self.open().acting(by).await, self.acme().await);
+        open.start_review(acme, None, &Once::none(), &by, open.permit(&by, &Resource::Customer(acme))?).await
+    }
+
+    async fn lines(&self, id: ReviewId) -> Vec<ReviewLine> {
+        let (open, root, acme) = (self.open(), self.root().await, self.acme().await);
+        let permit = may(&open, &root, Resource::Customer(acme));
+        open.review_lines(acme, id, &Paging::new(None, None).unwrap(), permit).await.unwrap().items
+    }
+
+    async fn confirm(&self, by: &str, id: ReviewId, grant: GrantId) -> Result<ReviewLine> {
+        let (open, by, acme) = (self.open(), self.open().acting(by).await, self.acme().await);
+        open.confirm_line(acme, id, grant, &by, open.permit(&by, &Resource::Customer(acme))?).await
+    }
+
+    async fn cut(&self, by: &str, id: ReviewId, grant: GrantId) -> Result<ReviewLine> {
+        let (open, by, acme) = (self.open(), self.open().acting(by).await, self.acme().await);
+        let permit = open.permit(&by, &Resource::Customer(acme))?;
+        open.cut_line(acme, id, grant, "has left the team", &by, permit).await
+    }
+
+    async fn close(&self, by: &str, id: ReviewId) -> Result<claviger_api::wire::Review> {
+        let (open, by, acme) = (self.open(), self.open().acting(by).await, self.acme().await);
+        open.close_review(acme, id, &by, open.permit(&by, &Resource::Customer(acme))?).await
+    }
+}
+
+fn line_of<'a>(lines: &'a [ReviewLine], name: &str) -> &'a ReviewLine {
+    lines.iter().find(|line| line.grant.principal.as_str() == name).unwrap()
+}
+
+#[tokio::test]
+async fn a_review_is_confirmed_or_cut_line_by_line_and_goes_on_after_a_crash() {
+    let mut world = World::new().await;
+    world.enrolled("ada").await;
+    world.grant("ada", Role::Administrator, GrantScope::Customer(part("acme"))).await.unwrap();
+    let id = world.review("root").await.unwrap().id;
+    assert_eq!(world.review("ada").await.problem(), ProblemType::InUse, "one at a time");
+    let lines = world.lines(id).await;
+    let undecided = |lines: &[ReviewLine]| lines.iter().filter(|line| line.verdict.is_none()).count();
+    assert_eq!(undecided(&lines), lines.len());
+    let (tess, tom, ada) = (line_of(&lines, "tess"), line_of(&lines, "tom"), line_of(&lines, "ada"));
+
+    let confirmed = world.confirm("root", id, tess.grant.id).await.unwrap();
+    assert_eq!(confirmed.verdict, Some(ReviewVerdict::Confirmed));
+    assert_eq!(confirmed.decided_by.unwrap().as_str(), "root");
+    assert_eq!(world.close("root", id).await.problem(), ProblemType::InUse, "not every line is decided");
+    world.check().await;
+    world.crash(1).await;
+    assert_eq!(undecided(&world.lines(id).await), lines.len() - 1, "it goes on where it was left");
+
+    // Cut: the grant is gone at once, and so is what it gave.
+    let cut = world.cut("ada", id, tom.grant.id).await.unwrap();
+    assert!(cut.ended && cut.verdict == Some(ReviewVerdict::Cut));
+    let after = world.open().acting("tom").await;
+    assert_eq!(world.check_out(&after, &of("dba"), &Once::none()).await.problem(), ProblemType::NotFound);
+    assert_eq!(world.confirm("root", id, tom.grant.id).await.unwrap().verdict, Some(ReviewVerdict::Cut), "it is done");
+
+    // Nobody confirms what they have, and who reviews a customer cuts nothing that reaches others.
+    assert_eq!(world.confirm("ada", id, ada.grant.id).await.problem(), ProblemType::Forbidden);
+    let roots = line_of(&lines, "root").grant.id;
+    assert_eq!(world.cut("ada", id, roots).await.problem(), ProblemType::Forbidden);
+    world.check().await;
+
+    // A line whose grant ends by itself needs no decision.
+    let bot = line_of(&lines, "bot").grant.id;
+    let (open, root) = (world.open(), world.root().await);
+    open.revoke_grant(bot, &root, may(&open, &root, Resource::Operator)).await.unwrap();
+    for line in world.lines(id).await.iter().filter(|line| line.verdict.is_none() && !line.ended) {
+        let by = if line.grant.principal.as_str() == "root" { "ada" } else { "root" };
+        world.confirm(by, id, line.grant.id).await.unwrap();
+    }
+    let closed = world.close("ada", id).await.unwrap();
+    assert_eq!(closed.closed_by.unwrap().as_str(), "ada");
+    let lines = u64::try_from(lines.len()).unwrap();
+    let counts = ReviewCounts { lines, confirmed: lines - 2, cut: 1, ended: 1, undecided: 0 };
+    assert_eq!(closed.counts, counts);
+    let acme = Scope::Customer(world.acme().await);
+    let told = world.told(acme, EventKind::ReviewClosed).await;
+    assert_eq!(told[0].fields["outcome"], "done");
+    assert!(told[0].fields["detail"].contains("1 cut"), "{told:?}");
+    assert_eq!(world.cut("root", id, tess.grant.id).await.problem(), ProblemType::Conflict, "it is closed");
+    world.check().await;
+    world.review("root").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_review_whose_time_is_over_closes_itself_and_says_what_is_undecided() {
+    let world = World::new().await;
+    let review = world.review("root").await.unwrap();
+    let tess = line_of(&world.lines(review.id).await, "tess").grant.id;
+    world.confirm("root", review.id, tess).await.unwrap();
+    world.pass(review.ends_at.duration_since(world.now()) - seconds(1)).await;
+    assert!(world.told(Scope::Customer(world.acme().await), EventKind::ReviewClosed).await.is_empty());
+    world.clock.advance(seconds(1));
+    assert_eq!(world.confirm("root", review.id, tess).await.problem(), ProblemType::Conflict, "it is over");
+    world.step().await;
+    let told = world.told(Scope::Customer(world.acme().await), EventKind::ReviewClosed).await;
+    assert_eq!((told.len(), told[0].fields["outcome"].as_str()), (1, "lapsed"));
+    assert!(told[0].fields["detail"].contains("1 confirmed, 0 cut"), "{told:?}");
+    assert_eq!(told[0].fields["actor"], "system/review");
     world.check().await;
 }
