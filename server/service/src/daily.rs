@@ -1,4 +1,4 @@
-//! What the vault does once a day: it suspends whoever is not used any more.
+//! What the vault does once a day: it suspends whoever is not used any more, and erases what nobody needs.
 //!
 //! The look is a timer like any other, a row that is there from the first unsealing on: one that fell due while the vault
 //! was sealed or down is done first, and half of one is done again.
@@ -35,12 +35,13 @@ impl Open {
     /// Looks, and sets the next look.
     pub(crate) async fn look_daily(&self, timer: &Timer) -> Result<()> {
         let suspended = self.suspend_unused().await?;
+        let erased = self.purge().await;
         deciding(|| async {
             let Some(pending) = self.read::<TimerRecord>(&timer.row()).await? else { return Ok(()) };
             let due = self.now().saturating_add(EVERY).unwrap_or(claviger_api::Timestamp::MAX);
             let event = self
                 .automatic(Scope::Operator, EventKind::VaultLookedAfter, ACTOR)
-                .with(FieldName::Detail, format_args!("suspended {suspended}"));
+                .with(FieldName::Detail, format_args!("suspended {suspended}, erased {erased}"));
             let next = TimerKind::DailyLook.operators_row(due, Uuid::nil());
             self.commit(self.change(event).remove(&pending).create(next, &TimerRecord {})?).await.map(drop)
         })

@@ -19,6 +19,7 @@ pub mod journal;
 mod kept;
 pub mod open;
 pub mod page;
+mod purge;
 mod records;
 pub mod rotation;
 pub mod seal;

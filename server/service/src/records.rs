@@ -363,6 +363,9 @@ pub struct LoginCounter {
     pub failures: u32,
     /// No login is even tried before this.
     pub locked_until: Option<Timestamp>,
+    /// When the last failure was.
+    #[serde(default)]
+    pub last_failure_at: Option<Timestamp>,
 }
 
 /// A grant as it is stored.

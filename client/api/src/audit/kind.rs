@@ -122,8 +122,10 @@ words! {
     CustomerLimited = "customer.limited",
     /// What a suspended or removed principal held, asked for or waited for has ended, all of it.
     PrincipalCheckoutsEnded = "principal.checkouts_ended",
-    /// The daily look: who is not used is suspended.
+    /// The daily look: who is not used is suspended, what nobody needs is erased.
     VaultLookedAfter = "vault.looked_after",
+    /// Rows that nobody needs any more were erased, after their retention; never of a log.
+    StorePurged = "store.purged",
 
     /// In the customer's log: a list of the grants that reach it is to be confirmed or cut line by line.
     ReviewStarted = "review.started",

@@ -94,12 +94,12 @@ impl Open {
             if checkout.state_name() == CheckoutState::Ended {
                 return Ok(());
             }
-            let cause = checkout.overdue(self.now()).unwrap_or(EndCause::Revoked);
+            let ends_as = checkout.overdue(self.now()).unwrap_or(EndCause::Revoked);
             let event = self
                 .automatic(Scope::Customer(customer), EventKind::CheckoutEnded, ACTOR)
                 .with(FieldName::Principal, checkout.principal)
                 .with(FieldName::Detail, why);
-            let change = self.ended(&case, cause, event, None).await?;
+            let change = self.ended(&case, ends_as, event, None).await?;
             self.commit(change.expect(pending)).await.map(drop)
         })
         .await

@@ -107,7 +107,11 @@ impl Open {
         let failures = before.as_ref().map_or(0, |row| row.value.failures).saturating_add(1);
         let locks = failures >= FAILURES_MOST;
         let until = self.now().saturating_add(LOCKOUT).unwrap_or(Timestamp::MAX);
-        let counter = LoginCounter { failures: if locks { 0 } else { failures }, locked_until: locks.then_some(until) };
+        let counter = LoginCounter {
+            failures: if locks { 0 } else { failures },
+            locked_until: locks.then_some(until),
+            last_failure_at: Some(self.now()),
+        };
         let kind = if locks { EventKind::LoginLockedOut } else { EventKind::LoginFailed };
         let event = self.login_event(kind, source, found.as_ref().map(|row| &row.value));
         let change: Change<'_> = match &before {

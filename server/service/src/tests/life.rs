@@ -1,20 +1,17 @@
 //! The life of identities: what is open ends with whoever had it.
 
-use std::pin::pin;
-
 use claviger_api::audit::kind::EventKind;
 use claviger_api::problem::ProblemType;
 use claviger_api::wire::{
-    ApprovalRule, AuditQuery, CheckoutState, Conditions, EndCause, GrantScope, NewGrant, PrincipalKind, PrincipalState,
-    ReviewCounts, ReviewLine, ReviewVerdict, RevocationState, Role,
+    AccountState, ApprovalRule, AuditQuery, CheckoutState, Conditions, EndCause, GrantScope, NewGrant, PrincipalKind,
+    PrincipalState, ReviewCounts, ReviewLine, ReviewVerdict, RevocationState, Role,
 };
 use claviger_api::{CheckoutId, GrantId, ReviewId, Scope};
 use claviger_core::policy::Resource;
 use claviger_store::memory::{CommitFault, FaultPlan};
-use futures::poll;
-use parking_lot::Mutex;
+use claviger_store::{RowId, Table};
 
-use super::world::{PASSWORD, Refused as _, World, may, new_grant, of, part, seconds, waiting};
+use super::world::{PASSWORD, Refused as _, World, key, may, new_grant, of, part, seconds, waiting};
 use crate::error::Result;
 use crate::{Once, Paging};
 
@@ -176,31 +173,20 @@ async fn one_that_cannot_be_ended_does_not_keep_the_others() {
     world.check().await;
 }
 
-/// A check-out that was on its way when its principal was suspended comes too late, wherever it is.
+/// A check-out that was on its way when its principal was suspended comes too late: it had read everything before.
 #[tokio::test]
 async fn anvil_revoke_now_a_check_out_under_way_comes_too_late() {
-    let world = World::new().await;
+    let (world, store) = World::interrupted().await;
     let (tess, root, open) = (world.tess().await, world.root().await, world.open());
-    let (go, gate) = std::sync::mpsc::channel::<()>();
-    let gate = Mutex::new(gate);
-    world.store.set_faults(FaultPlan::commits_where(move |_, _| {
-        gate.lock().recv().ok();
-        None
-    }));
-    let permit = may(&open, &root, Resource::Operator);
-    let tess_name = part("tess");
-    let mut suspend = pin!(open.suspend(&tess_name, USER, true, &root, permit));
-    let (app, once) = (of("app"), Once::none());
-    let mut check_out = pin!(world.check_out(&tess, &app, &once));
-    assert!(poll!(&mut suspend).is_pending(), "it waits for the journal");
-    assert!(poll!(&mut check_out).is_pending(), "decided before, and waits behind it");
-    drop(go);
-    suspend.await.unwrap();
-    assert_eq!(check_out.await.problem(), ProblemType::SessionEnded);
-    world.store.set_faults(FaultPlan::none());
+    let meanwhile = async move {
+        let permit = may(&open, &root, Resource::Operator);
+        open.suspend(&part("tess"), USER, true, &root, permit).await.unwrap();
+    };
+    store.after(Table::AccountStates, meanwhile);
     assert_eq!(world.check_out(&tess, &of("app"), &Once::none()).await.problem(), ProblemType::SessionEnded);
+    assert!(store.has_interrupted());
     world.step().await;
-    assert_eq!(world.account("app").await.state, claviger_api::wire::AccountState::Available);
+    assert_eq!(world.account("app").await.state, AccountState::Available);
     world.check().await;
 }
 
@@ -274,7 +260,12 @@ async fn who_is_not_used_is_listed_with_what_it_could_reach() {
         open.inactive(Some(after), &Paging::new(None, None).unwrap(), permit).await.unwrap().items
     };
     let names = |found: &[claviger_api::wire::Inactive]| -> Vec<String> {
-        found.iter().map(|one| one.principal.name.to_string()).collect()
+        let mut names: Vec<_> = found.iter().map(|one| one.principal.name.to_string()).collect();
+        names.sort();
+        names
+    };
+    let of = |found: &[claviger_api::wire::Inactive], name: &str| {
+        found.iter().find(|one| one.principal.name.as_str() == name).cloned().unwrap()
     };
     assert!(inactive(1).await.is_empty(), "everybody was here today");
     days(&world, 20).await;
@@ -283,11 +274,12 @@ async fn who_is_not_used_is_listed_with_what_it_could_reach() {
     assert!(inactive(30).await.is_empty());
     days(&world, 1).await;
     let found = inactive(30).await;
-    assert_eq!(names(&found), ["root", "tom", "bot"]);
-    assert_eq!((found[1].unused_days, found[1].grants.len()), (30, 0), "its grant ended today");
-    let scopes: Vec<String> = found[0].grants.iter().map(|grant| grant.scope.to_string()).collect();
+    assert_eq!(names(&found), ["bot", "root", "tom"]);
+    let tom = of(&found, "tom");
+    assert_eq!((tom.unused_days, tom.grants.len()), (30, 0), "its grant ended today");
+    let scopes: Vec<String> = of(&found, "root").grants.iter().map(|grant| grant.scope.to_string()).collect();
     assert!(!scopes.is_empty() && scopes.iter().all(|scope| scope == "*"), "{scopes:?}");
-    assert_eq!(names(&inactive(10).await), ["root", "tess", "tom", "bot"]);
+    assert_eq!(names(&inactive(10).await), ["bot", "root", "tess", "tom"]);
     assert!(inactive(31).await.is_empty());
 }
 
@@ -426,4 +418,86 @@ async fn a_review_whose_time_is_over_closes_itself_and_says_what_is_undecided() 
     assert!(told[0].fields["detail"].contains("1 confirmed, 0 cut"), "{told:?}");
     assert_eq!(told[0].fields["actor"], "system/review");
     world.check().await;
+}
+
+/// How many rows a table holds, of every scope.
+fn rows_of(world: &World, table: Table) -> usize {
+    let rows = world.store.snapshot();
+    rows.rows().filter(|(key, _)| RowId::from_key(key).unwrap().table() == table).count()
+}
+
+/// Each kind of row goes after its own time, no earlier, and nothing that is in use goes at all.
+#[tokio::test]
+async fn what_nobody_needs_is_erased_after_its_time_and_nothing_else() {
+    let world = World::new().await;
+    let conditions = Conditions { reveals_per_hour: Some(9), ..Conditions::default() };
+    let limited = NewGrant {
+        conditions,
+        ttl_seconds: 86_400,
+        ..new_grant("nina", Role::Technician, "acme/db1/app".parse().unwrap())
+    };
+    world.enrolled("nina").await;
+    world.open().make_grant(&limited, &Once::none(), &world.root().await).await.unwrap();
+    let nina = world.open().acting("nina").await;
+    let held = world.check_out(&nina, &of("app"), &Once::none()).await.unwrap();
+    world.reveal(&nina, held.id).await.unwrap();
+    world.check_in(&nina, held.id).await.unwrap();
+    world.step().await;
+    let tess = world.tess().await;
+    let once = world.check_out(&tess, &of("dba"), &key("once")).await.unwrap().id;
+    world.check_in(&tess, once).await.unwrap();
+    drop(world.log_in("who-is-that", "wrong").await);
+    drop(world.log_in("tom", "wrong").await);
+    let tokens = world.log_in("tess", PASSWORD).await.unwrap();
+    world.open().refresh(tokens.refresh_token.unwrap().secret()).await.unwrap();
+    let has = |table| rows_of(&world, table);
+    let (sessions, tokens, rotations) = (has(Table::Sessions), has(Table::Tokens), has(Table::Rotations));
+    assert!(sessions >= 5 && tokens > sessions && rotations == 1);
+    assert!(has(Table::Idempotency) == 1 && has(Table::RevealTimes) == 1 && has(Table::LoginCounters) == 2);
+    let leaves = has(Table::LogLeaves);
+
+    days(&world, 1).await;
+    assert_eq!((has(Table::Sessions), has(Table::RevealTimes)), (sessions, 1), "ended, and kept a day");
+    days(&world, 1).await;
+    world.check().await;
+    assert_eq!((has(Table::Sessions), has(Table::RevealTimes)), (0, 0));
+    assert_eq!(has(Table::Tokens), 1, "the program's own");
+    assert_eq!((has(Table::Idempotency), has(Table::LoginCounters)), (1, 2));
+    assert_eq!(world.check_out(&tess, &of("dba"), &key("once")).await.map(|made| made.id).ok(), Some(once));
+
+    days(&world, 6).await;
+    assert_eq!((has(Table::Idempotency), has(Table::LoginCounters)), (0, 2));
+    days(&world, 21).await;
+    assert_eq!(has(Table::LoginCounters), 2);
+    days(&world, 3).await;
+    assert_eq!((has(Table::LoginCounters), has(Table::Rotations)), (0, 1));
+    world.check().await;
+    days(&world, 367).await;
+    assert_eq!(has(Table::Rotations), 1, "for an auditor");
+    days(&world, 5).await;
+    assert_eq!(has(Table::Rotations), 0);
+    assert!(has(Table::LogLeaves) > leaves, "no log is ever shortened");
+    assert_eq!(world.view(held.id).await.revocation.unwrap().state, RevocationState::Proven, "its history stays");
+    world.check().await;
+}
+
+/// A page that cannot be erased today is erased tomorrow; a crash in the middle leaves everything whole.
+#[tokio::test]
+async fn a_purge_that_fails_or_dies_is_done_again() {
+    for n in 1..=3 {
+        let mut world = World::new().await;
+        world.clock.advance(seconds(2 * 86_400));
+        world
+            .store
+            .set_faults(FaultPlan::commits_where(move |commit, _| (commit >= n).then_some(CommitFault::Refused)));
+        world.step().await;
+        world.store.set_faults(FaultPlan::none());
+        world.check().await;
+        world.crash(n).await;
+        assert!(world.step().await.is_empty());
+        world.check().await;
+        days(&world, 1).await;
+        assert_eq!(rows_of(&world, Table::Sessions), 0, "{n}");
+        world.check().await;
+    }
 }
