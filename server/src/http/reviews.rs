@@ -68,7 +68,7 @@ async fn list(session: Session, Query(query): Query<ReviewQuery>) -> Result<List
     let only = match &query.customer {
         Some(slug) => {
             let id = session.open.customer_named(&customer(slug)?).await?;
-            let _seen = session.permit::<AccessView>(&Resource::Customer(id))?;
+            let _seen = session.permit::<AccessView>(&Resource::Customer(id)).await?;
             Some(id)
         }
         None => None,

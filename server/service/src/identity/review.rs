@@ -173,7 +173,7 @@ impl Open {
                 return self.line_view(&line.value).await;
             }
             let held = self.live_grant(grant).await?;
-            let _allowed = self.permit::<GrantRevoke>(caller, &held.value.0.scope.into())?;
+            let _allowed = self.permit::<GrantRevoke>(caller, &held.value.0.scope.into()).await?;
             let principal = self.load::<PrincipalRecord>(&RowId::principal(held.value.0.principal)).await?.value;
             let decided = self.decided_line(&line.value, ReviewVerdict::Cut, caller);
             let event = self.line_event(EventKind::ReviewLineCut, caller, &review.value, &held.value.0).with_personal(

@@ -317,7 +317,7 @@ async fn the_unused_are_suspended_and_never_the_last_administrator() {
 impl World {
     async fn review(&self, by: &str) -> Result<claviger_api::wire::Review> {
         let (open, by, acme) = (self.open(), self.open().acting(by).await, self.acme().await);
-        open.start_review(acme, None, &Once::none(), &by, open.permit(&by, &Resource::Customer(acme))?).await
+        open.start_review(acme, None, &Once::none(), &by, open.permit(&by, &Resource::Customer(acme)).await?).await
     }
 
     async fn lines(&self, id: ReviewId) -> Vec<ReviewLine> {
@@ -328,18 +328,18 @@ impl World {
 
     async fn confirm(&self, by: &str, id: ReviewId, grant: GrantId) -> Result<ReviewLine> {
         let (open, by, acme) = (self.open(), self.open().acting(by).await, self.acme().await);
-        open.confirm_line(acme, id, grant, &by, open.permit(&by, &Resource::Customer(acme))?).await
+        open.confirm_line(acme, id, grant, &by, open.permit(&by, &Resource::Customer(acme)).await?).await
     }
 
     async fn cut(&self, by: &str, id: ReviewId, grant: GrantId) -> Result<ReviewLine> {
         let (open, by, acme) = (self.open(), self.open().acting(by).await, self.acme().await);
-        let permit = open.permit(&by, &Resource::Customer(acme))?;
+        let permit = open.permit(&by, &Resource::Customer(acme)).await?;
         open.cut_line(acme, id, grant, "has left the team", &by, permit).await
     }
 
     async fn close(&self, by: &str, id: ReviewId) -> Result<claviger_api::wire::Review> {
         let (open, by, acme) = (self.open(), self.open().acting(by).await, self.acme().await);
-        open.close_review(acme, id, &by, open.permit(&by, &Resource::Customer(acme))?).await
+        open.close_review(acme, id, &by, open.permit(&by, &Resource::Customer(acme)).await?).await
     }
 }
 
