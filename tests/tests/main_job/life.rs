@@ -60,6 +60,7 @@ async fn anvil_revoke_now_a_suspended_one_is_out_within_a_millisecond_and_what_i
     proven.await;
     assert!(!house.postgres.can_login("admin", secret.expose()).await, "what was seen is dead");
 
+    house.vault.kill().await;
     house.vault.restart().await;
     let refused = house.vault.technician().auth().me().await.err().unwrap();
     assert_eq!(refused.problem_type(), Some(ProblemType::SessionEnded), "after a restart, too");
