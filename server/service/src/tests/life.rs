@@ -154,6 +154,9 @@ async fn what_is_half_ended_when_the_server_dies_is_ended_afterwards() {
         world.crash(n).await;
         world.check().await;
         assert!(world.step().await.is_empty(), "{n}");
+        assert!(world.open().due().await.unwrap().is_empty(), "{n}: nothing is left to end");
+        // A rotation that died while it was sending waits until its sender is surely gone.
+        world.pass(seconds(3600)).await;
         all_ended(&world, &ids).await;
         world.check().await;
     }
