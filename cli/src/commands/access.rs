@@ -3,8 +3,7 @@
 use std::net::IpAddr;
 
 use clap::{Args, Subcommand};
-use claviger_client::api::wire::{CustomerLimits, ExplainQuery, GrantScope};
-use claviger_client::api::wire::{ExplainQuery, GrantScope, INACTIVE_DAYS_DEFAULT, INACTIVE_DAYS_MAX};
+use claviger_client::api::wire::{CustomerLimits, ExplainQuery, GrantScope, INACTIVE_DAYS_DEFAULT, INACTIVE_DAYS_MAX};
 use claviger_client::api::{AccountPath, Timestamp, UserName};
 
 use crate::connection::Context;
@@ -66,7 +65,6 @@ impl Access {
                 }
                 output.many(&access.grants)
             }
-            Self::Show { path } => output.many(&client.access().show(&path).await?.grants),
             Self::Inactive { days, limit } => output.many(&client.access().inactive(days).first(limit).await?),
             Self::Explain(explain) => output.one(&client.access().explain(&explain.query()).await?),
         }
