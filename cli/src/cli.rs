@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
     access, account, approval, audit, checkout, customer, exec, grant, identity_provider, import, issuer, login, mfa,
-    operator, pages, password, rotation, service_account, sign_on, system, user,
+    operator, pages, password, review, rotation, service_account, sign_on, system, user,
 };
 
 /// The privileged credential vault of an MSP, from the command line.
@@ -120,6 +120,9 @@ pub enum Command {
     /// Who can reach what, and why or why not
     #[command(subcommand)]
     Access(access::Access),
+    /// Who reaches a customer, confirmed or cut line by line
+    #[command(subcommand)]
+    Review(review::Review),
     /// Check an account out; on a terminal its secret is copied to the clipboard
     Checkout(checkout::CheckOut),
     /// End the use of an account, or withdraw a checkout that waits
@@ -220,6 +223,9 @@ mod tests {
             "approve co_0197a3c2e1f07b1a8c3d4e5f60718293 --comment go",
             "deny co_0197a3c2e1f07b1a8c3d4e5f60718293 --comment no",
             "approvals --follow",
+            "access inactive --days 45",
+            "review start acme --for 14d",
+            "review cut acme gr_0197a3c2e1f07b1a8c3d4e5f60718293 --reason gone",
         ] {
             let words = ["claviger"].into_iter().chain(line.split(' '));
             assert!(Cli::try_parse_from(words).is_ok(), "{line}");
@@ -233,6 +239,7 @@ mod tests {
             "approve co_0197a3c2e1f07b1a8c3d4e5f60718293", // no comment
             "rotate",                                      // nothing named
             "rotate acme/db/a --customer acme",            // two things named
+            "review confirm acme",                         // no line named
             "audit log",                                   // no log named
             "audit log --operator --customer acme",
             "login --sso entra --device --no-browser",

@@ -21,6 +21,7 @@ pub mod mfa;
 pub mod operator;
 pub mod pages;
 pub mod password;
+pub mod review;
 pub mod rotation;
 pub mod service_account;
 pub mod sign_on;
@@ -49,6 +50,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::IdentityProvider(provider) => provider.run(context).await,
         Command::Link(link) => link.run(context).await,
         Command::Access(access) => access.run(context).await,
+        Command::Review(review) => review.run(context).await,
         Command::Grant(grant) => grant.run(context).await,
         Command::Checkout(check_out) => check_out.run(context).await,
         Command::Checkin(checkin) => checkin.run(context).await,

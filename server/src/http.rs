@@ -33,7 +33,9 @@ mod customers;
 mod factors;
 mod grants;
 mod identity_providers;
+mod inactive;
 mod issuers;
+mod reviews;
 mod rotations;
 mod service_accounts;
 mod sign_on;
@@ -61,6 +63,8 @@ pub fn table() -> Vec<Endpoint> {
         service_accounts::endpoints,
         grants::endpoints,
         access::endpoints,
+        inactive::endpoints,
+        reviews::endpoints,
         issuers::endpoints,
         identity_providers::endpoints,
         audit::endpoints,

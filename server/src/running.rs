@@ -96,7 +96,11 @@ pub fn ground(config: &Config, store: Arc<dyn Store>) -> Result<Ground, StartErr
         dial,
         policies: Arc::new(Policies::built_in()?),
         wake: Arc::new(Notify::new()),
-        settings: Settings { name: config.name.clone() },
+        settings: Settings {
+            name: config.name.clone(),
+            session_most_seconds: config.identities.session_most_seconds,
+            suspend_unused_after_days: config.identities.suspend_unused(),
+        },
     })
 }
 

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use claviger_api::ProblemType;
 use claviger_api::wire::{
-    IssuerKeys, NewAccount, NewCheckout, NewIssuer, NewRotation, NewServiceAccount, OnConflict, Role,
+    IssuerKeys, NewAccount, NewCheckout, NewIssuer, NewReview, NewRotation, NewServiceAccount, OnConflict, Role,
 };
 use claviger_client::Client;
 use claviger_tests::in_process::InProcess;
@@ -58,6 +58,7 @@ struct Ids {
     grant: String,
     issuer: String,
     provider: String,
+    review: String,
 }
 
 #[tokio::test]
@@ -305,6 +306,7 @@ impl Ids {
             keys: IssuerKeys::Discovery { ca_certificate: None },
         };
         administrator.issuers().add(&issuer).await.unwrap();
+        let review = administrator.reviews().start(&acme, &NewReview::default()).await.unwrap();
         let provider = new_provider("entra", "https://login.example");
         administrator.identity_providers().add(&provider).await.unwrap();
         let grant = administrator.grants().list(Some(&part(TECHNICIAN))).all().await.unwrap().remove(0).id;
@@ -318,6 +320,7 @@ impl Ids {
             rotation: rotation.to_string(),
             grant: grant.to_string(),
             issuer: issuer.name.to_string(),
+            review: review.id.to_string(),
             provider: provider.name.to_string(),
         }
     }
@@ -334,6 +337,7 @@ impl Ids {
             rotation: "ro_0197a3c2e1f07b1a8c3d4e5f60718293".to_owned(),
             grant: "gr_0197a3c2e1f07b1a8c3d4e5f60718293".to_owned(),
             issuer: "nothing".to_owned(),
+            review: "rv_0197a3c2e1f07b1a8c3d4e5f60718293".to_owned(),
             provider: "nothing".to_owned(),
         }
     }
@@ -348,6 +352,7 @@ impl Ids {
             "rotation" => &self.rotation,
             "grant" => &self.grant,
             "issuer" => &self.issuer,
+            "review" => &self.review,
             "provider" => &self.provider,
             "factor" => "fa_0197a3c2e1f07b1a8c3d4e5f60718293",
             other => panic!("a part of a path that this test does not know: {other}"),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use claviger_api::wire::{IssuerKeys, NewAccount, NewIssuer, NewRotation, NewServiceAccount};
+use claviger_api::wire::{IssuerKeys, NewAccount, NewIssuer, NewReview, NewRotation, NewServiceAccount};
 use claviger_tests::inventory::{add_customer, add_ephemeral, add_system, new_provider, part, secret, wanted};
 use claviger_tests::openapi::Description;
 use claviger_tests::raw::Raw;
@@ -107,10 +107,12 @@ async fn there(vault: &Vault) -> String {
     let held = technician.checkouts().create(&wanted(&"acme/db01/admin".parse().unwrap(), 3600)).await.unwrap();
     let other = NewRotation { account: Some("acme/db01/other".parse().unwrap()), customer: None, reason: None };
     let rotation = technician.rotations().start(&other).await.unwrap().rotations.remove(0).id;
+    let review = vault.administrator().reviews().start(&part("acme"), &NewReview::default()).await.unwrap().id;
     let grant = vault.administrator().grants().list(Some(&part("tina"))).all().await.unwrap().remove(0).id;
     format!(
         "[parameters]\n'path.customer' = 'acme'\n'path.system' = 'db01'\n'path.account' = 'admin'\n\
          'path.checkout' = '{}'\n'path.rotation' = '{rotation}'\n'path.grant' = '{grant}'\n\
+         'path.review' = '{review}'\n\
          'path.issuer' = 'trusted'\n'path.provider' = 'entra'\n'path.name' = 'robot'\n'query.customer' = 'acme'\n",
         held.id
     )

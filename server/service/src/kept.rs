@@ -64,6 +64,9 @@ fn may_be_kept(table: Table) -> bool {
         | Table::Exposures
         | Table::Fingerprints
         | Table::Principals
+        | Table::FormerPrincipals
+        | Table::Reviews
+        | Table::ReviewLines
         | Table::Grants
         | Table::Sessions
         | Table::Tokens

@@ -2,11 +2,11 @@
 
 use claviger_api::wire::{
     AccountKind, AccountSettings, BrowserAddress, CertificatePin, HttpsUrl, IssuerKeys, Network, PrincipalKind,
-    PrincipalState, SystemSpec, Thumbprint,
+    PrincipalState, ReviewCounts, ReviewVerdict, SystemSpec, Thumbprint,
 };
 use claviger_api::{
-    AccountId, CustomerId, FactorId, IssuerId, Login, Part, PrincipalId, ProviderId, Secret, SessionId, SystemId,
-    Timestamp, UserName,
+    AccountId, CustomerId, FactorId, IssuerId, Login, Part, PrincipalId, ProviderId, ReviewId, Secret, SessionId,
+    SystemId, Timestamp, UserName,
 };
 use claviger_core::account::AccountState;
 use claviger_core::checkout::Checkout;
@@ -204,6 +204,67 @@ impl SealedText {
     }
 }
 
+/// What history still says of a principal that was removed.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct FormerPrincipalRecord {
+    /// A person or a program.
+    pub kind: PrincipalKind,
+    /// Its name; another may bear it since.
+    pub name: UserName,
+    /// When it was removed.
+    pub removed_at: Timestamp,
+}
+
+/// A review of who reaches a customer.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct ReviewRecord {
+    /// Its id.
+    pub id: ReviewId,
+    /// The customer.
+    pub customer: CustomerId,
+    /// Who started it.
+    pub started_by: PrincipalId,
+    /// When.
+    pub started_at: Timestamp,
+    /// It closes by itself then.
+    pub ends_at: Timestamp,
+    /// Its close.
+    pub closed: Option<ReviewClose>,
+}
+
+/// The close of a review.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub struct ReviewClose {
+    /// When.
+    pub at: Timestamp,
+    /// By whom; nobody, where its time was over.
+    pub by: Option<PrincipalId>,
+    /// What was decided.
+    pub counts: ReviewCounts,
+}
+
+/// A line of a review.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct ReviewLineRecord {
+    /// The grant as it was when the review was started.
+    pub grant: Grant,
+    /// Whether its principal is a person or a program.
+    pub kind: PrincipalKind,
+    /// What was decided.
+    pub decision: Option<ReviewDecision>,
+}
+
+/// What was decided about a line.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub struct ReviewDecision {
+    /// What.
+    pub verdict: ReviewVerdict,
+    /// By whom.
+    pub by: PrincipalId,
+    /// When.
+    pub at: Timestamp,
+}
+
 /// How a program may log in, and from where it may act.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub struct ProgramRecord {
@@ -386,6 +447,9 @@ pub struct LoginCounter {
     pub failures: u32,
     /// No login is even tried before this.
     pub locked_until: Option<Timestamp>,
+    /// When the last failure was.
+    #[serde(default)]
+    pub last_failure_at: Option<Timestamp>,
     /// When the user last came in, where this counts the failures of one place only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub came_in_at: Option<Timestamp>,
@@ -449,6 +513,9 @@ tables! {
     AccountRecord: Accounts;
     NameRecord: Names;
     PrincipalRecord: Principals;
+    FormerPrincipalRecord: FormerPrincipals;
+    ReviewRecord: Reviews;
+    ReviewLineRecord: ReviewLines;
     TokenRecord: Tokens;
     SessionRecord: Sessions;
     IssuerRecord: Issuers;

@@ -15,6 +15,7 @@ mod interrupted;
 mod invariants;
 mod inventory;
 mod journal;
+mod life;
 mod limits;
 mod programs;
 mod rotation;

@@ -2,7 +2,7 @@
 //! `{provider}`, a grant by `{grant}`, a second
 //! factor by `{factor}`.
 
-use claviger_api::{FactorId, GrantId, Part, ProblemType, UserName};
+use claviger_api::{FactorId, GrantId, Part, ProblemType, ReviewId, UserName};
 use claviger_service::Result;
 
 use super::call::Call;
@@ -21,8 +21,39 @@ pub struct ProviderNamed(pub Part);
 /// The id in `{grant}`.
 pub struct Numbered(pub GrantId);
 
+/// The id in `{review}`.
+pub struct Reviewed(pub ReviewId);
+
+/// The ids in `{review}` and `{grant}`.
+pub struct Line {
+    /// The review.
+    pub review: ReviewId,
+    /// The grant that the line is about.
+    pub grant: GrantId,
+}
+
 /// The id in `{factor}`.
 pub struct FactorNamed(pub FactorId);
+
+impl Argument for Reviewed {
+    async fn take(call: &mut Call) -> Result<Self> {
+        call.number("review").map(Self)
+    }
+
+    fn describe(description: &mut Description) {
+        description.fails(&[ProblemType::NotFound]);
+    }
+}
+
+impl Argument for Line {
+    async fn take(call: &mut Call) -> Result<Self> {
+        Ok(Self { review: call.number("review")?, grant: call.number("grant")? })
+    }
+
+    fn describe(description: &mut Description) {
+        description.fails(&[ProblemType::NotFound]);
+    }
+}
 
 impl Argument for FactorNamed {
     async fn take(call: &mut Call) -> Result<Self> {

@@ -13,9 +13,9 @@ use super::answer::{Created, Json, Listed, NoContent};
 use super::body::Body;
 use super::door::Session;
 use super::endpoint::Endpoint;
-use super::on::OnUser;
 use super::named::{Named, ProviderNamed};
 use super::on::OnOperator;
+use super::on::OnUser;
 use super::query::Query;
 
 const USER: PrincipalKind = PrincipalKind::User;

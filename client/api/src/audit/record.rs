@@ -98,6 +98,8 @@ words! {
     Approvals = "approvals",
     /// The start that was asked for: RFC 3339, UTC.
     NotBefore = "not_before",
+    /// The access review.
+    Review = "review",
     /// What an identity provider calls a person. Personal.
     Subject = "subject",
 }
@@ -132,7 +134,8 @@ impl FieldName {
             | Self::Session
             | Self::Role
             | Self::Approvals
-            | Self::NotBefore => false,
+            | Self::NotBefore
+            | Self::Review => false,
         }
     }
 }

@@ -123,6 +123,7 @@ impl Open {
         let counter = LoginCounter {
             failures: if locks { 0 } else { failures },
             locked_until: locks.then_some(until),
+            last_failure_at: Some(self.now()),
             came_in_at: counted.came_in_at(),
         };
         let kind = if locks { EventKind::LoginLockedOut } else { EventKind::LoginFailed };

@@ -21,7 +21,7 @@ const CAME_IN_EXACT_TO: SignedDuration = SignedDuration::from_hours(24);
 pub const KNOWN_FOR: SignedDuration = SignedDuration::from_hours(90 * 24);
 
 /// A counter of failed logins.
-pub(super) struct Counted {
+pub(crate) struct Counted {
     /// Its row.
     pub id: RowId,
     /// What it holds, if anything was counted.
@@ -80,7 +80,7 @@ impl Open {
     /// Adds to a change that the user came in: the failures counted here are forgotten, and the place is known.
     pub(super) fn came_in<'a>(&self, change: Change<'a>, counted: Counted) -> Result<Change<'a>> {
         let now = self.now();
-        let known = LoginCounter { failures: 0, locked_until: None, came_in_at: Some(now) };
+        let known = LoginCounter { failures: 0, locked_until: None, last_failure_at: None, came_in_at: Some(now) };
         let Some((id, left)) = counted.new_place else {
             return match counted.row {
                 Some(row) if counted_nothing(&row.value, now) => Ok(change),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::merkle::root_of;
 use claviger_api::audit::record::FieldName;
-use claviger_api::wire::{AccountKind, CandidateState, PrincipalKind, RevocationState};
+use claviger_api::wire::{AccountKind, CandidateState, PrincipalKind, PrincipalState, RevocationState};
 use claviger_api::{AccountId, CheckoutId, CustomerId, PrincipalId, RotationId, Scope};
 use claviger_core::checkout::{Checkout, State};
 use claviger_core::rotation::Step;
@@ -22,9 +22,9 @@ use crate::inventory::account_name;
 use crate::journal::LogHead;
 use crate::journal::head::{LogTile, leaf_hash};
 use crate::records::{
-    AccountRecord, CheckoutRecord, CustomerRecord, FactorsRecord, GrantRecord, IdempotencyRecord,
-    IdentityProviderRecord, IssuerRecord, LoginCounter, NameRecord, PrincipalRecord, RevealsRecord, RotationRecord,
-    SessionRecord, StateRecord, SystemRecord, TimerRecord, TokenRecord,
+    AccountRecord, CheckoutRecord, CustomerRecord, FactorsRecord, FormerPrincipalRecord, GrantRecord,
+    IdempotencyRecord, IdentityProviderRecord, IssuerRecord, LoginCounter, NameRecord, PrincipalRecord, RevealsRecord,
+    ReviewLineRecord, ReviewRecord, RotationRecord, SessionRecord, StateRecord, SystemRecord, TimerRecord, TokenRecord,
 };
 use crate::workers::TimerKind;
 
@@ -40,6 +40,8 @@ struct Found {
     rotations: BTreeMap<RotationId, (CustomerId, RotationRecord)>,
     secrets: BTreeSet<(AccountId, u64)>,
     principals: Vec<PrincipalRecord>,
+    former: BTreeSet<PrincipalId>,
+    reviews: BTreeMap<Uuid, ReviewRecord>,
     issuers: Vec<IssuerRecord>,
     providers: Vec<IdentityProviderRecord>,
     sessions: Vec<SessionRecord>,
@@ -117,6 +119,18 @@ fn sort(found: &mut Found, open: &Open, id: &RowId, row: &Row) {
             found.rotations.insert(RotationId::from_uuid(uuid), (customer(), opened(open, id, row)));
         }
         Table::Principals => found.principals.push(opened(open, id, row)),
+        Table::FormerPrincipals => {
+            opened::<FormerPrincipalRecord>(open, id, row);
+            found.former.insert(PrincipalId::from_uuid(uuid));
+        }
+        Table::Reviews => {
+            let review = opened::<ReviewRecord>(open, id, row);
+            found.reviews.insert(uuid, review);
+        }
+        Table::ReviewLines => {
+            opened::<ReviewLineRecord>(open, id, row);
+            assert!(found.reviews.contains_key(&uuid), "a line of no review");
+        }
         Table::Grants => drop(opened::<GrantRecord>(open, id, row)),
         Table::Issuers => found.issuers.push(opened(open, id, row)),
         Table::Sessions => found.sessions.push(opened(open, id, row)),
@@ -269,6 +283,13 @@ fn checkout(found: &Found, id: CheckoutId, checkout: &Checkout) {
         State::Ended { .. } => (false, false, false, 0),
     };
     assert_eq!((asks, seated, waits, due), wanted, "{id} is {:?}", checkout.state);
+    let holder = found.principals.iter().find(|person| person.id == checkout.principal);
+    let gone = holder.is_none_or(|holder| holder.state == PrincipalState::Suspended);
+    if gone && due == 1 {
+        let cut = (TimerKind::PrincipalGone as u8, checkout.principal.uuid());
+        assert!(found.timers.contains_key(&cut), "nobody ends what {:?} holds", checkout.principal);
+    }
+    assert!(holder.is_some() || found.former.contains(&checkout.principal), "a holder that history does not know");
     four_eyes(found, checkout);
     if let (Some(end), Some(timers)) = (checkout.due(), found.timers.get(&(TimerKind::CheckoutDue as u8, id.uuid()))) {
         assert_eq!(timers[0].due, RowId::timer(end, timers[0].scope, 1, id.uuid()).as_timer().unwrap().due);
@@ -329,9 +350,17 @@ fn rotation(found: &Found, id: RotationId, record: &RotationRecord) {
 
 /// No timer is anybody's who is not there: it would be due for ever.
 fn timers(found: &Found) {
+    let daily = found.timers.get(&(TimerKind::DailyLook as u8, Uuid::nil())).map_or(0, Vec::len);
+    assert_eq!(daily, 1, "one look a day, and one only");
+    for (id, review) in &found.reviews {
+        let due = found.timers.get(&(TimerKind::ReviewDue as u8, *id)).map_or(0, Vec::len);
+        assert_eq!(due, usize::from(review.closed.is_none()), "a review is open for ever, or closed twice");
+    }
     for (kind, id) in found.timers.keys() {
         let known = found.checkouts.contains_key(&CheckoutId::from_uuid(*id))
-            || found.rotations.contains_key(&RotationId::from_uuid(*id));
+            || found.rotations.contains_key(&RotationId::from_uuid(*id))
+            || found.reviews.contains_key(id)
+            || [TimerKind::PrincipalGone as u8, TimerKind::DailyLook as u8].contains(kind);
         assert!(known, "a timer of kind {kind} for nothing");
     }
 }

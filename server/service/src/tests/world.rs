@@ -101,7 +101,7 @@ fn ground(store: &MemoryStore, clock: &Arc<ManualClock>, system: &Arc<SimulatedS
         dial: Arc::new(Direct::new(vec![])),
         policies: POLICIES.clone(),
         wake: Arc::default(),
-        settings: Settings { name: "vault.msp.example".to_owned() },
+        settings: Settings::named("vault.msp.example"),
     }
 }
 

@@ -57,14 +57,12 @@ impl Open {
         let mut change = Self::with_session(self.change(event), &session)?.expect(&provider);
         let first = user.value.state == PrincipalState::Invited;
         let vouched = user.value.vouched || trusted.is_some();
-        let counter = self.login_counter(&user.value.name).await?;
+        let counted = self.counted(&user.value.name, source).await?;
         if first || vouched != user.value.vouched {
             if let Some(hash) = user.value.token {
                 change = change.erase(RowId::token(&hash));
             }
-            if let Some(counter) = &counter {
-                change = change.remove(counter);
-            }
+            change = self.came_in(change, counted)?;
             let known = PrincipalRecord {
                 state: PrincipalState::Active,
                 token: None,
@@ -74,7 +72,7 @@ impl Open {
             };
             change = change.update(&user, &known)?;
         } else {
-            change = self.with_login(change, &user, user.value.clone(), counter.as_ref())?;
+            change = self.with_login(change, &user, user.value.clone(), counted)?;
         }
         self.commit(change).await?;
         self.tokens(session).map(LoginAnswer::Session)
