@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    access, account, approval, audit, checkout, customer, exec, grant, import, issuer, login, mfa, operator, pages,
-    password, rotation, service_account, system, user,
+    access, account, approval, audit, checkout, customer, exec, grant, identity_provider, import, issuer, login, mfa,
+    operator, pages, password, review, rotation, service_account, sign_on, system, user,
 };
 
 /// The privileged credential vault of an MSP, from the command line.
@@ -82,6 +82,8 @@ pub enum Command {
     /// Your second factors: authenticator apps, passkeys and recovery codes
     #[command(subcommand)]
     Mfa(mfa::Mfa),
+    /// Link yourself to an identity provider, by an administrator's invitation
+    Link(sign_on::Link),
     /// Change your password; every other session of yours ends
     Password(password::Password),
     /// Who the vault takes you for, and what you may do
@@ -109,12 +111,18 @@ pub enum Command {
     /// Who may vouch for programs, by signed tokens
     #[command(subcommand)]
     Issuer(issuer::Issuer),
+    /// Who may sign people in, by single sign-on
+    #[command(subcommand)]
+    IdentityProvider(identity_provider::IdentityProvider),
     /// Who may do what, where, and until when
     #[command(subcommand)]
     Grant(grant::Grant),
     /// Who can reach what, and why or why not
     #[command(subcommand)]
     Access(access::Access),
+    /// Who reaches a customer, confirmed or cut line by line
+    #[command(subcommand)]
+    Review(review::Review),
     /// Check an account out; on a terminal its secret is copied to the clipboard
     Checkout(checkout::CheckOut),
     /// End the use of an account, or withdraw a checkout that waits
@@ -190,6 +198,10 @@ mod tests {
         for line in [
             "login anna",
             "login --enrolment",
+            "login --sso entra",
+            "login --sso entra --device",
+            "login anna --enrolment --sso entra --no-browser",
+            "link entra --stdin",
             "login anna --enrolment --confirmation --stdin",
             "mfa enrol --label phone",
             "mfa step-up --stdin",
@@ -214,6 +226,9 @@ mod tests {
             "approve co_0197a3c2e1f07b1a8c3d4e5f60718293 --comment go",
             "deny co_0197a3c2e1f07b1a8c3d4e5f60718293 --comment no",
             "approvals --follow",
+            "access inactive --days 45",
+            "review start acme --for 14d",
+            "review cut acme gr_0197a3c2e1f07b1a8c3d4e5f60718293 --reason gone",
         ] {
             let words = ["claviger"].into_iter().chain(line.split(' '));
             assert!(Cli::try_parse_from(words).is_ok(), "{line}");
@@ -227,8 +242,10 @@ mod tests {
             "approve co_0197a3c2e1f07b1a8c3d4e5f60718293", // no comment
             "rotate",                                      // nothing named
             "rotate acme/db/a --customer acme",            // two things named
+            "review confirm acme",                         // no line named
             "audit log",                                   // no log named
             "audit log --operator --customer acme",
+            "login --sso entra --device --no-browser",
             "checkout acme/db/a --reason x --for 30", // no unit
             "operator init --administrator anna --passphrase --shares 3 --threshold 2",
         ] {

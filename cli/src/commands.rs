@@ -12,6 +12,7 @@ pub mod checkout;
 pub mod customer;
 pub mod exec;
 pub mod grant;
+pub mod identity_provider;
 pub mod import;
 pub mod issuer;
 pub mod login;
@@ -20,8 +21,10 @@ pub mod mfa;
 pub mod operator;
 pub mod pages;
 pub mod password;
+pub mod review;
 pub mod rotation;
 pub mod service_account;
+pub mod sign_on;
 pub mod status;
 pub mod system;
 mod taking;
@@ -44,7 +47,10 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::User(user) => user.run(context).await,
         Command::ServiceAccount(service_account) => service_account.run(context).await,
         Command::Issuer(issuer) => issuer.run(context).await,
+        Command::IdentityProvider(provider) => provider.run(context).await,
+        Command::Link(link) => link.run(context).await,
         Command::Access(access) => access.run(context).await,
+        Command::Review(review) => review.run(context).await,
         Command::Grant(grant) => grant.run(context).await,
         Command::Checkout(check_out) => check_out.run(context).await,
         Command::Checkin(checkin) => checkin.run(context).await,

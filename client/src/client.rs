@@ -55,6 +55,18 @@ impl Client {
         Self { inner: Arc::new(Inner { sender, session, asks }) }
     }
 
+    /// 128 uniform random bits.
+    pub(crate) fn random(&self) -> u128 {
+        (self.inner.sender.random)()
+    }
+
+    /// The whole address of a path with a query, for another program to ask.
+    pub(crate) fn address_of(&self, path: &str, query: &impl Serialize) -> Result<String> {
+        let mut url = self.inner.sender.transport.address.join(path);
+        url.query_pairs_mut().extend_pairs(pairs(query)?);
+        Ok(url.into())
+    }
+
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: impl Into<String>) -> Result<T> {
         self.send(&Call::get(path)).await?.json()
     }

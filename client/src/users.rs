@@ -1,7 +1,7 @@
 //! `/v1/users`: people.
 
-use claviger_api::UserName;
-use claviger_api::wire::{Enrolment, NewUser, PageQuery, Principal};
+use claviger_api::wire::{Enrolment, InviteSignOn, NewSignOn, NewUser, PageQuery, Principal, SignOnInvitation};
+use claviger_api::{Part, UserName};
 
 use crate::{Client, List, Result};
 
@@ -58,6 +58,20 @@ impl Users<'_> {
         self.0.act(format!("{}/actions/confirm-re-enrol", path(name))).await
     }
 
+    /// Links a user who was never enrolled to an identity provider's subject.
+    pub async fn link(&self, name: &UserName, new: &NewSignOn) -> Result<Principal> {
+        self.0.post(format!("{}/sign-ons", path(name)), new).await
+    }
+
+    /// Lets a user sign on by this identity provider no more; every session ends.
+    pub async fn unlink(&self, name: &UserName, provider: &Part) -> Result<()> {
+        self.0.delete(format!("{}/sign-ons/{provider}", path(name))).await
+    }
+
+    /// Invites a user to be linked to an identity provider. The code is shown once; hand it to the person.
+    pub async fn invite_sign_on(&self, name: &UserName, provider: &Part) -> Result<SignOnInvitation> {
+        let request = InviteSignOn { provider: provider.clone() };
+        self.0.post(format!("{}/actions/invite-sign-on", path(name)), &request).await
     /// Calls off what was asked for and waits for another administrator's yes.
     pub async fn cancel_re_enrol(&self, name: &UserName) -> Result<()> {
         self.0.act_silently(format!("{}/actions/cancel-re-enrol", path(name))).await

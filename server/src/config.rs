@@ -6,6 +6,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+use claviger_api::wire::{
+    INACTIVE_DAYS_MAX, SESSION_LEAST_SECONDS, SESSION_MOST_SECONDS, SUSPEND_UNUSED_DAYS_DEFAULT,
+    SUSPEND_UNUSED_DAYS_LEAST,
+};
 use claviger_connectors::IpNet;
 use claviger_service::crypto::passkey::{BadSite, RelyingParty};
 use serde::{Deserialize, Deserializer, de};
@@ -41,9 +45,35 @@ pub struct Config {
     /// What the unauthenticated may ask for.
     #[serde(default)]
     pub budgets: AllRates,
+    /// How long people are let in.
+    #[serde(default)]
+    pub identities: Identities,
     /// How much it writes to its log.
     #[serde(default)]
     pub log: Log,
+}
+
+/// How long people are let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Identities {
+    /// The longest life of a user's session, however often it is refreshed.
+    pub session_most_seconds: u64,
+    /// After so many days without use a user or service account is suspended; 0 is never.
+    pub suspend_unused_after_days: u32,
+}
+
+impl Default for Identities {
+    fn default() -> Self {
+        Self { session_most_seconds: SESSION_MOST_SECONDS, suspend_unused_after_days: SUSPEND_UNUSED_DAYS_DEFAULT }
+    }
+}
+
+impl Identities {
+    /// After how many days, if ever.
+    pub fn suspend_unused(self) -> Option<u32> {
+        (self.suspend_unused_after_days > 0).then_some(self.suspend_unused_after_days)
+    }
 }
 
 /// The certificate a server shows, and its key.
@@ -149,6 +179,12 @@ pub enum ConfigError {
          leave tls at \"verify-full\""
     )]
     PlainDatabase(String),
+    /// The life of sessions.
+    #[error("session_most_seconds is {SESSION_LEAST_SECONDS} to {SESSION_MOST_SECONDS} (12 hours), not {0}")]
+    Session(u64),
+    /// When those who are not used are suspended.
+    #[error("suspend_unused_after_days is {SUSPEND_UNUSED_DAYS_LEAST} to {INACTIVE_DAYS_MAX}, or 0 for never, not {0}")]
+    Unused(u32),
     /// Where browsers reach the server.
     #[error("public_url under [http]: {0}")]
     Site(#[from] BadSite),
@@ -202,6 +238,14 @@ impl Config {
             && !claviger_postgres::is_this_machine(host)
         {
             return Err(ConfigError::PlainDatabase(host.clone()));
+        }
+        let most = self.identities.session_most_seconds;
+        if !(SESSION_LEAST_SECONDS..=SESSION_MOST_SECONDS).contains(&most) {
+            return Err(ConfigError::Session(most));
+        }
+        let unused = self.identities.suspend_unused_after_days;
+        if unused != 0 && !(SUSPEND_UNUSED_DAYS_LEAST..=INACTIVE_DAYS_MAX).contains(&unused) {
+            return Err(ConfigError::Unused(unused));
         }
         let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-');
         if self.name.is_empty() || self.name.len() > NAME_MAX || !self.name.bytes().all(plain) {
@@ -273,6 +317,8 @@ mod tests {
             "public_url",
             "trusted_proxies",
             "allowed_addresses",
+            "session_most_seconds",
+            "suspend_unused_after_days",
             "each_source",
             "all",
             "level",
@@ -291,6 +337,26 @@ mod tests {
             let text = LEAST.replace("127.0.0.1:8200", listen);
             assert!(matches!(Config::parse(&text), Err(ConfigError::PlainHttp(_))), "{listen}");
             assert!(Config::parse(&format!("{text}[tls]\ncertificate = 'c.pem'\nkey = 'k.pem'\n")).is_ok());
+        }
+    }
+
+    #[test]
+    fn sessions_are_made_shorter_and_never_longer() {
+        let set = |seconds: u64| Config::parse(&format!("{LEAST}[identities]\nsession_most_seconds = {seconds}"));
+        assert_eq!(set(3600).unwrap().identities.session_most_seconds, 3600);
+        for seconds in [0, SESSION_LEAST_SECONDS - 1, SESSION_MOST_SECONDS + 1] {
+            assert!(matches!(set(seconds), Err(ConfigError::Session(_))), "{seconds}");
+        }
+    }
+
+    #[test]
+    fn the_unused_are_suspended_after_a_month_at_the_earliest_or_never() {
+        let set = |days: u32| Config::parse(&format!("{LEAST}[identities]\nsuspend_unused_after_days = {days}"));
+        assert_eq!(Config::parse(LEAST).unwrap().identities.suspend_unused(), Some(90));
+        assert_eq!(set(45).unwrap().identities.suspend_unused(), Some(45));
+        assert_eq!(set(0).unwrap().identities.suspend_unused(), None);
+        for days in [1, 29, 3651] {
+            assert!(matches!(set(days), Err(ConfigError::Unused(_))), "{days}");
         }
     }
 

@@ -14,7 +14,7 @@ use claviger_service::Vault;
 use claviger_service::crypto::{OsRandom, Random as _};
 use serde::Serialize;
 
-use crate::config::{AllRates, Config, Engine, Http, Log, Systems, TlsFiles};
+use crate::config::{AllRates, Config, Engine, Http, Identities, Log, Systems, TlsFiles};
 use crate::private::{self, PrivateError};
 
 mod certificate;
@@ -95,6 +95,7 @@ pub fn config(directory: &Path, listen: SocketAddr) -> Result<Config, DevError> 
         http: Http { public_url: site(listen), ..Http::default() },
         systems: Systems { allowed_addresses: loopback() },
         budgets: AllRates::generous(),
+        identities: Identities::default(),
         log: Log::default(),
     })
 }

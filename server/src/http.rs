@@ -32,11 +32,15 @@ mod checkouts;
 mod customers;
 mod factors;
 mod grants;
+mod identity_providers;
+mod inactive;
 mod issuers;
+mod reviews;
 mod page;
 mod passkeys;
 mod rotations;
 mod service_accounts;
+mod sign_on;
 mod sys;
 mod systems;
 mod users;
@@ -52,6 +56,7 @@ pub fn table() -> Vec<Endpoint> {
         checkouts::endpoints,
         auth::endpoints,
         factors::endpoints,
+        sign_on::endpoints,
         rotations::endpoints,
         accounts::endpoints,
         systems::endpoints,
@@ -60,8 +65,10 @@ pub fn table() -> Vec<Endpoint> {
         service_accounts::endpoints,
         grants::endpoints,
         access::endpoints,
+        inactive::endpoints,
+        reviews::endpoints,
         issuers::endpoints,
-        passkeys::endpoints,
+        identity_providers::endpoints, passkeys::endpoints,
         audit::endpoints,
         sys::endpoints,
         openapi::endpoints,

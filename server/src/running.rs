@@ -96,7 +96,12 @@ pub fn ground(config: &Config, store: Arc<dyn Store>) -> Result<Ground, StartErr
         dial,
         policies: Arc::new(Policies::built_in()?),
         wake: Arc::new(Notify::new()),
-        settings: Settings { name: config.name.clone(), site: config.site()?.map(Arc::new) },
+        settings: Settings {
+            name: config.name.clone(),
+            site: config.site()?.map(Arc::new),
+            session_most_seconds: config.identities.session_most_seconds,
+            suspend_unused_after_days: config.identities.suspend_unused(),
+        },
     })
 }
 

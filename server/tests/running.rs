@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use claviger_server::config::{AllRates, Config, Engine, Http, Log, Systems, TlsFiles};
+use claviger_server::config::{AllRates, Config, Engine, Http, Identities, Log, Systems, TlsFiles};
 use claviger_server::{Running, StartError, dev, start};
 use serde_json::{Value, json};
 
@@ -22,6 +22,7 @@ fn config(directory: &Path) -> Config {
         http: Http::default(),
         systems: Systems::default(),
         budgets: AllRates::default(),
+        identities: Identities::default(),
         log: Log::default(),
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use claviger_api::wire::{
     Account, AccountChange, AccountKind, AccountSettings, AccountState, Checkout, NewAccount, NewCheckout, NewCustomer,
-    NewSystem, RotateBy, SystemChange, SystemSpec, TlsMode,
+    NewIdentityProvider, NewSystem, RotateBy, SystemChange, SystemSpec, TlsMode,
 };
 use claviger_api::{AccountPath, Login, Part, Secret};
 use claviger_client::Client;
@@ -109,6 +109,24 @@ pub async fn checkout_until(
         is(&shown).then_some(shown)
     })
     .await
+}
+
+/// An identity provider of the MSP's, for a public client.
+pub fn new_provider(name: &str, issuer: &str) -> NewIdentityProvider {
+    NewIdentityProvider {
+        name: part(name),
+        customer: None,
+        issuer: issuer.parse().unwrap(),
+        client_id: "vault".to_owned(),
+        client_secret: None,
+        address: "https://vault.example".parse().unwrap(),
+        scopes: Vec::new(),
+        acr: Vec::new(),
+        amr: Vec::new(),
+        trusts_mfa: false,
+        device_code: false,
+        ca_certificate: None,
+    }
 }
 
 /// A part of a path.

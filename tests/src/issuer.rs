@@ -12,7 +12,7 @@ use rcgen::KeyPair;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
@@ -34,6 +34,8 @@ struct Shared {
     asked: AtomicUsize,
     /// What it answers to a question for its keys instead of the keys: status line, headers and body.
     instead: Mutex<Option<String>>,
+    /// What it answers to a question for tokens, and the last such question.
+    tokens: Mutex<(Value, String)>,
 }
 
 struct Signer {
@@ -59,6 +61,7 @@ impl Issuer {
             keys: Mutex::new(vec![Signer::new("1")]),
             asked: AtomicUsize::new(0),
             instead: Mutex::default(),
+            tokens: Mutex::default(),
         });
         let serving = tokio::spawn(serve(listener, TlsAcceptor::from(Arc::new(config)), shared.clone()));
         Self { ca: ca.pem, url, shared, serving }
@@ -94,6 +97,16 @@ impl Issuer {
         self.shared.asked.load(Ordering::SeqCst)
     }
 
+    /// Answers this to a question for tokens.
+    pub fn gives(&self, tokens: Value) {
+        self.shared.tokens.lock().unwrap().0 = tokens;
+    }
+
+    /// The form by which it was last asked for tokens.
+    pub fn was_asked_by(&self) -> String {
+        self.shared.tokens.lock().unwrap().1.clone()
+    }
+
     /// Answers this, from the status line on, instead of the keys.
     pub fn answers(&self, instead: Option<&str>) {
         *self.shared.instead.lock().unwrap() = instead.map(str::to_owned);
@@ -124,10 +137,21 @@ impl Shared {
     }
 
     /// The whole answer to a request for this path.
-    fn answer(&self, path: &str) -> String {
+    fn answer(&self, path: &str, form: &str) -> String {
         let body = match path {
             "/.well-known/openid-configuration" => {
-                json!({ "issuer": self.url, "jwks_uri": format!("{}/keys", self.url) }).to_string()
+                let at = |path: &str| format!("{}/{path}", self.url);
+                let methods = ["client_secret_post"];
+                json!({
+                    "issuer": self.url, "jwks_uri": at("keys"), "authorization_endpoint": at("authorize"),
+                    "token_endpoint": at("token"), "token_endpoint_auth_methods_supported": methods,
+                })
+                .to_string()
+            }
+            "/token" => {
+                let mut tokens = self.tokens.lock().unwrap();
+                form.clone_into(&mut tokens.1);
+                tokens.0.to_string()
             }
             "/keys" => {
                 self.asked.fetch_add(1, Ordering::SeqCst);
@@ -149,11 +173,17 @@ async fn serve(listener: TcpListener, acceptor: TlsAcceptor, shared: Arc<Shared>
             let mut tls = BufReader::new(acceptor.accept(stream).await.ok()?);
             let mut first = String::new();
             tls.read_line(&mut first).await.ok()?;
-            let mut line = String::new();
+            let (mut line, mut length) = (String::new(), 0);
             while tls.read_line(&mut line).await.ok()? > 2 {
+                let lower = line.to_lowercase();
+                if let Some(own) = lower.strip_prefix("content-length:") {
+                    length = own.trim().parse().ok()?;
+                }
                 line.clear();
             }
-            let answer = shared.answer(first.split(' ').nth(1)?);
+            let mut form = vec![0; length];
+            tls.read_exact(&mut form).await.ok()?;
+            let answer = shared.answer(first.split(' ').nth(1)?, &String::from_utf8_lossy(&form));
             tls.write_all(answer.as_bytes()).await.ok()?;
             tls.shutdown().await.ok()
         });

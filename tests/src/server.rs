@@ -23,6 +23,8 @@ pub struct Launch {
     pub level: Option<&'static str>,
     /// Where it aborts, e.g. `before:rotation.sent`: see `server/service/src/failpoint.rs`.
     pub crash: Option<String>,
+    /// The budgets as shipped, and each `X-Forwarded-For` of this machine believed: as if behind a proxy.
+    pub budgets_as_shipped: bool,
     /// As a user without rights, also where the tests run as root.
     pub unprivileged: bool,
     /// Where a browser can be: at a port that is known beforehand, under a name that passkeys can be bound to.
@@ -152,6 +154,9 @@ async fn serve(folder: &Path, launch: &Launch) -> (Child, String) {
             .replace("127.0.0.1:0", &format!("127.0.0.1:{port}"))
             .replace(SITE, &format!("http://localhost:{port}"));
     }
+    if launch.budgets_as_shipped {
+        text = behind_a_proxy(&text);
+    }
     fs::write(&config, text).unwrap();
     let log = File::options().create(true).append(true).open(log_file(folder)).unwrap();
     let known = log.metadata().unwrap().len();
@@ -209,6 +214,13 @@ pub fn config_text(data_directory: &Path, level: &str) -> String {
          [log]\nlevel = '{level}'\n",
         data_directory.display()
     )
+}
+
+/// The same, with the budgets as shipped, and a proxy on this machine that says where requests come from.
+fn behind_a_proxy(text: &str) -> String {
+    let (before, budgets) = text.split_once("[budgets.probe]").expect("budgets");
+    let (_, after) = budgets.split_once("[log]").expect("a log");
+    format!("{before}[log]{after}").replace("[http]\n", "[http]\ntrusted_proxies = ['127.0.0.1']\n")
 }
 
 /// The server's program with its failpoints, which cargo builds with this package's tests.

@@ -10,11 +10,11 @@ use std::collections::BTreeSet;
 
 use claviger_api::ProblemType;
 use claviger_api::wire::{
-    IssuerKeys, NewAccount, NewCheckout, NewIssuer, NewRotation, NewServiceAccount, OnConflict, Role,
+    IssuerKeys, NewAccount, NewCheckout, NewIssuer, NewReview, NewRotation, NewServiceAccount, OnConflict, Role,
 };
 use claviger_client::Client;
 use claviger_tests::in_process::InProcess;
-use claviger_tests::inventory::{add_customer, add_postgres, part, secret, wanted};
+use claviger_tests::inventory::{add_customer, add_postgres, new_provider, part, secret, wanted};
 use claviger_tests::openapi::{Description, Operation};
 use claviger_tests::people::TECHNICIAN;
 use claviger_tests::postgres::Postgres;
@@ -57,6 +57,8 @@ struct Ids {
     rotation: String,
     grant: String,
     issuer: String,
+    provider: String,
+    review: String,
 }
 
 #[tokio::test]
@@ -304,6 +306,9 @@ impl Ids {
             keys: IssuerKeys::Discovery { ca_certificate: None },
         };
         administrator.issuers().add(&issuer).await.unwrap();
+        let review = administrator.reviews().start(&acme, &NewReview::default()).await.unwrap();
+        let provider = new_provider("entra", "https://login.example");
+        administrator.identity_providers().add(&provider).await.unwrap();
         let grant = administrator.grants().list(Some(&part(TECHNICIAN))).all().await.unwrap().remove(0).id;
         Self {
             customer: "acme".to_owned(),
@@ -315,6 +320,8 @@ impl Ids {
             rotation: rotation.to_string(),
             grant: grant.to_string(),
             issuer: issuer.name.to_string(),
+            review: review.id.to_string(),
+            provider: provider.name.to_string(),
         }
     }
 
@@ -330,6 +337,8 @@ impl Ids {
             rotation: "ro_0197a3c2e1f07b1a8c3d4e5f60718293".to_owned(),
             grant: "gr_0197a3c2e1f07b1a8c3d4e5f60718293".to_owned(),
             issuer: "nothing".to_owned(),
+            review: "rv_0197a3c2e1f07b1a8c3d4e5f60718293".to_owned(),
+            provider: "nothing".to_owned(),
         }
     }
 
@@ -343,6 +352,8 @@ impl Ids {
             "rotation" => &self.rotation,
             "grant" => &self.grant,
             "issuer" => &self.issuer,
+            "review" => &self.review,
+            "provider" => &self.provider,
             "factor" => "fa_0197a3c2e1f07b1a8c3d4e5f60718293",
             other => panic!("a part of a path that this test does not know: {other}"),
         }
@@ -350,7 +361,7 @@ impl Ids {
 
     /// A text with `<customer>` and so on filled in.
     fn fill(&self, text: &str) -> String {
-        let names = ["customer", "system", "account", "name", "checkout", "rotation", "grant", "issuer"];
+        let names = ["customer", "system", "account", "name", "checkout", "rotation", "grant", "issuer", "provider"];
         names.iter().fold(text.to_owned(), |text, name| text.replace(&format!("<{name}>"), self.of(name)))
     }
 }

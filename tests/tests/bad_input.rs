@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on says so")]
 
+#[path = "bad_input/crowd.rs"]
+mod crowd;
 #[path = "bad_input/exits.rs"]
 mod exits;
 #[path = "bad_input/life.rs"]

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use claviger_api::wire::{IssuerKeys, NewAccount, NewIssuer, NewRotation, NewServiceAccount};
-use claviger_tests::inventory::{add_customer, add_ephemeral, add_system, part, secret, wanted};
+use claviger_api::wire::{IssuerKeys, NewAccount, NewIssuer, NewReview, NewRotation, NewServiceAccount};
+use claviger_tests::inventory::{add_customer, add_ephemeral, add_system, new_provider, part, secret, wanted};
 use claviger_tests::openapi::Description;
 use claviger_tests::raw::Raw;
 use claviger_tests::vault::Vault;
@@ -57,11 +57,18 @@ async fn no_answer_about_what_is_there_is_either() {
     all_but_the_last(&vault, &there).await;
 }
 
+/// These ask an identity provider, and answer 503, as they should, where it is not there.
+const ELSEWHERE: [&str; 2] = ["beginSignOn", "beginDeviceSignOn"];
+
 async fn all_but_the_last(vault: &Vault, config: &str) {
     let administrator = vault.people.administrator.token();
     let all = Description::of(vault.address()).await.operations().len();
-    let which = ["--checks", CHECKS, "--exclude-operation-id", LAST[0], "--exclude-operation-id", LAST[1]];
-    fuzz(vault, administrator, config, &which, all - LAST.len()).await;
+    let mut which = vec!["--checks", CHECKS];
+    which.extend(LAST.iter().chain(&ELSEWHERE).flat_map(|id| ["--exclude-operation-id", id]));
+    fuzz(vault, administrator, config, &which, all - LAST.len() - ELSEWHERE.len()).await;
+    let mut which = vec!["--checks", CHECKS_WHILE_SEALED];
+    which.extend(ELSEWHERE.iter().flat_map(|id| ["--include-operation-id", id]));
+    fuzz(vault, administrator, config, &which, ELSEWHERE.len()).await;
     assert_eq!(status(vault, administrator).await, 200, "the fuzzer was somebody to the end");
 }
 
@@ -90,6 +97,7 @@ async fn house() -> Vault {
         keys: IssuerKeys::Discovery { ca_certificate: None },
     };
     administrator.issuers().add(&trusted).await.unwrap();
+    administrator.identity_providers().add(&new_provider("entra", "https://login.example")).await.unwrap();
     vault
 }
 
@@ -99,11 +107,13 @@ async fn there(vault: &Vault) -> String {
     let held = technician.checkouts().create(&wanted(&"acme/db01/admin".parse().unwrap(), 3600)).await.unwrap();
     let other = NewRotation { account: Some("acme/db01/other".parse().unwrap()), customer: None, reason: None };
     let rotation = technician.rotations().start(&other).await.unwrap().rotations.remove(0).id;
+    let review = vault.administrator().reviews().start(&part("acme"), &NewReview::default()).await.unwrap().id;
     let grant = vault.administrator().grants().list(Some(&part("tina"))).all().await.unwrap().remove(0).id;
     format!(
         "[parameters]\n'path.customer' = 'acme'\n'path.system' = 'db01'\n'path.account' = 'admin'\n\
          'path.checkout' = '{}'\n'path.rotation' = '{rotation}'\n'path.grant' = '{grant}'\n\
-         'path.issuer' = 'trusted'\n'path.name' = 'robot'\n'query.customer' = 'acme'\n",
+         'path.review' = '{review}'\n\
+         'path.issuer' = 'trusted'\n'path.provider' = 'entra'\n'path.name' = 'robot'\n'query.customer' = 'acme'\n",
         held.id
     )
 }

@@ -9,6 +9,8 @@ mod approval;
 mod ephemeral;
 #[path = "main_job/expiry.rs"]
 mod expiry;
+#[path = "main_job/life.rs"]
+mod life;
 #[path = "main_job/people.rs"]
 mod people;
 #[path = "main_job/shared.rs"]

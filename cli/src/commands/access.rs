@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use clap::{Args, Subcommand};
-use claviger_client::api::wire::{CustomerLimits, ExplainQuery, GrantScope};
+use claviger_client::api::wire::{CustomerLimits, ExplainQuery, GrantScope, INACTIVE_DAYS_DEFAULT, INACTIVE_DAYS_MAX};
 use claviger_client::api::{AccountPath, Timestamp, UserName};
 
 use crate::connection::Context;
@@ -17,6 +17,15 @@ pub enum Access {
     Show {
         /// customer/system/account
         path: AccountPath,
+    },
+    /// List users and service accounts that were not used for some days, and what they could reach
+    Inactive {
+        /// Not used for at least so many days, e.g. 30, 45 or 90
+        #[arg(long, value_name = "DAYS", default_value_t = INACTIVE_DAYS_DEFAULT, value_parser = clap::value_parser!(u32).range(1..=i64::from(INACTIVE_DAYS_MAX)))]
+        days: u32,
+        /// The most rows
+        #[arg(long, value_name = "N", default_value = "1000")]
+        limit: usize,
     },
     /// Say whether somebody may do something, and why or why not
     Explain(Explain),
@@ -56,6 +65,7 @@ impl Access {
                 }
                 output.many(&access.grants)
             }
+            Self::Inactive { days, limit } => output.many(&client.access().inactive(days).first(limit).await?),
             Self::Explain(explain) => output.one(&client.access().explain(&explain.query()).await?),
         }
     }

@@ -1,7 +1,7 @@
 //! `claviger user`: people.
 
 use clap::Subcommand;
-use claviger_client::api::wire::NewUser;
+use claviger_client::api::wire::{NewSignOn, NewUser};
 use claviger_client::api::{Part, UserName};
 
 use crate::connection::Context;
@@ -51,6 +51,32 @@ pub enum User {
         /// The user
         name: UserName,
     },
+    /// Link a person who was never enrolled to whom an identity provider takes for that person
+    Link {
+        /// The user
+        name: UserName,
+        /// The identity provider
+        #[arg(long, value_name = "PROVIDER")]
+        provider: Part,
+        /// What the provider calls the person: the claim sub, exactly; never an e-mail address
+        #[arg(long, value_name = "SUB")]
+        subject: String,
+    },
+    /// Let a person sign on by an identity provider no more; every session ends
+    Unlink {
+        /// The user
+        name: UserName,
+        /// The identity provider
+        #[arg(long, value_name = "PROVIDER")]
+        provider: Part,
+    },
+    /// Invite a person to be linked to an identity provider; the code is shown once
+    InviteSignOn {
+        /// The user
+        name: UserName,
+        /// The identity provider
+        #[arg(long, value_name = "PROVIDER")]
+        provider: Part,
     /// Call off a new enrolment that waits for another administrator; without a name, your own
     CancelReEnrol {
         /// The user
@@ -97,6 +123,19 @@ impl User {
                 ));
                 output.one(&enrolment)
             }
+            Self::Link { name, provider, subject } => {
+                output.one(&users.link(&name, &NewSignOn { provider, subject }).await?)
+            }
+            Self::Unlink { name, provider } => {
+                users.unlink(&name, &provider).await?;
+                output.done(&format!("{name} can sign on by {provider} no more"))
+            }
+            Self::InviteSignOn { name, provider } => {
+                let invitation = users.invite_sign_on(&name, &provider).await?;
+                note(&format!(
+                    "The invitation is shown once. Hand it to the person, who runs, logged in: claviger link {provider}"
+                ));
+                output.one(&invitation)
             Self::CancelReEnrol { name: Some(name) } => {
                 users.cancel_re_enrol(&name).await?;
                 output.done(&format!("the new enrolment of {name} is called off"))

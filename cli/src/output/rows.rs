@@ -3,7 +3,8 @@
 use claviger_client::api::Timestamp;
 use claviger_client::api::wire::{
     AccessLine, Account, AccountSettings, ApprovalRule, AuditEvent, Checkout, Conditions, Customer, Factor, Grant,
-    Issuer, IssuerKeys, Principal, Rotation, System, SystemSpec,
+    GrantKind, IdentityProvider, Inactive, Issuer, IssuerKeys, Principal, Review, ReviewLine, Rotation, System,
+    SystemSpec,
 };
 use serde::Serialize;
 
@@ -131,6 +132,22 @@ impl Row for Issuer {
     }
 }
 
+impl Row for IdentityProvider {
+    const HEADS: &'static [&'static str] = &["provider", "iss", "client", "customer", "enabled", "its second factor"];
+
+    fn cells(&self) -> Vec<String> {
+        let yes = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
+        vec![
+            self.name.to_string(),
+            self.issuer.to_string(),
+            self.client_id.clone(),
+            or_dash(self.customer.as_ref()),
+            yes(self.enabled),
+            if self.trusts_mfa { "counts" } else { "-" }.to_owned(),
+        ]
+    }
+}
+
 impl Row for Grant {
     const HEADS: &'static [&'static str] = &["grant", "principal", "kind", "role", "scope", "until", "conditions"];
 
@@ -161,6 +178,69 @@ impl Row for AccessLine {
             seconds(self.grant.expires_at),
             conditions(&self.grant.conditions),
             self.grant.id.to_string(),
+        ]
+    }
+}
+
+impl Row for Inactive {
+    const HEADS: &'static [&'static str] = &["name", "kind", "state", "unused since", "days", "could reach"];
+
+    fn cells(&self) -> Vec<String> {
+        let reach = |grant: &Grant| match grant.kind {
+            GrantKind::MayUse => format!("{} at {}", word(&grant.role), grant.scope),
+            GrantKind::MayGrant => format!("may grant {} at {}", word(&grant.role), grant.scope),
+        };
+        let reach: Vec<String> = self.grants.iter().map(reach).collect();
+        vec![
+            self.principal.name.to_string(),
+            word(&self.principal.kind),
+            word(&self.principal.state),
+            seconds(self.unused_since),
+            self.unused_days.to_string(),
+            if reach.is_empty() { "-".to_owned() } else { reach.join(", ") },
+        ]
+    }
+}
+
+impl Row for Review {
+    const HEADS: &'static [&'static str] =
+        &["review", "customer", "started by", "until", "closed", "lines", "confirmed", "cut", "ended", "undecided"];
+
+    fn cells(&self) -> Vec<String> {
+        let counts = &self.counts;
+        let mut cells = vec![
+            self.id.to_string(),
+            self.customer.to_string(),
+            self.started_by.to_string(),
+            seconds(self.ends_at),
+            or_dash(self.closed_at.map(seconds).as_ref()),
+        ];
+        let numbers = [counts.lines, counts.confirmed, counts.cut, counts.ended, counts.undecided];
+        cells.extend(numbers.iter().map(ToString::to_string));
+        cells
+    }
+}
+
+impl Row for ReviewLine {
+    const HEADS: &'static [&'static str] =
+        &["grant", "principal", "kind", "may", "role", "scope", "until", "last used", "decided"];
+
+    fn cells(&self) -> Vec<String> {
+        let decided = match (&self.verdict, self.ended) {
+            (Some(verdict), _) => word(verdict),
+            (None, true) => "ended".to_owned(),
+            (None, false) => "-".to_owned(),
+        };
+        vec![
+            self.grant.id.to_string(),
+            self.grant.principal.to_string(),
+            word(&self.principal_kind),
+            word(&self.grant.kind),
+            word(&self.grant.role),
+            self.grant.scope.to_string(),
+            seconds(self.grant.expires_at),
+            or_dash(self.last_used_at.map(seconds).as_ref()),
+            decided,
         ]
     }
 }

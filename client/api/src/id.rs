@@ -102,6 +102,10 @@ ids! {
     IssuerId = "is";
     /// A user's second factor.
     FactorId = "fa";
+    /// A review of who reaches a customer.
+    ReviewId = "rv";
+    /// An identity provider that signs people in.
+    ProviderId = "ip";
     /// One request, named in problems, logs and audit events.
     RequestId = "rq";
 }

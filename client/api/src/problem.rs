@@ -194,6 +194,12 @@ problems! {
     SessionEnded "session-ended" 401 NotAuthenticated No
         "The session has ended"
         "Log in again.";
+    SignOnFailed "sign-on-failed" 401 NotAuthenticated No
+        "The sign-on did not succeed"
+        "The detail says why; begin again, with 'claviger login --sso PROVIDER'.";
+    SignOnNotLinked "sign-on-not-linked" 403 NotAuthenticated No
+        "No user who may log in is linked to this sign-on"
+        "An administrator links you: the detail names the subject to link, and docs/sign-on.md says how.";
     SystemFailed "system-failed" 502 Failed Later
         "The customer's system did not do it"
         "The detail says what it answered; nothing was lost, and the vault goes on from what is true.";

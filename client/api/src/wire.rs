@@ -14,9 +14,13 @@ pub mod conditions;
 pub mod customer;
 pub mod factor;
 pub mod grant;
+pub mod identity_provider;
+pub mod inactive;
 pub mod issuer;
 pub mod principal;
+pub mod review;
 pub mod rotation;
+pub mod sign_on;
 pub mod sys;
 pub mod system;
 
@@ -30,9 +34,13 @@ pub use conditions::*;
 pub use customer::*;
 pub use factor::*;
 pub use grant::*;
+pub use identity_provider::*;
+pub use inactive::*;
 pub use issuer::*;
 pub use principal::*;
+pub use review::*;
 pub use rotation::*;
+pub use sign_on::*;
 pub use sys::*;
 pub use system::*;
 

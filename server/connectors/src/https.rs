@@ -11,13 +11,14 @@ use http_body_util::{BodyExt as _, Full, Limited};
 pub use hyper::body::Bytes;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
-use hyper::header::{ACCEPT, CONTENT_TYPE, HOST, USER_AGENT};
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use zeroize::Zeroizing;
 
 use crate::trust::{BadCa, roots};
 use crate::{Dial, DialError};
@@ -30,7 +31,20 @@ pub enum Question {
     /// GET.
     Get,
     /// POST of an `application/x-www-form-urlencoded` body.
-    Form(Bytes),
+    Form {
+        /// The body; wiped by whoever made it so.
+        body: Bytes,
+        /// The header `Authorization`, which is never logged.
+        authorization: Option<Zeroizing<String>>,
+    },
+}
+
+/// An answer, whatever it is.
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The body.
+    pub body: Bytes,
 }
 
 /// Why there is no answer. None of these holds anything of the question.
@@ -67,6 +81,18 @@ pub async fn ask(
     question: Question,
     most: usize,
 ) -> Result<Bytes, HttpsError> {
+    let Answer { status, body } = ask_for_any(dial, url, ca_certificate, question, most).await?;
+    if status == hyper::StatusCode::OK.as_u16() { Ok(body) } else { Err(HttpsError::Status(status)) }
+}
+
+/// An answer of any status: where a refusal is told in its body (RFC 6749 §5.2). A redirect is answered, not followed.
+pub async fn ask_for_any(
+    dial: &dyn Dial,
+    url: &HttpsUrl,
+    ca_certificate: Option<&str>,
+    question: Question,
+    most: usize,
+) -> Result<Answer, HttpsError> {
     let config = client_config(ca_certificate)?;
     timeout(EXCHANGE_WITHIN, exchange(dial, url, config, question, most)).await.map_err(|_| HttpsError::TimedOut)?
 }
@@ -77,7 +103,7 @@ async fn exchange(
     config: ClientConfig,
     question: Question,
     most: usize,
-) -> Result<Bytes, HttpsError> {
+) -> Result<Answer, HttpsError> {
     let (host, port) = url.host_and_port();
     let name = ServerName::try_from(host.to_owned()).map_err(|error| HttpsError::Tls(error.to_string()))?;
     let stream = dial.dial(host, port).await?;
@@ -87,7 +113,8 @@ async fn exchange(
     let (mut sender, connection) = http1::handshake(TokioIo::new(tls)).await.map_err(broken)?;
     let answer = async {
         let response = sender.send_request(request(url, question)?).await.map_err(broken)?;
-        body(response, most).await
+        let status = response.status().as_u16();
+        Ok(Answer { status, body: body(response, most).await? })
     };
     // The connection is driven here and by nobody else. Where it ends first, the answer is whole or broken by then.
     let mut answer = std::pin::pin!(answer);
@@ -108,17 +135,21 @@ fn request(url: &HttpsUrl, question: Question) -> Result<Request<Full<Bytes>>, H
         .header(ACCEPT, "application/json");
     let request = match question {
         Question::Get => request.body(Full::default()),
-        Question::Form(form) => {
-            request.method("POST").header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(Full::new(form))
+        Question::Form { body, authorization } => {
+            let mut request = request.method("POST").header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+            if let Some(authorization) = authorization {
+                let value = HeaderValue::from_str(&authorization);
+                let mut value = value.map_err(|error| HttpsError::Broken(error.to_string()))?;
+                value.set_sensitive(true);
+                request = request.header(AUTHORIZATION, value);
+            }
+            request.body(Full::new(body))
         }
     };
     request.map_err(|error| HttpsError::Broken(error.to_string()))
 }
 
 async fn body(response: Response<Incoming>, most: usize) -> Result<Bytes, HttpsError> {
-    if response.status() != hyper::StatusCode::OK {
-        return Err(HttpsError::Status(response.status().as_u16()));
-    }
     let collected = Limited::new(response.into_body(), most).collect().await;
     collected.map(http_body_util::Collected::to_bytes).map_err(|error| {
         if error.is::<http_body_util::LengthLimitError>() {

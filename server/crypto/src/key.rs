@@ -63,7 +63,7 @@ impl Key {
     }
 }
 
-/// A key that seals records and wraps other keys: root, operator, customer and subject keys, and no other.
+/// A key that seals records or wraps other keys: root, operator, customer, subject and sign-on keys, and no other.
 ///
 /// ```compile_fail
 /// fn seals<T: claviger_crypto::SealingKey>() {}
@@ -137,9 +137,11 @@ purposes! {
     CustomerKey;
     /// Seals the personal fields of one person's audit events; erasing it erases them.
     SubjectKey;
+    /// Seals what a sign-on carries through a browser from one request to the next. New at each unseal and never stored.
+    SignOnKey;
 }
 
-sealing!(RootKey, OperatorKey, CustomerKey, SubjectKey);
+sealing!(RootKey, OperatorKey, CustomerKey, SubjectKey, SignOnKey);
 
 impl RootKey {
     /// What is stored, in clear, to tell the right root key from a wrong one: HKDF-Expand

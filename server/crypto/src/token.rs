@@ -21,6 +21,8 @@ pub enum TokenKind {
     Enrolment,
     /// A right password that waits for its second factor.
     Challenge,
+    /// Lets one user be linked to an identity provider, once.
+    Invitation,
 }
 
 impl TokenKind {
@@ -31,6 +33,7 @@ impl TokenKind {
             Self::Refresh => "cvr_",
             Self::Enrolment => "cve_",
             Self::Challenge => "cvc_",
+            Self::Invitation => "cvl_",
         }
     }
 }
@@ -135,8 +138,13 @@ mod tests {
     use crate::random::Seeded;
     use crate::vectors::{Counting, documented, documented_text, secret};
 
-    const KINDS: [TokenKind; 4] =
-        [TokenKind::ServiceAccount, TokenKind::Refresh, TokenKind::Enrolment, TokenKind::Challenge];
+    const KINDS: [TokenKind; 5] = [
+        TokenKind::ServiceAccount,
+        TokenKind::Refresh,
+        TokenKind::Enrolment,
+        TokenKind::Challenge,
+        TokenKind::Invitation,
+    ];
 
     #[test]
     fn a_token_reads_back_as_its_kind_and_as_no_other() {

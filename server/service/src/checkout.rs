@@ -23,6 +23,7 @@ use crate::records::{AccountRecord, CheckoutRecord, StateRecord, TimerRecord};
 use crate::workers::TimerKind;
 
 mod create;
+mod cut;
 mod decide;
 mod end;
 mod ephemeral;

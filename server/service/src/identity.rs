@@ -22,7 +22,7 @@ use sha2::{Digest, Sha256};
 use crate::error::{Error, Result};
 use crate::inventory::removed;
 use crate::open::{Caller, Open, Powers};
-use crate::records::{GrantRecord, PrincipalRecord, SessionRecord, TokenRecord};
+use crate::records::{FormerPrincipalRecord, GrantRecord, PrincipalRecord, SessionRecord, TokenRecord};
 
 mod access;
 mod access_token;
@@ -30,18 +30,25 @@ mod ceremony;
 pub mod certificate;
 mod enrol;
 mod factors;
+mod fetched;
 pub mod grants;
+mod inactivity;
 pub mod issuers;
 pub mod login;
 mod mfa;
 mod passkeys;
 mod password;
+pub mod place;
 pub mod principals;
 pub mod program_login;
+pub mod providers;
 mod re_enrol;
+mod review;
 pub mod service_accounts;
 mod session;
+pub mod sign_ons;
 mod spanning;
+pub mod sso;
 pub mod users;
 mod workload;
 
@@ -62,6 +69,7 @@ pub struct Identities {
     /// Of which sessions it was told that their tokens are used from where, or without what, they are bound to.
     told: Cache<SessionId, ()>,
     issuer_keys: workload::IssuerKeyCache,
+    sign_ons: sso::SignOns,
     /// Counts the writes that the caches depend on.
     writes: AtomicU64,
 }
@@ -69,6 +77,8 @@ pub struct Identities {
 /// A principal with its powers.
 struct Known {
     record: PrincipalRecord,
+    /// Of the row that the record was read from.
+    revision: u64,
     powers: Arc<Powers>,
 }
 
@@ -95,7 +105,7 @@ impl Enrolment {
 }
 
 impl Identities {
-    pub(crate) fn new(key: &SigningKey, issuer: &str) -> Result<Self> {
+    pub(crate) fn new(key: &SigningKey, issuer: &str, random: &dyn Random) -> Result<Self> {
         Ok(Self {
             tokens: AccessTokens::new(key, issuer)?,
             verified: Cache::new(KEPT),
@@ -103,6 +113,7 @@ impl Identities {
             known: Cache::new(KEPT),
             told: Cache::new(KEPT),
             issuer_keys: workload::IssuerKeyCache::new(),
+            sign_ons: sso::SignOns::new(random),
             writes: AtomicU64::new(0),
         })
     }
@@ -154,7 +165,8 @@ impl Open {
         if !claims.is_live(now) {
             return Err(ended());
         }
-        let session = self.session(claims.session()).await?.filter(|session| now < session.expires_at);
+        let most = self.session_most_seconds();
+        let session = self.session(claims.session()).await?.filter(|session| now < session.ends_at(most));
         let session = session.ok_or_else(ended)?;
         let known = self.known(session.principal, now).await?.ok_or_else(ended)?;
         if known.record.state != PrincipalState::Active || session.generation != known.record.generation {
@@ -171,7 +183,7 @@ impl Open {
             name: known.record.name.clone(),
             customer: known.record.customer,
             session: session.id,
-            session_expires_at: session.expires_at,
+            session_expires_at: session.ends_at(most),
             second_factor_at: session.second_factor_at,
             source: origin.source,
             request,
@@ -227,9 +239,16 @@ impl Open {
         let grants = self.grants_of(id).await?;
         let subject = claviger_core::policy::Subject { id, kind: record.value.kind, customer: record.value.customer };
         let compiled = self.ground().policies.compile(&subject, &grants, now).map_err(Error::internal)?;
-        let known = Arc::new(Known { record: record.value, powers: Arc::new(Powers { grants, compiled }) });
+        let revision = record.revision;
+        let known = Arc::new(Known { record: record.value, revision, powers: Arc::new(Powers { grants, compiled }) });
         self.identities.keep(&self.identities.known, id, known.clone(), writes);
         Ok(Some(known))
+    }
+
+    /// A principal that may log in, for a change that expects it to stay so. Nothing is read that was read before.
+    pub(crate) async fn active(&self, id: PrincipalId) -> Result<Option<Versioned<()>>> {
+        let known = self.known(id, self.now()).await?.filter(|known| known.record.state == PrincipalState::Active);
+        Ok(known.map(|known| Versioned { id: RowId::principal(id), revision: known.revision, value: () }))
     }
 
     async fn grants_of(&self, principal: PrincipalId) -> Result<Vec<claviger_core::policy::Grant>> {
@@ -246,13 +265,16 @@ impl Open {
         Ok(active && might::<A>(&self.ground().policies, &known.powers.compiled, &subject, resource, now))
     }
 
-    /// A principal's name, for answers; what was removed keeps its id.
+    /// A principal's name, for answers; one that was removed keeps it.
     pub(crate) async fn name_of(&self, id: PrincipalId) -> Result<claviger_api::UserName> {
         if let Some(known) = self.identities.known.get(&id) {
             return Ok(known.record.name.clone());
         }
-        let record = self.read::<PrincipalRecord>(&RowId::principal(id)).await?;
-        record.map_or_else(removed, |row| Ok(row.value.name))
+        if let Some(row) = self.read::<PrincipalRecord>(&RowId::principal(id)).await? {
+            return Ok(row.value.name);
+        }
+        let former = self.read::<FormerPrincipalRecord>(&RowId::former_principal(id)).await?;
+        former.map_or_else(removed, |row| Ok(row.value.name))
     }
 
     /// The principal of this name, of any kind.

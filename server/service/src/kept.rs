@@ -64,11 +64,15 @@ fn may_be_kept(table: Table) -> bool {
         | Table::Exposures
         | Table::Fingerprints
         | Table::Principals
+        | Table::FormerPrincipals
+        | Table::Reviews
+        | Table::ReviewLines
         | Table::Grants
         | Table::Sessions
         | Table::Tokens
         | Table::LoginCounters
         | Table::Factors
+        | Table::IdentityProviders
         | Table::Timers
         | Table::Idempotency
         | Table::LogHeads

@@ -7,6 +7,7 @@ pub mod audit;
 mod base64_bytes;
 pub mod checkout;
 pub mod clock;
+mod daily;
 pub mod error;
 mod event;
 #[cfg(feature = "failpoints")]
@@ -18,6 +19,7 @@ pub mod journal;
 mod kept;
 pub mod open;
 pub mod page;
+mod purge;
 mod records;
 pub mod rotation;
 pub mod seal;

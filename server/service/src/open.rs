@@ -130,7 +130,7 @@ impl Open {
         let sealed = Sealed::new(ground.store.clone());
         let store = ground.store.as_ref();
         let token_key = keyring.signing(store, TOKEN_KEY).await?;
-        let identities = Arc::new(Identities::new(&token_key, &ground.settings.name)?);
+        let identities = Arc::new(Identities::new(&token_key, &ground.settings.name, ground.random.as_ref())?);
         let log_key = keyring.signing(store, LOG_KEY).await?;
         let places = Arc::new(Places::new());
         let kept = (identities.clone(), places.clone());

@@ -1,11 +1,12 @@
 //! What the vault stores, one record a table. A field that is added later has a `#[serde(default)]`.
 
 use claviger_api::wire::{
-    AccountKind, AccountSettings, CertificatePin, IssuerKeys, Network, PrincipalKind, PrincipalState, SystemSpec,
-    Thumbprint,
+    AccountKind, AccountSettings, BrowserAddress, CertificatePin, HttpsUrl, IssuerKeys, Network, PrincipalKind,
+    PrincipalState, ReviewCounts, ReviewVerdict, SystemSpec, Thumbprint,
 };
 use claviger_api::{
-    AccountId, CustomerId, FactorId, IssuerId, Login, Part, PrincipalId, SessionId, SystemId, Timestamp, UserName,
+    AccountId, CustomerId, FactorId, IssuerId, Login, Part, PrincipalId, ProviderId, ReviewId, Secret, SessionId,
+    SystemId, Timestamp, UserName,
 };
 use claviger_core::account::AccountState;
 use claviger_core::checkout::Checkout;
@@ -119,6 +120,151 @@ pub struct PrincipalRecord {
     /// When others last took password and second factors away.
     #[serde(default)]
     pub factors_reset: Option<FactorResetRecord>,
+    /// By what a user can sign on. Each has a row of names that leads here.
+    #[serde(default)]
+    pub sign_ons: Vec<SignOnRecord>,
+    /// An invitation to link another, which waits for the user.
+    #[serde(default)]
+    pub invitation: Option<InvitationRecord>,
+    /// Whether a second factor that an identity provider checked has opened a session: from then on a user has as much to
+    /// lose as one with a second factor in the vault.
+    #[serde(default)]
+    pub vouched: bool,
+}
+
+/// Whom an identity provider takes a user for.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignOnRecord {
+    /// The identity provider; it stands for its issuer, which cannot change.
+    pub provider: ProviderId,
+    /// The claim `sub`, exactly.
+    pub subject: String,
+    /// When they were linked.
+    pub linked_at: Timestamp,
+}
+
+/// An invitation that waits for its user.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub struct InvitationRecord {
+    /// The hash of its code.
+    pub hash: [u8; 32],
+    /// By which identity provider.
+    pub provider: ProviderId,
+    /// After this it is good for nothing.
+    pub expires_at: Timestamp,
+}
+
+/// An identity provider. No `Debug`: it holds a secret.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct IdentityProviderRecord {
+    /// Its id.
+    pub id: ProviderId,
+    /// What the vault calls it.
+    pub name: Part,
+    /// The customer whose own it is.
+    pub customer: Option<CustomerId>,
+    /// Whether it may sign people in.
+    pub enabled: bool,
+    /// The claim `iss` of its tokens.
+    pub issuer: HttpsUrl,
+    /// What it calls this vault.
+    pub client_id: String,
+    /// How the vault proves that it is this client.
+    pub client_secret: Option<SealedText>,
+    /// The vault as browsers reach it.
+    pub address: BrowserAddress,
+    /// Scopes besides `openid`.
+    pub scopes: Vec<String>,
+    /// One of these must be the claim `acr`.
+    pub acr: Vec<String>,
+    /// All of these must be in the claim `amr`.
+    pub amr: Vec<String>,
+    /// Whether its second factor counts as the vault's.
+    pub trusts_mfa: bool,
+    /// Whether people may sign on by device code.
+    pub device_code: bool,
+    /// The CA of its certificate.
+    pub ca_certificate: Option<String>,
+    /// When it was added.
+    pub created_at: Timestamp,
+}
+
+/// A secret of the vault's own, as a record holds it.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct SealedText(#[serde(with = "base64_bytes")] Zeroizing<Vec<u8>>);
+
+impl SealedText {
+    /// Takes in a secret.
+    pub fn of(secret: &Secret) -> Self {
+        Self(Zeroizing::new(secret.expose().as_bytes().to_vec()))
+    }
+
+    /// The secret, for the system that is to see it.
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+/// What history still says of a principal that was removed.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct FormerPrincipalRecord {
+    /// A person or a program.
+    pub kind: PrincipalKind,
+    /// Its name; another may bear it since.
+    pub name: UserName,
+    /// When it was removed.
+    pub removed_at: Timestamp,
+}
+
+/// A review of who reaches a customer.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct ReviewRecord {
+    /// Its id.
+    pub id: ReviewId,
+    /// The customer.
+    pub customer: CustomerId,
+    /// Who started it.
+    pub started_by: PrincipalId,
+    /// When.
+    pub started_at: Timestamp,
+    /// It closes by itself then.
+    pub ends_at: Timestamp,
+    /// Its close.
+    pub closed: Option<ReviewClose>,
+}
+
+/// The close of a review.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub struct ReviewClose {
+    /// When.
+    pub at: Timestamp,
+    /// By whom; nobody, where its time was over.
+    pub by: Option<PrincipalId>,
+    /// What was decided.
+    pub counts: ReviewCounts,
+}
+
+/// A line of a review.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct ReviewLineRecord {
+    /// The grant as it was when the review was started.
+    pub grant: Grant,
+    /// Whether its principal is a person or a program.
+    pub kind: PrincipalKind,
+    /// What was decided.
+    pub decision: Option<ReviewDecision>,
+}
+
+/// What was decided about a line.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub struct ReviewDecision {
+    /// What.
+    pub verdict: ReviewVerdict,
+    /// By whom.
+    pub by: PrincipalId,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// How a program may log in, and from where it may act.
@@ -387,6 +533,12 @@ pub struct LoginCounter {
     pub failures: u32,
     /// No login is even tried before this.
     pub locked_until: Option<Timestamp>,
+    /// When the last failure was.
+    #[serde(default)]
+    pub last_failure_at: Option<Timestamp>,
+    /// When the user last came in, where this counts the failures of one place only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub came_in_at: Option<Timestamp>,
 }
 
 /// A grant as it is stored.
@@ -447,9 +599,13 @@ tables! {
     AccountRecord: Accounts;
     NameRecord: Names;
     PrincipalRecord: Principals;
+    FormerPrincipalRecord: FormerPrincipals;
+    ReviewRecord: Reviews;
+    ReviewLineRecord: ReviewLines;
     TokenRecord: Tokens;
     SessionRecord: Sessions;
     IssuerRecord: Issuers;
+    IdentityProviderRecord: IdentityProviders;
     LoginCounter: LoginCounters;
     FactorsRecord: Factors;
     GrantRecord: Grants;

@@ -250,5 +250,8 @@ fn first_administrator(
         confirmation: None,
         re_enrolment: None,
         factors_reset: None,
+        sign_ons: Vec::new(),
+        invitation: None,
+        vouched: false,
     }
 }

@@ -7,7 +7,7 @@ use claviger_store::{Batch, Expected, Range, RowId, Table};
 
 use crate::error::Result;
 use crate::open::Open;
-use crate::records::RotationRecord;
+use crate::records::{ReviewRecord, RotationRecord};
 use crate::vault::Vault;
 
 /// The clear row that a health check rewrites.
@@ -40,13 +40,18 @@ impl Vault {
 impl Open {
     /// The state of the vault, in numbers.
     pub async fn status(&self, vault: &Vault, _permit: Permit<SysStatus>) -> Result<Status> {
-        let mut unresolved_rotations = 0;
+        let (mut unresolved_rotations, mut open_reviews) = (0, 0);
         let customers = self.keyring().customers();
         for customer in &customers {
             let range = Range::scope(Table::Rotations, Scope::Customer(*customer));
             let rows = self.all::<RotationRecord>(&range).await?;
             unresolved_rotations +=
                 rows.iter().filter(|row| row.value.rotation.unresolved && !row.value.rotation.is_over()).count();
+        }
+        for customer in &customers {
+            let range = Range::scope(Table::Reviews, Scope::Customer(*customer));
+            let rows = self.all::<ReviewRecord>(&range).await?;
+            open_reviews += rows.iter().filter(|row| row.value.closed.is_none()).count();
         }
         Ok(Status {
             seal: vault.seal_status().await?,
@@ -55,6 +60,7 @@ impl Open {
             single_copy: true,
             customers: customers.len() as u64,
             unresolved_rotations: unresolved_rotations as u64,
+            open_reviews: open_reviews as u64,
         })
     }
 }

@@ -16,6 +16,7 @@ mod interrupted;
 mod invariants;
 mod inventory;
 mod journal;
+mod life;
 mod limits;
 mod passkeys;
 mod programs;

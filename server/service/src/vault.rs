@@ -5,6 +5,7 @@ use std::sync::Arc;
 use claviger_api::Scope;
 use claviger_api::audit::kind::EventKind;
 use claviger_api::problem::ProblemType;
+use claviger_api::wire::{SESSION_MOST_SECONDS, SUSPEND_UNUSED_DAYS_DEFAULT};
 use claviger_connectors::{Dial, Registry};
 use claviger_core::policy::Policies;
 use claviger_crypto::Random;
@@ -46,6 +47,22 @@ pub struct Settings {
     pub name: String,
     /// The site that passkeys are bound to; without one there are no passkeys.
     pub site: Option<Arc<RelyingParty>>,
+    /// The longest life of a user's session, at most [`SESSION_MOST_SECONDS`].
+    pub session_most_seconds: u64,
+    /// After so many days without use a user or service account is suspended; never when absent.
+    pub suspend_unused_after_days: Option<u32>,
+}
+
+impl Settings {
+    /// The defaults, under this name.
+    pub fn named(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            site: None,
+            session_most_seconds: SESSION_MOST_SECONDS,
+            suspend_unused_after_days: Some(SUSPEND_UNUSED_DAYS_DEFAULT),
+        }
+    }
 }
 
 /// A vault in whatever state it is.
@@ -84,7 +101,7 @@ impl Vault {
     pub(crate) async fn open_with(&self, keyring: Keyring) -> Result<()> {
         let open = Arc::new(Open::new(self.ground.clone(), Arc::new(keyring)).await?);
         let event = open.automatic(Scope::Operator, EventKind::VaultUnsealed, "system/unseal");
-        open.commit(open.change(event)).await?;
+        open.commit(open.with_daily_look(open.change(event)).await?).await?;
         *self.state.write() = State::Open(open);
         self.ground.wake.notify_waiters();
         Ok(())

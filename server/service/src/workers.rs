@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use claviger_api::{CheckoutId, CustomerId, RotationId, Scope, Timestamp};
+use claviger_api::{CheckoutId, CustomerId, ReviewId, RotationId, Scope, Timestamp};
 use claviger_store::{Range, RowId, Timer};
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
@@ -34,6 +34,12 @@ pub enum TimerKind {
     RotationDue = 2,
     /// A login that was made for a checkout is removed.
     LoginRemoval = 3,
+    /// A principal was suspended or removed: what it holds ends.
+    PrincipalGone = 4,
+    /// The vault looks after itself.
+    DailyLook = 5,
+    /// The time of a review is over.
+    ReviewDue = 6,
 }
 
 /// What is being worked on.
@@ -49,13 +55,35 @@ impl InHand {
 }
 
 impl TimerKind {
+    const ALL: [Self; 6] = [
+        Self::CheckoutDue,
+        Self::RotationDue,
+        Self::LoginRemoval,
+        Self::PrincipalGone,
+        Self::DailyLook,
+        Self::ReviewDue,
+    ];
+
     /// The timer's row.
     pub(crate) fn row(self, due: Timestamp, customer: CustomerId, id: Uuid) -> RowId {
         RowId::timer(due, Scope::Customer(customer), self as u8, id)
     }
 
+    /// The row of one that is no customer's.
+    pub(crate) fn operators_row(self, due: Timestamp, id: Uuid) -> RowId {
+        RowId::timer(due, Scope::Operator, self as u8, id)
+    }
+
     fn of(tag: u8) -> Option<Self> {
-        [Self::CheckoutDue, Self::RotationDue, Self::LoginRemoval].into_iter().find(|kind| *kind as u8 == tag)
+        Self::ALL.into_iter().find(|kind| *kind as u8 == tag)
+    }
+
+    /// Whether the work may wait on a customer's system.
+    fn waits_on_a_system(self) -> bool {
+        match self {
+            Self::RotationDue | Self::LoginRemoval => true,
+            Self::CheckoutDue | Self::PrincipalGone | Self::DailyLook | Self::ReviewDue => false,
+        }
     }
 }
 
@@ -93,7 +121,7 @@ pub(crate) async fn act_on_due(open: &Arc<Open>, at_once: &Arc<Semaphore>) -> Re
     for timer in open.due().await? {
         let Some(hand) = Hand::take(open, &timer) else { continue };
         let turn = at_once.clone().try_acquire_owned().ok();
-        if turn.is_none() && timer.kind != TimerKind::CheckoutDue as u8 {
+        if turn.is_none() && TimerKind::of(timer.kind).is_some_and(TimerKind::waits_on_a_system) {
             continue;
         }
         tokio::spawn(async move {
@@ -131,7 +159,11 @@ impl Drop for Hand {
 impl Open {
     /// Every timer that is due, the earliest first.
     pub(crate) async fn due(&self) -> Result<Vec<Timer>> {
-        let mut range = Range::timers_due(self.now());
+        self.timers(Range::timers_due(self.now())).await
+    }
+
+    /// Every timer of a range, in order.
+    pub(crate) async fn timers(&self, mut range: Range) -> Result<Vec<Timer>> {
         let mut timers = Vec::new();
         loop {
             let rows = self.ground().store.scan(&range).await?;
@@ -145,14 +177,27 @@ impl Open {
 
     /// Does what a due timer is for.
     pub(crate) async fn act(&self, timer: Timer) -> Result<()> {
-        let Scope::Customer(customer) = timer.scope else { return Ok(()) };
-        match TimerKind::of(timer.kind) {
-            Some(TimerKind::CheckoutDue) => self.expire(customer, CheckoutId::from_uuid(timer.id)).await,
-            Some(TimerKind::RotationDue) => self.drive(customer, RotationId::from_uuid(timer.id)).await,
-            Some(TimerKind::LoginRemoval) => {
+        let Some(kind) = TimerKind::of(timer.kind) else { return Ok(()) };
+        match (kind, timer.scope) {
+            (TimerKind::CheckoutDue, Scope::Customer(customer)) => {
+                self.expire(customer, CheckoutId::from_uuid(timer.id)).await
+            }
+            (TimerKind::RotationDue, Scope::Customer(customer)) => {
+                self.drive(customer, RotationId::from_uuid(timer.id)).await
+            }
+            (TimerKind::LoginRemoval, Scope::Customer(customer)) => {
                 self.remove_login(customer, CheckoutId::from_uuid(timer.id), timer.due).await
             }
-            None => Ok(()),
+            (TimerKind::ReviewDue, Scope::Customer(customer)) => {
+                self.review_due(customer, ReviewId::from_uuid(timer.id)).await
+            }
+            (TimerKind::PrincipalGone, Scope::Operator) => self.cut(&timer).await,
+            (TimerKind::DailyLook, Scope::Operator) => self.look_daily(&timer).await,
+            (
+                TimerKind::CheckoutDue | TimerKind::RotationDue | TimerKind::LoginRemoval | TimerKind::ReviewDue,
+                Scope::Operator,
+            )
+            | (TimerKind::PrincipalGone | TimerKind::DailyLook, Scope::Customer(_)) => Ok(()),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
-use actix_web::http::header::ContentType;
+use actix_web::http::header::{ContentType, LOCATION, REFERRER_POLICY, SET_COOKIE};
 use bytes::Bytes;
 use claviger_api::wire;
 use claviger_service::{Error, Page, Result};
@@ -35,6 +35,13 @@ pub struct Created<T>(pub T);
 pub struct Accepted<T>(pub T);
 /// 204.
 pub struct NoContent;
+/// 303: a browser goes elsewhere, and takes or gives up what it carries.
+pub struct SeeOther {
+    /// Where.
+    pub location: String,
+    /// The header `Set-Cookie`.
+    pub cookie: Zeroizing<String>,
+}
 /// 200 with one page of a list.
 pub struct Listed<T>(pub Page<T>);
 /// 200 with lines of JSON, each ending in its newline.
@@ -82,6 +89,19 @@ impl Answer for NoContent {
 
     fn describe(description: &mut Description) {
         description.answers(204, Response::new("Done."));
+    }
+}
+
+impl Answer for SeeOther {
+    fn response(self) -> Result<HttpResponse> {
+        let mut response = HttpResponse::SeeOther();
+        response.insert_header((LOCATION, self.location)).insert_header((SET_COOKIE, self.cookie.as_str()));
+        // The address that the browser comes from has a code in it.
+        Ok(response.insert_header((REFERRER_POLICY, "no-referrer")).finish())
+    }
+
+    fn describe(description: &mut Description) {
+        description.answers(303, Response::new("Elsewhere."));
     }
 }
 

@@ -6,7 +6,7 @@ use claviger_api::ProblemType;
 use claviger_api::id::BadId;
 use claviger_api::name::BadName;
 use claviger_api::secret::BadSecret;
-use claviger_api::wire::{BadHours, BadNetwork, BadPin, BadTicketPattern, BadUrl};
+use claviger_api::wire::{BadAddress, BadChallenge, BadHours, BadNetwork, BadPin, BadTicketPattern, BadUrl};
 use claviger_service::{Error, Result};
 use serde::de::DeserializeOwned;
 use utoipa::ToSchema;
@@ -86,8 +86,9 @@ fn spoken() -> Vec<String> {
     let secrets = [BadSecret::Blank, BadSecret::Nul, BadSecret::TooLong].map(|bad| bad.to_string());
     let conditions = [BadHours.to_string(), BadNetwork.to_string(), BadTicketPattern.to_string()];
     let programs = [BadPin::Thumbprint.to_string(), BadPin::Name.to_string(), BadUrl.to_string()];
+    let sign_on = [BadAddress.to_string(), BadChallenge.to_string()];
     let ids = [CheckoutId::PREFIX, GrantId::PREFIX, RotationId::PREFIX].map(|prefix| BadId { prefix }.to_string());
-    [&names[..], &secrets, &conditions, &programs, &ids].concat()
+    [&names[..], &secrets, &conditions, &programs, &sign_on, &ids].concat()
 }
 
 #[cfg(test)]

@@ -1,4 +1,7 @@
 //! Budgets: how much the unauthenticated may ask for, each source address and all together.
+//!
+//! What is for all together is for strangers: a source from which somebody with a session came lately pays its own budget
+//! only, so that ten thousand others do not keep it out. Which those are is forgotten with the process.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
@@ -10,10 +13,14 @@ use governor::middleware::NoOpMiddleware;
 use governor::state::keyed::DefaultKeyedStateStore;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{NotUntil, Quota, RateLimiter};
+use quick_cache::sync::Cache;
 use serde::Deserialize;
 
 /// Source addresses that are counted at once; past it only the budget of all together holds.
 const SOURCES_MAX: usize = 100_000;
+
+/// Sources that are known at once.
+const KNOWN_MAX: usize = 10_000;
 
 /// So many a second, and so many at once after a rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -87,6 +94,7 @@ pub enum Purpose {
 
 /// What is left of every budget.
 pub struct Budgets<C: Clock + Clone = DefaultClock> {
+    known: Cache<IpAddr, ()>,
     probe: Budget<C>,
     login: Budget<C>,
     unseal: Budget<C>,
@@ -102,9 +110,18 @@ impl<C: Clock + Clone> Budgets<C> {
     /// Full budgets.
     pub fn new(rates: &AllRates, clock: &C) -> Self {
         Self {
+            known: Cache::new(KNOWN_MAX),
             probe: Budget::new(&rates.probe, clock),
             login: Budget::new(&rates.login, clock),
             unseal: Budget::new(&rates.unseal, clock),
+        }
+    }
+
+    /// Somebody with a session comes from there.
+    pub fn know(&self, source: IpAddr) {
+        let source = network(source);
+        if self.known.get(&source).is_none() {
+            self.known.insert(source, ());
         }
     }
 
@@ -115,7 +132,8 @@ impl<C: Clock + Clone> Budgets<C> {
             Purpose::Login => &self.login,
             Purpose::Unseal => &self.unseal,
         };
-        budget.charge(network(source))
+        let source = network(source);
+        budget.charge(source, self.known.get(&source).is_some())
     }
 
     /// Forgets the sources that have their full budget again. To be called now and then.
@@ -136,15 +154,15 @@ impl<C: Clock + Clone> Budget<C> {
         }
     }
 
-    fn charge(&self, source: IpAddr) -> Result<()> {
+    fn charge(&self, source: IpAddr, known: bool) -> Result<()> {
         let spent = |until: NotUntil<C::Instant>| {
             let seconds = until.wait_time_from(self.clock.now()).as_secs().saturating_add(1);
             Error { retry_after_seconds: Some(seconds), ..Error::new(ProblemType::TooManyRequests, "") }
         };
-        if self.each_source.len() < SOURCES_MAX {
+        if known || self.each_source.len() < SOURCES_MAX {
             self.each_source.check_key(&source).map_err(spent)?;
         }
-        self.all.check().map_err(spent)
+        if known { Ok(()) } else { self.all.check().map_err(spent) }
     }
 }
 
@@ -198,6 +216,16 @@ mod tests {
         let granted = (1..=9).filter(|n| charge(&budgets, &format!("192.0.2.{n}"))).count();
         assert_eq!(granted, 5);
         assert!(budgets.charge(Purpose::Login, "192.0.2.9".parse().unwrap()).is_ok(), "another budget is another");
+    }
+
+    #[test]
+    fn a_known_source_is_not_kept_out_by_strangers_and_pays_its_own() {
+        let (budgets, _) = scarce();
+        budgets.know("192.0.2.200".parse().unwrap());
+        let granted = (0..10_000).filter(|n| charge(&budgets, &format!("10.{}.{}.1", n / 256, n % 256))).count();
+        assert_eq!(granted, 5, "ten thousand sources share one budget");
+        let spent: Vec<bool> = (0..4).map(|_| charge(&budgets, "192.0.2.200")).collect();
+        assert_eq!(spent, [true, true, true, false]);
     }
 
     #[test]

@@ -84,6 +84,9 @@ impl Argument for AnySession {
         let header = call.header(AUTHORIZATION).map_err(|_| refused())?.ok_or_else(refused)?;
         let token = bearer(header).ok_or_else(refused)?;
         let caller = open.authenticate(token, &call.origin(), call.id()).await?;
+        if let Some(source) = caller.source {
+            call.site.budgets.know(source);
+        }
         let session = Session(Rc::new(Within { open, caller }));
         call.session = Some(session.clone());
         Ok(Self(session))

@@ -73,6 +73,7 @@ handlers! {}
 handlers! { second: B }
 handlers! { second: B, third: C }
 handlers! { second: B, third: C, fourth: E }
+handlers! { second: B, third: C, fourth: E, fifth: G }
 
 /// One row of the route table.
 pub struct Endpoint {

@@ -1,7 +1,8 @@
-//! What a path names at the operator: a principal by `{name}`, an issuer by `{issuer}`, a grant by `{grant}`, a second
+//! What a path names at the operator: a principal by `{name}`, an issuer by `{issuer}`, an identity provider by
+//! `{provider}`, a grant by `{grant}`, a second
 //! factor by `{factor}`.
 
-use claviger_api::{FactorId, GrantId, Part, ProblemType, UserName};
+use claviger_api::{FactorId, GrantId, Part, ProblemType, ReviewId, UserName};
 use claviger_service::Result;
 
 use super::call::Call;
@@ -14,11 +15,45 @@ pub struct Named(pub UserName);
 /// The name in `{issuer}`.
 pub struct Trusted(pub Part);
 
+/// The name in `{provider}`.
+pub struct ProviderNamed(pub Part);
+
 /// The id in `{grant}`.
 pub struct Numbered(pub GrantId);
 
+/// The id in `{review}`.
+pub struct Reviewed(pub ReviewId);
+
+/// The ids in `{review}` and `{grant}`.
+pub struct Line {
+    /// The review.
+    pub review: ReviewId,
+    /// The grant that the line is about.
+    pub grant: GrantId,
+}
+
 /// The id in `{factor}`.
 pub struct FactorNamed(pub FactorId);
+
+impl Argument for Reviewed {
+    async fn take(call: &mut Call) -> Result<Self> {
+        call.number("review").map(Self)
+    }
+
+    fn describe(description: &mut Description) {
+        description.fails(&[ProblemType::NotFound]);
+    }
+}
+
+impl Argument for Line {
+    async fn take(call: &mut Call) -> Result<Self> {
+        Ok(Self { review: call.number("review")?, grant: call.number("grant")? })
+    }
+
+    fn describe(description: &mut Description) {
+        description.fails(&[ProblemType::NotFound]);
+    }
+}
 
 impl Argument for FactorNamed {
     async fn take(call: &mut Call) -> Result<Self> {
@@ -43,6 +78,16 @@ impl Argument for Named {
 impl Argument for Trusted {
     async fn take(call: &mut Call) -> Result<Self> {
         call.name("issuer").map(Self)
+    }
+
+    fn describe(description: &mut Description) {
+        description.fails(&[ProblemType::NotFound]);
+    }
+}
+
+impl Argument for ProviderNamed {
+    async fn take(call: &mut Call) -> Result<Self> {
+        call.name("provider").map(Self)
     }
 
     fn describe(description: &mut Description) {

@@ -72,7 +72,7 @@ async fn rig_with(rates: AllRates) -> Rig {
         dial: Arc::new(Direct::new(Vec::new())),
         policies: Arc::new(Policies::built_in().unwrap()),
         wake: Arc::default(),
-        settings: Settings { name: "vault.test".to_owned(), site: None },
+        settings: Settings::named("vault.test"),
     }));
     let site = web::Data::new(Site {
         vault: vault.clone(),
@@ -211,6 +211,8 @@ fn example(template: &str) -> String {
         .replace("{rotation}", &format!("ro_{id}"))
         .replace("{grant}", &format!("gr_{id}"))
         .replace("{issuer}", "trusted")
+        .replace("{review}", &format!("rv_{id}"))
+        .replace("{provider}", "entra")
         .replace("{customer}", "nowhere")
         .replace("{system}", "nothing")
         .replace("{account}", "nobody")

@@ -3,7 +3,9 @@
 use claviger_api::ProblemType::{
     AlreadyIssued, Forbidden, FreshFactorNeeded, InUse, NameTaken, NotFound, OutOfHours, WrongNetwork,
 };
-use claviger_api::wire::{Enrolment, NewUser, PageQuery, Principal, PrincipalKind};
+use claviger_api::wire::{
+    Enrolment, InviteSignOn, NewSignOn, NewUser, PageQuery, Principal, PrincipalKind, SignOnInvitation,
+};
 use claviger_core::policy::{PrincipalManage, PrincipalView};
 use claviger_service::{Once, Paging, Result};
 
@@ -11,6 +13,8 @@ use super::answer::{Created, Json, Listed, NoContent};
 use super::body::Body;
 use super::door::Session;
 use super::endpoint::Endpoint;
+use super::named::{Named, ProviderNamed};
+use super::on::OnOperator;
 use super::on::OnUser;
 use super::query::Query;
 
@@ -56,6 +60,25 @@ pub fn endpoints() -> Vec<Endpoint> {
         )
         .fails(&[AlreadyIssued]),
         Endpoint::post(
+            "/v1/users/{name}/sign-ons",
+            "linkUser",
+            "Link a user who was never enrolled to an identity provider's subject.",
+            link,
+        )
+        .fails(&[InUse]),
+        Endpoint::delete(
+            "/v1/users/{name}/sign-ons/{provider}",
+            "unlinkUser",
+            "Let a user sign on by this identity provider no more; every session ends.",
+            unlink,
+        ),
+        Endpoint::post(
+            "/v1/users/{name}/actions/invite-sign-on",
+            "inviteSignOn",
+            "Invite a user to be linked to an identity provider; the code is shown once.",
+            invite,
+        )
+        .fails(&[AlreadyIssued, InUse]),
             "/v1/users/{name}/actions/cancel-re-enrol",
             "cancelReEnrolUser",
             "Call off a re-enrolment that waits for another administrator's yes.",
@@ -110,6 +133,35 @@ async fn confirm_re_enrol(
     session.open.confirm_re_enrol(&name, &once, &session.caller, permit).await.map(Json)
 }
 
+async fn link(
+    session: Session,
+    OnOperator(permit): OnOperator<PrincipalManage>,
+    Named(name): Named,
+    Body(new): Body<NewSignOn>,
+    once: Once,
+) -> Result<Created<Principal>> {
+    session.open.link_user(&name, &new, &once, &session.caller, permit).await.map(Created)
+}
+
+async fn unlink(
+    session: Session,
+    OnOperator(permit): OnOperator<PrincipalManage>,
+    Named(name): Named,
+    ProviderNamed(provider): ProviderNamed,
+) -> Result<NoContent> {
+    session.open.unlink_user(&name, &provider, &session.caller, permit).await?;
+    Ok(NoContent)
+}
+
+async fn invite(
+    session: Session,
+    OnOperator(permit): OnOperator<PrincipalManage>,
+    Named(name): Named,
+    Body(request): Body<InviteSignOn>,
+    once: Once,
+) -> Result<Created<SignOnInvitation>> {
+    session.open.invite_sign_on(&name, &request, &once, &session.caller, permit).await.map(Created)
+}
 async fn cancel_re_enrol(
     session: Session,
     OnUser { name, permit }: OnUser<PrincipalManage>,

@@ -50,6 +50,14 @@ pub enum Table {
     Issuers = 0x26,
     /// When secrets were revealed under a grant that limits it.
     RevealTimes = 0x27,
+    /// The names of principals that were removed.
+    FormerPrincipals = 0x28,
+    /// Reviews of who reaches a customer.
+    Reviews = 0x29,
+    /// Their lines, a grant each.
+    ReviewLines = 0x2a,
+    /// Identity providers.
+    IdentityProviders = 0x2b,
     /// What falls due when.
     Timers = 0x30,
     /// Which request an Idempotency-Key belongs to.
@@ -99,6 +107,10 @@ const fn facts(table: Table) -> Facts {
         T::Factors       => row(Scoped(UUID),                   Operator, true),  // scope ‖ principal
         T::Issuers       => row(Scoped(UUID),                   Operator, true),  // scope ‖ issuer
         T::RevealTimes   => row(Scoped(UUID),                   Operator, true),  // scope ‖ grant
+        T::FormerPrincipals => row(Scoped(UUID),                Operator, true),  // scope ‖ principal
+        T::Reviews       => row(Scoped(UUID),                   Owner,    true),  // scope ‖ review
+        T::ReviewLines   => row(Scoped(UUID + UUID),            Owner,    true),  // scope ‖ review ‖ grant
+        T::IdentityProviders => row(Scoped(UUID),               Operator, true),  // scope ‖ identity provider
         T::Timers        => row(Due,                            Owner,    true),  // due ms be8 ‖ scope ‖ kind u8 ‖ id
         T::Idempotency   => row(Scoped(HASH),                   Owner,    true),  // scope ‖ hash of principal and key
         T::LogHeads      => row(Scoped(0),                      Operator, false), // scope
@@ -141,7 +153,7 @@ pub enum SealedBy {
 
 impl Table {
     /// All tables, in the order of their tags.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 29] = [
         Self::Meta,
         Self::Keys,
         Self::Names,
@@ -162,6 +174,10 @@ impl Table {
         Self::Factors,
         Self::Issuers,
         Self::RevealTimes,
+        Self::FormerPrincipals,
+        Self::Reviews,
+        Self::ReviewLines,
+        Self::IdentityProviders,
         Self::Timers,
         Self::Idempotency,
         Self::LogHeads,
@@ -224,6 +240,10 @@ mod tests {
             "25 Factors",
             "26 Issuers",
             "27 RevealTimes",
+            "28 FormerPrincipals",
+            "29 Reviews",
+            "2a ReviewLines",
+            "2b IdentityProviders",
             "30 Timers",
             "31 Idempotency",
             "40 LogHeads",

@@ -4,7 +4,8 @@ use std::fmt;
 
 use claviger_api::Timestamp;
 use claviger_api::{
-    AccountId, CheckoutId, CustomerId, GrantId, IssuerId, PrincipalId, RotationId, Scope, SessionId, SystemId,
+    AccountId, CheckoutId, CustomerId, GrantId, IssuerId, PrincipalId, ProviderId, ReviewId, RotationId, Scope,
+    SessionId, SystemId,
 };
 use uuid::Uuid;
 
@@ -40,6 +41,13 @@ pub struct Timer {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the store holds a key that no table of this version has: {0}")]
 pub struct BadKey(pub StoreKey);
+
+impl Timer {
+    /// Its row.
+    pub fn row(&self) -> RowId {
+        RowId::timer(self.due, self.scope, self.kind, self.id)
+    }
+}
 
 impl RowId {
     /// A clear value of the operator's, by its name.
@@ -109,6 +117,23 @@ impl RowId {
         Self::new(Table::Principals, Scope::Operator, &[principal.uuid().as_bytes()])
     }
 
+    /// What is left of a principal that was removed.
+    pub fn former_principal(principal: PrincipalId) -> Self {
+        Self::new(Table::FormerPrincipals, Scope::Operator, &[principal.uuid().as_bytes()])
+    }
+
+    /// A review of who reaches a customer.
+    pub fn review(customer: CustomerId, review: ReviewId) -> Self {
+        Self::of(Table::Reviews, customer, review.uuid())
+    }
+
+    /// A line of a review: a grant.
+    pub fn review_line(customer: CustomerId, review: ReviewId, grant: GrantId) -> Self {
+        let (review, grant) = (review.uuid(), grant.uuid());
+        let id: [&[u8]; 2] = [review.as_bytes(), grant.as_bytes()];
+        Self::new(Table::ReviewLines, Scope::Customer(customer), &id)
+    }
+
     /// A grant, at a customer or at the operator.
     pub fn grant(scope: Scope, grant: GrantId) -> Self {
         Self::new(Table::Grants, scope, &[grant.uuid().as_bytes()])
@@ -117,6 +142,11 @@ impl RowId {
     /// An issuer of tokens.
     pub fn issuer(issuer: IssuerId) -> Self {
         Self::new(Table::Issuers, Scope::Operator, &[issuer.uuid().as_bytes()])
+    }
+
+    /// An identity provider.
+    pub fn identity_provider(provider: ProviderId) -> Self {
+        Self::new(Table::IdentityProviders, Scope::Operator, &[provider.uuid().as_bytes()])
     }
 
     /// A session.

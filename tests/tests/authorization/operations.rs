@@ -28,17 +28,23 @@ pub enum About {
 }
 
 /// Open to everybody: each has a budget.
-pub const OPEN: [&str; 15] = [
+pub const OPEN: [&str; 21] = [
     "answerCeremony",
     "askPasskeyOfLogin",
+    "beginDeviceSignOn",
+    "beginSignOn",
     "describe",
+    "endSignOn",
     "enrol",
+    "enrolBySignOn",
     "health",
     "init",
     "logIn",
+    "logInBySignOn",
     "passkeyPage",
     "passkeyScript",
     "passkeyStyle",
+    "pollDeviceSignOn",
     "proveSecondFactor",
     "refresh",
     "sealStatus",
@@ -47,12 +53,14 @@ pub const OPEN: [&str; 15] = [
 ];
 
 /// Refused to everybody whose second factor is not fresh.
-pub const SENSITIVE: [&str; 33] = [
+pub const SENSITIVE: [&str; 40] = [
+    "addIdentityProvider",
     "addIssuer",
     "addServiceAccount",
     "addUser",
     "approveCheckout",
     "cancelReEnrolUser",
+    "changeIdentityProvider",
     "changeIssuer",
     "changePassword",
     "changeServiceAccount",
@@ -62,7 +70,10 @@ pub const SENSITIVE: [&str; 33] = [
     "confirmTotp",
     "denyCheckout",
     "exportLog",
+    "inviteSignOn",
     "limitCustomer",
+    "linkSignOn",
+    "linkUser",
     "makeGrant",
     "makeRecoveryCodes",
     "offerPasskey",
@@ -71,6 +82,7 @@ pub const SENSITIVE: [&str; 33] = [
     "removeAccount",
     "removeCustomer",
     "removeFactor",
+    "removeIdentityProvider",
     "removeIssuer",
     "removeServiceAccount",
     "removeUser",
@@ -81,6 +93,7 @@ pub const SENSITIVE: [&str; 33] = [
     "seal",
     "suspendServiceAccount",
     "suspendUser",
+    "unlinkUser",
 ];
 
 /// Refused to them on an account that is sensitive.
@@ -201,6 +214,19 @@ pub const TABLE: &[Wanted] = &[
     vault("showIssuer", READERS, ""),
     vault("changeIssuer", ADMINISTRATOR, r#"{"keys":{"from":"discovery"}}"#),
     vault("removeIssuer", ADMINISTRATOR, ""),
+    vault(
+        "addIdentityProvider",
+        ADMINISTRATOR,
+        r#"{"name":"new","issuer":"https://i.example","client_id":"x","address":"https://vault.example"}"#,
+    ),
+    vault("listIdentityProviders", READERS, ""),
+    vault("showIdentityProvider", READERS, ""),
+    vault("changeIdentityProvider", ADMINISTRATOR, r#"{"trusts_mfa":true}"#),
+    vault("removeIdentityProvider", ADMINISTRATOR, ""),
+    vault("linkUser", ADMINISTRATOR, r#"{"provider":"<provider>","subject":"x"}"#),
+    vault("unlinkUser", ADMINISTRATOR, ""),
+    vault("inviteSignOn", ADMINISTRATOR, r#"{"provider":"<provider>"}"#),
+    vault("linkSignOn", ALL, r#"{"invitation":"x","code":"x","verifier":"x"}"#),
     vault("addServiceAccount", ADMINISTRATOR, r#"{"name":"new","token_ttl_seconds":60}"#),
     vault("listServiceAccounts", READERS, ""),
     vault("showServiceAccount", READERS, ""),
@@ -218,6 +244,16 @@ pub const TABLE: &[Wanted] = &[
     vault("renewGrant", NONE, r#"{"ttl_seconds":60}"#),
     query("showAccess", ACCESS, "account=<customer>/<system>/<account>"),
     query("explainAccess", ACCESS, "principal=<name>&action=checkout.create&scope=<customer>/<system>/<account>"),
+    query("showAccess", AUDITORS, "account=<customer>/<system>/<account>"),
+    query("explainAccess", AUDITORS, "principal=<name>&action=checkout.create&scope=<customer>/<system>/<account>"),
+    customer("startReview", ADMINISTRATOR, "{}"),
+    query("listReviews", ACCESS, "customer=<customer>"),
+    customer("showReview", ACCESS, ""),
+    customer("listReviewLines", ACCESS, ""),
+    customer("confirmReviewLine", ADMINISTRATOR, ""),
+    customer("cutReviewLine", ADMINISTRATOR, REASON),
+    customer("closeReview", ADMINISTRATOR, ""),
+    vault("listInactive", READERS, ""),
     vault("listGrants", READERS, ""),
     vault("showGrant", READERS, ""),
     vault("revokeGrant", ADMINISTRATOR, ""),

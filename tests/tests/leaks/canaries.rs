@@ -174,6 +174,7 @@ fn existing(part: &str) -> String {
         "rotation" => "ro_0197a3c2e1f07b1a8c3d4e5f60718293",
         "grant" => "gr_0197a3c2e1f07b1a8c3d4e5f60718293",
         "issuer" => "trusted",
+        "provider" => "entra",
         "factor" => "fa_0197a3c2e1f07b1a8c3d4e5f60718293",
         other => panic!("a part of a path that this test does not know: {other}"),
     }

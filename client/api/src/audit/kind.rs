@@ -120,6 +120,28 @@ words! {
 
     /// The customer's own administrator set what it wants of everybody.
     CustomerLimited = "customer.limited",
+    /// What a suspended or removed principal held, asked for or waited for has ended, all of it.
+    PrincipalCheckoutsEnded = "principal.checkouts_ended",
+    /// The daily look: who is not used is suspended, what nobody needs is erased.
+    VaultLookedAfter = "vault.looked_after",
+    /// Rows that nobody needs any more were erased, after their retention; never of a log.
+    StorePurged = "store.purged",
+
+    /// In the customer's log: a list of the grants that reach it is to be confirmed or cut line by line.
+    ReviewStarted = "review.started",
+    ReviewLineConfirmed = "review.line_confirmed",
+    ReviewLineCut = "review.line_cut",
+    /// With the counts of what was decided, and what was not.
+    ReviewClosed = "review.closed",
+    IdentityProviderAdded = "identity_provider.added",
+    IdentityProviderChanged = "identity_provider.changed",
+    IdentityProviderRemoved = "identity_provider.removed",
+    /// A user can sign on by an identity provider from now on.
+    UserSignOnLinked = "user.sign_on_linked",
+    UserSignOnUnlinked = "user.sign_on_unlinked",
+    UserSignOnInvited = "user.sign_on_invited",
+    /// An identity provider said who it is, and a second factor was asked for.
+    LoginSignedOn = "login.signed_on",
     /// A login or a session asked for a passkey: a browser is to show it.
     FactorPasskeyAsked = "factor.passkey_asked",
     /// A browser has shown or made a passkey; the code that it shows is to be given where it was asked for.

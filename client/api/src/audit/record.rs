@@ -98,13 +98,17 @@ words! {
     Approvals = "approvals",
     /// The start that was asked for: RFC 3339, UTC.
     NotBefore = "not_before",
+    /// The access review.
+    Review = "review",
+    /// What an identity provider calls a person. Personal.
+    Subject = "subject",
 }
 
 impl FieldName {
     /// Whether the field tells of a person, and is stored under that person's subject key.
     pub const fn is_personal(self) -> bool {
         match self {
-            Self::ActorName | Self::Source | Self::PrincipalName | Self::Reason | Self::Comment => true,
+            Self::ActorName | Self::Source | Self::PrincipalName | Self::Reason | Self::Comment | Self::Subject => true,
             Self::Time
             | Self::Kind
             | Self::Outcome
@@ -130,7 +134,8 @@ impl FieldName {
             | Self::Session
             | Self::Role
             | Self::Approvals
-            | Self::NotBefore => false,
+            | Self::NotBefore
+            | Self::Review => false,
         }
     }
 }

@@ -10,6 +10,10 @@ use crate::{PrincipalId, SessionId, Timestamp, UserName};
 pub const ACCESS_TTL_SECONDS: u64 = 15 * 60;
 /// The life of a refresh token, renewed at each use.
 pub const REFRESH_TTL_SECONDS: u64 = 12 * 60 * 60;
+/// The longest life of a user's session, however often it is refreshed; an operator may set less.
+pub const SESSION_MOST_SECONDS: u64 = 12 * 60 * 60;
+/// The least that an operator may set it to.
+pub const SESSION_LEAST_SECONDS: u64 = 15 * 60;
 /// The life of a session that may do nothing but enrol a second factor.
 pub const ENROL_TTL_SECONDS: u64 = 60 * 60;
 
@@ -133,7 +137,7 @@ pub struct Me {
     pub name: UserName,
     /// The session of the token.
     pub session: SessionId,
-    /// When the session ends if it is not refreshed.
+    /// When the session ends if it is not refreshed; a refresh never moves this past the longest life of a session.
     pub session_expires_at: Timestamp,
     /// When a second factor was last proven in this session.
     #[serde(default, skip_serializing_if = "Option::is_none")]

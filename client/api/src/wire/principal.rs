@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::secret::Disclosed;
-use crate::wire::{CertificatePin, Network, ReEnrolment, Workload};
+use crate::wire::{CertificatePin, Network, ReEnrolment, SignOn, Workload};
 use crate::{Part, PrincipalId, Timestamp, UserName};
 
 /// A person or a program.
@@ -200,6 +200,9 @@ pub struct Principal {
     /// A re-enrolment that waits for another administrator's yes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub re_enrolment: Option<ReEnrolment>,
+    /// By what a user can sign on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sign_ons: Vec<SignOn>,
 }
 
 /// Which of the principals to list.

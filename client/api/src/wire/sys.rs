@@ -119,6 +119,9 @@ pub struct Status {
     pub customers: u64,
     /// Rotations whose account cannot be offered until they are settled.
     pub unresolved_rotations: u64,
+    /// Reviews of who reaches a customer that are not closed.
+    #[serde(default)]
+    pub open_reviews: u64,
 }
 
 /// A secret that was shown to nobody yet, e.g. an enrolment code.

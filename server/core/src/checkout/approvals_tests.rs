@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use claviger_api::wire::{ApprovalRule, Claim, OnConflict};
 use uuid::Uuid;
 
 use super::*;

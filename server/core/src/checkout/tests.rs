@@ -1,3 +1,4 @@
+use claviger_api::wire::{Claim, OnConflict};
 use uuid::Uuid;
 
 use super::*;

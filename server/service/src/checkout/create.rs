@@ -53,6 +53,7 @@ impl Open {
         permit: &Permit<CheckoutCreate>,
     ) -> Result<(CheckoutId, bool)> {
         let Place { customer, system, account } = place;
+        let holder = self.holder(caller.id).await?;
         let record = self.load::<AccountRecord>(&RowId::account(customer, account)).await?;
         let row = self.load::<StateRecord>(&RowId::account_state(customer, account)).await?;
         let mut state = row.value.0.clone();
@@ -97,7 +98,7 @@ impl Open {
             .with(FieldName::NotBefore, checkout.not_before.map(|start| start.to_string()).unwrap_or_default())
             .with(FieldName::Approvals, approvals_of(&checkout))
             .with(FieldName::Grant, permit.grant().map(|grant| grant.to_string()).unwrap_or_default());
-        let mut change = self.change(event).expect(&record);
+        let mut change = self.change(event).expect(&record).expect(&holder);
         let has_place = !matches!(checkout.state, State::Pending { .. } | State::Scheduled { .. });
         if has_place && !is_standing(&record.value) {
             change = self.with_new_login(change, customer, &record.value, &mut state, &mut checkout)?;

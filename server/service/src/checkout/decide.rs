@@ -3,16 +3,17 @@
 use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::record::FieldName;
 use claviger_api::wire::{self, EndCause};
-use claviger_api::{CheckoutId, PrincipalId, Scope, Timestamp};
+use claviger_api::{CheckoutId, CustomerId, PrincipalId, Scope, Timestamp};
 use claviger_core::checkout::{Approval, Checkout, State};
 use claviger_core::policy::{CheckoutApprove, Permit, Resource, might};
-use claviger_store::{Range, RowId, Table};
+use claviger_store::{Range, RowId, Table, Timer};
 
 use super::{Case, FoundCheckout, is_standing, moved_on, resource};
 use crate::error::Result;
 use crate::event::snake_case;
 use crate::idempotency::Once;
 use crate::inventory::short_text;
+use crate::journal::Change;
 use crate::open::{Caller, Open, deciding_once};
 use crate::page::{Page, Paging, cursor_after};
 use crate::records::{CheckoutRecord, StateRecord};
@@ -32,13 +33,8 @@ impl Open {
         _permit: Permit<CheckoutApprove>,
     ) -> Result<wire::Checkout> {
         short_text("comment", comment)?;
-        let customer = found.customer;
-        let scope = Scope::Customer(customer);
-        deciding_once(once, || async {
-            if self.done(scope, once, caller).await?.is_some() {
-                return Ok(());
-            }
-            let case = self.case(customer, found.id).await?;
+        let (customer, scope) = (found.customer, Scope::Customer(found.customer));
+        self.decided(found, once, caller, |case: Case| async move {
             let before = &case.checkout.value.0;
             let mut state = case.state.value.0.clone();
             let yes = Approval {
@@ -59,14 +55,12 @@ impl Open {
                 let event = event.with(FieldName::Principal, checkout.principal);
                 change = change.and(self.about(event, customer, &checkout, &case.account).await?);
                 change = self.with_login_for_a_place(change, &case, &mut state, &mut checkout)?;
-                change = Self::retimed(change, customer, found.id, before.due(), checkout.due())?;
+                change = Self::retimed(change, customer, checkout.id, before.due(), checkout.due())?;
             }
             let change = change.update(&case.state, &StateRecord(state))?;
-            let change = change.update(&case.checkout, &CheckoutRecord(checkout))?;
-            self.commit(self.remember(change, scope, once, caller, found.id.uuid())?).await.map(drop)
+            change.update(&case.checkout, &CheckoutRecord(checkout))
         })
-        .await?;
-        self.checkout_view(customer, found.id).await
+        .await
     }
 
     /// A no. It ends the request, and also what was approved before, in use or not: then it revokes.
@@ -79,30 +73,45 @@ impl Open {
         _permit: Permit<CheckoutApprove>,
     ) -> Result<wire::Checkout> {
         short_text("comment", comment)?;
-        let customer = found.customer;
-        let scope = Scope::Customer(customer);
-        deciding_once(once, || async {
-            if self.done(scope, once, caller).await?.is_some() {
-                return Ok(());
-            }
-            let case = self.case(customer, found.id).await?;
+        let (customer, scope) = (found.customer, Scope::Customer(found.customer));
+        self.decided(found, once, caller, |case: Case| async move {
             let checkout = &case.checkout.value.0;
             checkout.may_be_denied_by(caller.id)?;
             let why = checkout.overdue(self.now()).unwrap_or(EndCause::Denied);
             let ended = self.event(scope, EventKind::CheckoutEnded, caller);
-            let mut change = self.ended(&case, why, ended, None).await?;
-            if why == EndCause::Denied {
-                let event = self
-                    .event(scope, EventKind::CheckoutDenied, caller)
-                    .with(FieldName::Outcome, snake_case(&checkout.state_name()))
-                    .with_personal(caller.id, FieldName::Comment, comment);
-                change = change.and(self.about(event, customer, checkout, &case.account).await?);
+            let change = self.ended(&case, why, ended, None).await?;
+            if why != EndCause::Denied {
+                return Ok(change);
             }
+            let event = self
+                .event(scope, EventKind::CheckoutDenied, caller)
+                .with(FieldName::Outcome, snake_case(&checkout.state_name()))
+                .with_personal(caller.id, FieldName::Comment, comment);
+            Ok(change.and(self.about(event, customer, checkout, &case.account).await?))
+        })
+        .await
+    }
+
+    /// One decision of somebody's on a checkout, done once: the change that `decide` makes of the case as it stands.
+    pub(super) async fn decided<'a, F: Future<Output = Result<Change<'a>>>>(
+        &'a self,
+        found: &FoundCheckout,
+        once: &Once,
+        caller: &Caller,
+        decide: impl Fn(Case) -> F,
+    ) -> Result<wire::Checkout> {
+        let scope = Scope::Customer(found.customer);
+        deciding_once(once, || async {
+            if self.done(scope, once, caller).await?.is_some() {
+                return Ok(());
+            }
+            let case = self.case(found.customer, found.id).await?;
+            let change = decide(case).await?;
             self.commit(self.remember(change, scope, once, caller, found.id.uuid())?).await.map(drop)
         })
         .await?;
         self.ground().wake.notify_waiters();
-        self.checkout_view(customer, found.id).await
+        self.checkout_view(found.customer, found.id).await
     }
 
     /// What waits for the caller's yes, at every customer, the most urgent first. Found by the timers of what is open, so
@@ -140,15 +149,21 @@ impl Open {
     pub(crate) async fn open_checkout_of(
         &self,
         key: &claviger_store::StoreKey,
-    ) -> Result<Option<(RowId, (claviger_api::CustomerId, Checkout))>> {
+    ) -> Result<Option<(RowId, (CustomerId, Checkout))>> {
         let Ok(row) = RowId::from_key(key) else { return Ok(None) };
-        let Some(timer) = row.as_timer().filter(|timer| timer.kind == TimerKind::CheckoutDue as u8) else {
-            return Ok(None);
-        };
+        let Some(timer) = row.as_timer() else { return Ok(None) };
+        Ok(self.checkout_of(&timer).await?.map(|checkout| (row, checkout)))
+    }
+
+    /// The same, of a timer that was read.
+    pub(super) async fn checkout_of(&self, timer: &Timer) -> Result<Option<(CustomerId, Checkout)>> {
         let Scope::Customer(customer) = timer.scope else { return Ok(None) };
+        if timer.kind != TimerKind::CheckoutDue as u8 {
+            return Ok(None);
+        }
         let id = RowId::checkout(customer, CheckoutId::from_uuid(timer.id));
         let checkout = self.read::<CheckoutRecord>(&id).await?;
-        Ok(checkout.map(|checkout| (row, (customer, checkout.value.0))))
+        Ok(checkout.map(|checkout| (customer, checkout.value.0)))
     }
 
     /// Those who gave a yes and might give it today: a person who was suspended or lost the grant counts no more.

@@ -31,9 +31,12 @@ impl Open {
         caller: &Caller,
         _permit: Permit<CheckoutCheckin>,
     ) -> Result<wire::Checkout> {
-        self.end_by(found, once, caller, "", |state| match state {
-            CheckoutState::Active => EndCause::CheckedIn,
-            CheckoutState::Requested | CheckoutState::Approved | CheckoutState::Ended => EndCause::Cancelled,
+        self.decided(found, once, caller, |case: Case| async move {
+            let why = match case.checkout.value.0.state_name() {
+                CheckoutState::Active => EndCause::CheckedIn,
+                CheckoutState::Requested | CheckoutState::Approved | CheckoutState::Ended => EndCause::Cancelled,
+            };
+            self.ended_by(&case, why, "", caller).await
         })
         .await
     }
@@ -48,7 +51,8 @@ impl Open {
         _permit: Permit<CheckoutRevoke>,
     ) -> Result<wire::Checkout> {
         short_text("reason", reason)?;
-        self.end_by(found, once, caller, reason, |_| EndCause::Revoked).await
+        let end = |case: Case| async move { self.ended_by(&case, EndCause::Revoked, reason, caller).await };
+        self.decided(found, once, caller, end).await
     }
 
     /// Ends another's checkout, rotates, and gives the caller the next turn. The holder sees `taken_over`.
@@ -70,12 +74,13 @@ impl Open {
             if let Some(done) = self.done(scope, once, caller).await? {
                 return Ok(CheckoutId::from_uuid(done));
             }
+            let holder = self.holder(caller.id).await?;
             let case = self.case(customer, found.id).await?;
             may_be_taken(&case, caller)?;
             let next = self.next_in_line(&case.checkout.value.0, reason, caller, permit.max_checkout_seconds());
             let event = self.event(scope, EventKind::CheckoutEnded, caller);
             let event = event.with_personal(caller.id, FieldName::Reason, reason);
-            let change = self.ended(&case, EndCause::TakenOver, event, Some(&next)).await?;
+            let change = self.ended(&case, EndCause::TakenOver, event, Some(&next)).await?.expect(&holder);
             self.commit(self.remember(change, scope, once, caller, next.id.uuid())?).await?;
             Ok(next.id)
         })
@@ -121,32 +126,11 @@ impl Open {
         Ok(())
     }
 
-    async fn end_by(
-        &self,
-        found: &FoundCheckout,
-        once: &Once,
-        caller: &Caller,
-        reason: &str,
-        why_now: impl Fn(CheckoutState) -> EndCause,
-    ) -> Result<wire::Checkout> {
-        let customer = found.customer;
-        let scope = Scope::Customer(customer);
-        deciding_once(once, || async {
-            if self.done(scope, once, caller).await?.is_some() {
-                return Ok(());
-            }
-            let case = self.case(customer, found.id).await?;
-            let checkout = &case.checkout.value.0;
-            // Past its time it has expired, whoever comes to end it now.
-            let why = checkout.overdue(self.now()).unwrap_or_else(|| why_now(checkout.state_name()));
-            let event = self.event(scope, EventKind::CheckoutEnded, caller);
-            let event = event.with_personal(caller.id, FieldName::Reason, reason);
-            let change = self.ended(&case, why, event, None).await?;
-            self.commit(self.remember(change, scope, once, caller, found.id.uuid())?).await.map(drop)
-        })
-        .await?;
-        self.ground().wake.notify_waiters();
-        self.checkout_view(customer, found.id).await
+    /// The change by which somebody ends a checkout. Past its time it has expired, whoever comes to end it now.
+    async fn ended_by<'a>(&'a self, case: &Case, why: EndCause, reason: &str, caller: &Caller) -> Result<Change<'a>> {
+        let why = case.checkout.value.0.overdue(self.now()).unwrap_or(why);
+        let event = self.event(Scope::Customer(case.customer), EventKind::CheckoutEnded, caller);
+        self.ended(case, why, event.with_personal(caller.id, FieldName::Reason, reason), None).await
     }
 
     /// The change that ends a checkout. `next` goes to the head of the queue.

@@ -39,7 +39,7 @@ impl Open {
     /// What a ceremony is about, for the page. It changes nothing.
     pub async fn ceremony(&self, name: &Secret, source: Option<IpAddr>) -> Result<CeremonyShown> {
         let hash = ceremony_hash(name).ok_or_else(no_ceremony)?;
-        let Waiting { user, ceremony, .. } = self.waiting(&hash).await?;
+        let Waiting { user, ceremony, .. } = self.waiting(&hash, source).await?;
         let (purpose, options) = match (&ceremony.state, ceremony.asker) {
             (CeremonyState::Registering { asked, .. }, _) => (CeremonyPurpose::Enrol, asked.options()),
             (CeremonyState::Proving { asked }, CeremonyAsker::Login(_)) => (CeremonyPurpose::Login, asked.options()),
@@ -64,7 +64,7 @@ impl Open {
         let hash = ceremony_hash(name).ok_or_else(no_ceremony)?;
         let site = self.site()?;
         deciding(|| async {
-            let waiting = self.waiting(&hash).await?;
+            let waiting = self.waiting(&hash, source).await?;
             match self.take(site, &waiting, answer) {
                 Ok(taken) => self.answered(waiting, taken, source).await,
                 Err(refused) => self.not_taken(waiting, refused, source).await,
@@ -74,14 +74,14 @@ impl Open {
     }
 
     /// A ceremony of somebody who may log in, that is not answered yet.
-    async fn waiting(&self, hash: &[u8; 32]) -> Result<Waiting> {
+    async fn waiting(&self, hash: &[u8; 32], source: Option<IpAddr>) -> Result<Waiting> {
         let token = self.read::<TokenRecord>(&RowId::token(hash)).await?.ok_or_else(no_ceremony)?;
         let user = self.read::<PrincipalRecord>(&RowId::principal(token.value.principal)).await?;
         let user = user.filter(|user| user.value.state == PrincipalState::Active).ok_or_else(no_ceremony)?;
         let factors = self.read::<FactorsRecord>(&RowId::factors(user.value.id)).await?.ok_or_else(no_ceremony)?;
         let found = factors.value.ceremonies.iter().find(|ceremony| ceremony.hash == *hash);
         let ceremony = found.filter(|ceremony| self.is_live(ceremony, &user.value)).ok_or_else(no_ceremony)?.clone();
-        if self.is_locked_out(&user.value.name).await? {
+        if self.is_locked_out(&user.value.name, source).await? {
             return Err(no_ceremony());
         }
         Ok(Waiting { token, user, factors, ceremony })

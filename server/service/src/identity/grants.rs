@@ -236,7 +236,7 @@ impl Open {
         })
     }
 
-    fn grant_event(
+    pub(super) fn grant_event(
         &self,
         scope: Scope,
         kind: EventKind,

@@ -20,7 +20,7 @@ use crate::records::{IssuerRecord, NameRecord, PrincipalRecord};
 /// What an issuer's name is followed by, for its description (OpenID Connect Discovery 1.0 §4).
 pub(super) const DISCOVERY: &str = "/.well-known/openid-configuration";
 /// The most bytes of a CA certificate, with whatever chain stands in the text.
-const CA_MAX: usize = 64 * 1024;
+pub(super) const CA_MAX: usize = 64 * 1024;
 
 impl Open {
     /// Trusts an issuer. No service account is bound to it yet.

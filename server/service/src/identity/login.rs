@@ -12,9 +12,11 @@ use claviger_api::{PrincipalId, Scope, Secret, Timestamp, UserName};
 use claviger_crypto::{Random, password};
 use claviger_store::{RowId, Table, Versioned};
 use jiff::SignedDuration;
+use tokio::sync::Semaphore;
 
 use crate::error::{Error, Result};
 use crate::event::Event;
+use crate::identity::place::Counted;
 use crate::journal::Change;
 use crate::open::{Open, deciding};
 use crate::records::{LoginCounter, NameRecord, PrincipalRecord};
@@ -25,18 +27,31 @@ pub const FAILURES_MOST: u32 = 10;
 pub const LOCKOUT: SignedDuration = SignedDuration::from_mins(15);
 /// How exact `last_login_at` is: not every login of a busy program rewrites its record.
 pub(super) const LAST_LOGIN_EXACT_TO: SignedDuration = SignedDuration::from_mins(5);
-/// Argon2id runs at once: the others wait, and requests are not starved.
-const HASHES_AT_ONCE: usize = 2;
+/// Argon2id runs at once for whoever comes from a known place, or has a session.
+const HASHES_AT_ONCE: usize = 1;
+/// And at once for all others: together they leave requests a processor, and the one never waits for the other.
+const STRANGERS_AT_ONCE: usize = 1;
+/// Of the others so many may wait; the next is told to come again.
+const STRANGERS_WAITING: usize = 64;
+/// When.
+const STRANGERS_AGAIN_SECONDS: u64 = 5;
 
-static HASHING: tokio::sync::Semaphore = tokio::sync::Semaphore::const_new(HASHES_AT_ONCE);
+static HASHING: Semaphore = Semaphore::const_new(HASHES_AT_ONCE);
+static STRANGERS_HASHING: Semaphore = Semaphore::const_new(STRANGERS_AT_ONCE);
+static STRANGERS: Semaphore = Semaphore::const_new(STRANGERS_WAITING);
 
 impl Open {
     /// Asks a user for the second factor, or, where there is none yet, opens a session that may do nothing but enrol
     /// one. Unknown, locked and disabled users cost the same and are answered alike.
     pub async fn login_user(&self, name: &UserName, password: &Secret, source: Option<IpAddr>) -> Result<LoginAnswer> {
-        let turn = HASHING.acquire().await.map_err(Error::internal)?;
+        let turn = if self.counted(name, source).await?.is_known_place() {
+            (HASHING.acquire().await.map_err(Error::internal)?, None)
+        } else {
+            let waits = STRANGERS.try_acquire().map_err(|_| busy())?;
+            (STRANGERS_HASHING.acquire().await.map_err(Error::internal)?, Some(waits))
+        };
         // Read when its turn has come: whoever waited for it may have been locked out meanwhile.
-        let locked = self.is_locked_out(name).await?;
+        let locked = self.is_locked_out(name, source).await?;
         let found = self.user_named(name).await?;
         let stored = found.as_ref().and_then(|row| row.value.password.clone()).filter(|_| !locked);
         let may_log_in = found.as_ref().is_some_and(|row| row.value.state == PrincipalState::Active);
@@ -60,37 +75,35 @@ impl Open {
         if user.value.state != PrincipalState::Active || user.value.password.as_ref() != Some(&right.stored) {
             return Err(refused());
         }
-        let counter = self.login_counter(&user.value.name).await?;
-        if counter.as_ref().is_some_and(|row| self.locks_out(&row.value)) {
+        let counted = self.counted(&user.value.name, source).await?;
+        if self.locks_out(&counted) {
             return Err(refused());
         }
         let hashed = right.upgraded.clone().or_else(|| user.value.password.clone());
         let known = PrincipalRecord { password: hashed, ..user.value.clone() };
         if user.value.has_factors {
-            return self.challenge(&user, &known, source).await.map(LoginAnswer::SecondFactor);
+            let event = self.login_event(EventKind::LoginPasswordAccepted, source, Some(&user.value));
+            return self.challenge(&user, &known, event).await.map(LoginAnswer::SecondFactor);
         }
         let session = self.new_session(&user.value);
         let event = self
             .login_event(EventKind::LoginSucceeded, source, Some(&user.value))
             .with(FieldName::Session, session.record.id);
         let change = Self::with_session(self.change(event), &session)?;
-        let change = self.with_login(change, &user, known, counter.as_ref())?;
+        let change = self.with_login(change, &user, known, counted)?;
         self.commit(change).await?;
         self.tokens(session).map(LoginAnswer::Session)
     }
 
-    /// Adds to a change that a user is in: the failures are forgotten, the time is noted.
+    /// Adds to a change that a user is in: the failures are forgotten, the place is known, the time is noted.
     pub(super) fn with_login<'a>(
         &self,
         change: Change<'a>,
         user: &Versioned<PrincipalRecord>,
         known: PrincipalRecord,
-        counter: Option<&Versioned<LoginCounter>>,
+        counted: Counted,
     ) -> Result<Change<'a>> {
-        let change = match counter {
-            Some(counter) => change.remove(counter),
-            None => change,
-        };
+        let change = self.came_in(change, counted)?;
         let now = self.now();
         let noted = user.value.last_login_at.is_some_and(|last| now.duration_since(last) <= LAST_LOGIN_EXACT_TO);
         if noted && known.password == user.value.password {
@@ -108,18 +121,23 @@ impl Open {
     /// A change that counts a failure and tells of it. Passwords, codes, recovery codes and passkeys share one counter.
     pub(super) async fn failed_login(&self, name: &UserName, source: Option<IpAddr>) -> Result<Change<'_>> {
         let found = self.user_named(name).await?;
-        let before = self.login_counter(name).await?;
-        let failures = before.as_ref().map_or(0, |row| row.value.failures).saturating_add(1);
+        let counted = self.counted(name, source).await?;
+        let failures = counted.failures().saturating_add(1);
         let locks = failures >= FAILURES_MOST;
         let until = self.now().saturating_add(LOCKOUT).unwrap_or(Timestamp::MAX);
-        let counter = LoginCounter { failures: if locks { 0 } else { failures }, locked_until: locks.then_some(until) };
+        let counter = LoginCounter {
+            failures: if locks { 0 } else { failures },
+            locked_until: locks.then_some(until),
+            last_failure_at: Some(self.now()),
+            came_in_at: counted.came_in_at(),
+        };
         let kind = if locks { EventKind::LoginLockedOut } else { EventKind::LoginFailed };
         let event = self.login_event(kind, source, found.as_ref().map(|row| &row.value));
-        Ok(match &before {
+        Ok(match &counted.row {
             // While locked out nothing is counted, and the lockout is not prolonged by whoever keeps knocking.
-            Some(row) if self.locks_out(&row.value) => self.change(event).expect(row),
+            Some(row) if self.locks_out(&counted) => self.change(event).expect(row),
             Some(row) => self.change(event).update(row, &counter)?,
-            None => self.change(event).create(self.counter_row(name), &counter)?,
+            None => self.change(event).create(counted.id, &counter)?,
         })
     }
 
@@ -154,24 +172,11 @@ impl Open {
         let principal = self.read::<PrincipalRecord>(&RowId::principal(PrincipalId::from_uuid(found.value.id))).await?;
         Ok(principal.filter(|row| row.value.kind == PrincipalKind::User))
     }
+}
 
-    pub(super) async fn is_locked_out(&self, name: &UserName) -> Result<bool> {
-        Ok(self.login_counter(name).await?.is_some_and(|row| self.locks_out(&row.value)))
-    }
-
-    pub(super) fn locks_out(&self, counter: &LoginCounter) -> bool {
-        counter.locked_until.is_some_and(|until| self.now() < until)
-    }
-
-    pub(crate) async fn login_counter(&self, name: &UserName) -> Result<Option<Versioned<LoginCounter>>> {
-        self.read(&self.counter_row(name)).await
-    }
-
-    fn counter_row(&self, name: &UserName) -> RowId {
-        let index =
-            self.keyring().lookup().index(Table::LoginCounters.tag(), Scope::Operator, name.as_str().as_bytes());
-        RowId::login_counter(&index)
-    }
+fn busy() -> Error {
+    let refusal = Error::new(ProblemType::TooManyRequests, "");
+    Error { retry_after_seconds: Some(STRANGERS_AGAIN_SECONDS), ..refusal }
 }
 
 /// A password that is the stored one.

@@ -21,7 +21,7 @@ use claviger_store::{RowId, Table, Versioned};
 use super::session::after;
 use super::token_hash;
 use crate::error::{Error, Result};
-use crate::event::snake_case;
+use crate::event::{Event, snake_case};
 use crate::open::{Caller, Open, deciding};
 use crate::records::{
     CeremonyAsker, CeremonyState, ChallengeRecord, FactorsRecord, PrincipalRecord, SessionRecord, TokenRecord,
@@ -37,12 +37,12 @@ struct Accepted {
 }
 
 impl Open {
-    /// The password was right: a challenge, in one commit with its event.
+    /// The password was right, or an identity provider said who it is: a challenge, in one commit with its event.
     pub(super) async fn challenge(
         &self,
         user: &Versioned<PrincipalRecord>,
         known: &PrincipalRecord,
-        source: Option<IpAddr>,
+        event: Event,
     ) -> Result<Challenge> {
         let factors = self.factors_of(&user.value).await?;
         let challenge = Token::generate(TokenKind::Challenge, self.random());
@@ -50,7 +50,6 @@ impl Open {
         let mut next = factors.value.clone();
         next.challenges.push(ChallengeRecord { hash, expires_at, generation: user.value.generation });
         let older = next.challenges.len().saturating_sub(CHALLENGES_MAX);
-        let event = self.login_event(EventKind::LoginPasswordAccepted, source, Some(&user.value));
         let mut change = self.change(event);
         for older in next.challenges.drain(..older) {
             change = change.erase(RowId::token(&older.hash));
@@ -82,7 +81,7 @@ impl Open {
     async fn open_by_factor(&self, hash: &[u8; 32], proof: &SecondFactor, source: Option<IpAddr>) -> Result<Tokens> {
         let (user, factors, token) = self.challenged(hash).await?;
         let asker = CeremonyAsker::Login(*hash);
-        let Some(accepted) = self.attempt(&user.value, &factors.value, proof, asker).await? else {
+        let Some(accepted) = self.attempt(&user.value, &factors.value, proof, asker, source).await? else {
             self.login_failed(&user.value.name, source).await?;
             return Err(wrong_code());
         };
@@ -94,8 +93,8 @@ impl Open {
             .with(FieldName::Session, session.record.id)
             .with(FieldName::Cause, snake_case(&accepted.kind));
         let change = Self::with_session(self.change(event), &session)?.remove(&token).update(&factors, &next)?;
-        let counter = self.login_counter(&user.value.name).await?;
-        let change = self.with_login(change, &user, user.value.clone(), counter.as_ref())?;
+        let counted = self.counted(&user.value.name, source).await?;
+        let change = self.with_login(change, &user, user.value.clone(), counted)?;
         self.commit(change).await?;
         self.tokens(session)
     }
@@ -128,7 +127,7 @@ impl Open {
         }
         let factors = self.factors_of(&user.value).await?;
         let asker = CeremonyAsker::Session(caller.session);
-        let Some(accepted) = self.attempt(&user.value, &factors.value, proof, asker).await? else {
+        let Some(accepted) = self.attempt(&user.value, &factors.value, proof, asker, caller.source).await? else {
             self.login_failed(&user.value.name, caller.source).await?;
             return Err(wrong_code());
         };
@@ -138,15 +137,13 @@ impl Open {
             .event(Scope::Operator, EventKind::SessionSteppedUp, caller)
             .with(FieldName::Session, caller.session)
             .with(FieldName::Cause, snake_case(&accepted.kind));
-        let mut change = self
+        let change = self
             .change(event)
             .update(&session, &session.value.proven(now))?
             .update(&factors, &accepted.factors)?
             .expect(&user);
-        if let Some(counter) = self.login_counter(&user.value.name).await? {
-            change = change.remove(&counter);
-        }
-        self.commit(change).await?;
+        let counted = self.counted(&user.value.name, caller.source).await?;
+        self.commit(self.came_in(change, counted)?).await?;
         Ok(SteppedUp { second_factor_at: now, fresh_for_seconds: FRESH_FACTOR_SECONDS })
     }
 
@@ -169,8 +166,9 @@ impl Open {
         factors: &FactorsRecord,
         proof: &SecondFactor,
         asker: CeremonyAsker,
+        source: Option<IpAddr>,
     ) -> Result<Option<Accepted>> {
-        if self.is_locked_out(&user.name).await? {
+        if self.is_locked_out(&user.name, source).await? {
             return Ok(None);
         }
         match proof {

@@ -64,7 +64,7 @@ impl Open {
         let (old, new) = (request.old_password.into_secret(), request.new_password.into_secret());
         let stored = self.load::<PrincipalRecord>(&RowId::principal(caller.id)).await?.value.password;
         // Counted and locked out like a login: a session alone is not enough to guess at it.
-        let locked = self.is_locked_out(&caller.name).await?;
+        let locked = self.is_locked_out(&caller.name, caller.source).await?;
         if !is_password(self, &old, stored.clone().filter(|_| !locked)).await? {
             deciding(|| self.login_failed(&caller.name, caller.source)).await?;
             return Err(Error::new(ProblemType::InvalidCredentials, "The old password is not right."));

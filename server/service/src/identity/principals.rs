@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::open::{Caller, Open, deciding};
 use crate::page::{Page, Paging};
-use crate::records::{GrantRecord, NameRecord, PrincipalRecord};
+use crate::records::{FormerPrincipalRecord, GrantRecord, NameRecord, PrincipalRecord};
 
 impl Open {
     /// Who the caller is and what it may do.
@@ -59,7 +59,7 @@ impl Open {
         self.principal_view(&self.principal_of_kind(name, kind).await?.value).await
     }
 
-    /// Ends every session at once and lets it log in no more; or lets it log in again.
+    /// Ends every session at once, and what it holds within a second, and lets it log in no more; or lets it log in again.
     pub async fn suspend(
         &self,
         name: &UserName,
@@ -68,26 +68,34 @@ impl Open {
         caller: &Caller,
         _permit: Permit<PrincipalManage>,
     ) -> Result<Principal> {
-        deciding(|| async {
+        let view = deciding(|| async {
             let row = self.principal_of_kind(name, kind).await?;
             if suspended && row.value.id == caller.id {
                 return Err(Error::new(ProblemType::InUse, "Nobody suspends themselves; another administrator can."));
             }
-            let active = match (kind, &row.value.password) {
-                (PrincipalKind::User, None) => PrincipalState::Invited,
-                (PrincipalKind::User, Some(_)) | (PrincipalKind::ServiceAccount, _) => PrincipalState::Active,
+            // Who waits to be enrolled has a code, and whoever was enrolled has used it up.
+            let active = match (kind, &row.value.token) {
+                (PrincipalKind::User, Some(_)) => PrincipalState::Invited,
+                (PrincipalKind::User, None) | (PrincipalKind::ServiceAccount, _) => PrincipalState::Active,
             };
             let state = if suspended { PrincipalState::Suspended } else { active };
             let changed = PrincipalRecord { state, ..row.value.clone() }.without_sessions();
             let event = self.principal_event(suspension(kind, suspended), caller, &row.value);
-            let change = self.change(event).update(&row, &changed)?;
+            let mut change = self.change(event).update(&row, &changed)?;
+            if suspended {
+                change = self.with_cut(change, row.value.id).await?;
+            } else {
+                self.cut_now(row.value.id).await?;
+            }
             self.commit(self.end_sessions_of(change, row.value.id).await?).await?;
             self.principal_view(&changed).await
         })
-        .await
+        .await?;
+        self.ground().wake.notify_waiters();
+        Ok(view)
     }
 
-    /// Removes a principal with its grants and sessions. The history keeps its name.
+    /// Removes a principal with its grants, its sessions, and within a second what it holds. The history keeps its name.
     pub async fn remove_principal(
         &self,
         name: &UserName,
@@ -104,12 +112,18 @@ impl Open {
                 PrincipalKind::User => EventKind::UserRemoved,
                 PrincipalKind::ServiceAccount => EventKind::ServiceAccountRemoved,
             };
-            let mut change = self.change(self.principal_event(kind, caller, &row.value)).remove(&row);
+            let former =
+                FormerPrincipalRecord { kind: row.value.kind, name: row.value.name.clone(), removed_at: self.now() };
+            let mut change = self
+                .change(self.principal_event(kind, caller, &row.value))
+                .remove(&row)
+                .create(RowId::former_principal(row.value.id), &former)?;
+            change = self.with_cut(change, row.value.id).await?;
             change = change.erase(self.keyring().name(Table::Principals, Scope::Operator, name.as_str()));
             if let Some(hash) = row.value.token {
                 change = change.erase(RowId::token(&hash));
             }
-            change = self.without_factors(change, &row.value).await;
+            change = self.without_sign_ons(self.without_factors(change, &row.value).await, &row.value);
             for grant in self.all::<GrantRecord>(&Range::scope(Table::Grants, Scope::Operator)).await? {
                 if grant.value.0.principal == row.value.id {
                     change = change.remove(&grant).erase(RowId::reveal_times(grant.value.0.id));
@@ -117,7 +131,9 @@ impl Open {
             }
             self.commit(self.end_sessions_of(change, row.value.id).await?).await.map(drop)
         })
-        .await
+        .await?;
+        self.ground().wake.notify_waiters();
+        Ok(())
     }
 
     /// A change that begins with a new principal: its row and its name.
@@ -168,11 +184,12 @@ impl Open {
             },
             has_second_factor: record.has_factors,
             re_enrolment: self.re_enrolment_view(record).await?,
+            sign_ons: self.sign_ons_view(record).await?,
         })
     }
 }
 
-fn suspension(kind: PrincipalKind, suspended: bool) -> EventKind {
+pub(super) fn suspension(kind: PrincipalKind, suspended: bool) -> EventKind {
     match (kind, suspended) {
         (PrincipalKind::User, true) => EventKind::UserSuspended,
         (PrincipalKind::User, false) => EventKind::UserResumed,

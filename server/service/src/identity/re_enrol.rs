@@ -1,7 +1,7 @@
 //! A user who has lost the way in is enrolled anew.
 //!
-//! Password and second factors go, so whoever holds the new enrolment becomes that user. Where there is a second factor
-//! to lose, this takes two administrators: one asks and is shown one code, another confirms and is shown a second one,
+//! Password, second factors and sign-ons go, so whoever holds the new enrolment becomes that user. Where there is a second factor
+//! to lose, the vault's own or one that an identity provider checks, this takes two administrators: one asks and is shown one code, another confirms and is shown a second one,
 //! and the user needs both. Neither of the two can be that user alone. Until it is confirmed nothing changes.
 
 use claviger_api::audit::kind::EventKind;
@@ -37,7 +37,7 @@ impl Open {
                 return Err(Error::new(ProblemType::InUse, "Nobody re-enrols themselves; another administrator can."));
             }
             let enrolment = Enrolment::new(self.now(), self.random());
-            if row.value.has_factors {
+            if row.value.has_factors || row.value.vouched {
                 self.ask(&row, enrolment, caller).await
             } else {
                 let event = self.principal_event(EventKind::UserReEnrolled, caller, &row.value);
@@ -169,6 +169,9 @@ impl Open {
             has_factors: false,
             re_enrolment: None,
             factors_reset: Some(reset),
+            sign_ons: Vec::new(),
+            invitation: None,
+            vouched: false,
             ..row.value.clone()
         }
         .without_sessions();
@@ -176,7 +179,7 @@ impl Open {
         if let Some(before) = row.value.token {
             change = change.erase(RowId::token(&before));
         }
-        let change = self.without_factors(change, &row.value).await;
+        let change = self.without_sign_ons(self.without_factors(change, &row.value).await, &row.value);
         Ok((self.end_sessions_of(change, user.id).await?, user))
     }
 

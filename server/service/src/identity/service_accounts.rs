@@ -63,6 +63,9 @@ impl Open {
                 confirmation: None,
                 re_enrolment: None,
                 factors_reset: None,
+                sign_ons: Vec::new(),
+                invitation: None,
+                vouched: false,
             };
             let event = self.program_event(EventKind::ServiceAccountAdded, caller, &account);
             let mut change = expecting(self.new_principal(event, &account)?, &issuers);

@@ -3,7 +3,9 @@
 use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::record::FieldName;
 use claviger_api::problem::ProblemType;
-use claviger_api::wire::{ENROL_TTL_SECONDS, PrincipalKind, PrincipalState, REFRESH_TTL_SECONDS, Tokens};
+use claviger_api::wire::{
+    ENROL_TTL_SECONDS, PrincipalKind, PrincipalState, REFRESH_TTL_SECONDS, SESSION_MOST_SECONDS, Tokens,
+};
 use claviger_api::{PrincipalId, Scope, Secret, SessionId, Timestamp};
 use claviger_crypto::{Token, TokenKind};
 use claviger_store::{Range, RowId, Table};
@@ -36,9 +38,14 @@ impl SessionRecord {
     pub(super) fn proven(self, now: Timestamp) -> Self {
         let expires_at = match self.second_factor_at {
             Some(_) => self.expires_at,
-            None => after(now, REFRESH_TTL_SECONDS),
+            None => after(now, REFRESH_TTL_SECONDS).min(after(self.created_at, SESSION_MOST_SECONDS)),
         };
         Self { second_factor_at: Some(now), expires_at, ..self }
+    }
+
+    /// When it ends if it is not refreshed, under the longest life that sessions have today.
+    pub(super) fn ends_at(&self, most_seconds: u64) -> Timestamp {
+        self.expires_at.min(after(self.created_at, most_seconds))
     }
 }
 
@@ -55,7 +62,7 @@ impl Open {
             id: SessionId::from_uuid(self.new_uuid()),
             principal: principal.id,
             created_at: now,
-            expires_at: after(now, ttl),
+            expires_at: after(now, ttl.min(self.session_most_seconds())),
             refresh: refresh.as_ref().map(token_hash),
             refresh_before: None,
             generation: principal.generation,
@@ -90,7 +97,7 @@ impl Open {
         })
     }
 
-    /// Renews a session. Each refresh token is good once: whoever shows one a second time ends the session.
+    /// Renews a session, never past its longest life. Each refresh token is good once: whoever shows one a second time ends the session.
     pub async fn refresh(&self, token: &Secret) -> Result<Tokens> {
         let hash =
             Token::parse(TokenKind::Refresh, token).map_err(|_| Error::new(ProblemType::SessionEnded, ""))?.to_bytes();
@@ -110,15 +117,17 @@ impl Open {
             self.end_session(self.change(event), &session).await?;
             return Err(ended());
         }
-        let live = now < session.value.expires_at && session.value.generation == principal.value.generation;
+        let most = self.session_most_seconds();
+        let live = now < session.value.ends_at(most) && session.value.generation == principal.value.generation;
         if !live || principal.value.state != PrincipalState::Active {
             return Err(ended());
         }
         let refresh = Token::generate(TokenKind::Refresh, self.random());
         // Who has no second factor has an hour to enrol one.
         let renewed = session.value.second_factor_at.map(|_| after(now, REFRESH_TTL_SECONDS));
+        // However often it is refreshed, it ends.
         let record = SessionRecord {
-            expires_at: renewed.unwrap_or(session.value.expires_at),
+            expires_at: renewed.unwrap_or(session.value.expires_at).min(after(session.value.created_at, most)),
             refresh: Some(token_hash(&refresh)),
             refresh_before: Some(hash),
             ..session.value
@@ -133,6 +142,11 @@ impl Open {
         }
         self.commit(change).await?;
         self.tokens(NewSession { record, refresh: Some(refresh) })
+    }
+
+    /// The longest life of a session.
+    pub(super) fn session_most_seconds(&self) -> u64 {
+        self.ground().settings.session_most_seconds
     }
 
     /// Ends the caller's own session.

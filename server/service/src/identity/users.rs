@@ -81,6 +81,9 @@ impl Open {
                 confirmation: None,
                 re_enrolment: None,
                 factors_reset: None,
+                sign_ons: Vec::new(),
+                invitation: None,
+                vouched: false,
             };
             let change = self
                 .new_principal(self.principal_event(EventKind::UserAdded, caller, &user), &user)?

@@ -17,7 +17,7 @@ use crate::event::Event;
 use crate::idempotency::Once;
 use crate::open::{Caller, Open, deciding, deciding_once, wrapped_put};
 use crate::page::{Page, Paging};
-use crate::records::{CustomerRecord, NameRecord, SystemRecord};
+use crate::records::{CustomerRecord, IdentityProviderRecord, NameRecord, SystemRecord};
 
 impl Open {
     /// Adds a customer with a key of its own.
@@ -142,6 +142,13 @@ impl Open {
                 self.list::<SystemRecord>(&Range::scope(Table::Systems, Scope::Customer(id)).limit(1)).await?;
             if !systems.is_empty() {
                 return Err(Error::new(ProblemType::InUse, "The customer has systems; remove them first."));
+            }
+            let providers = Range::scope(Table::IdentityProviders, Scope::Operator);
+            let mut providers = self.all::<IdentityProviderRecord>(&providers).await?.into_iter();
+            if let Some(own) = providers.find(|row| row.value.customer == Some(id)) {
+                let detail =
+                    format!("The identity provider {} is the customer's own; remove it first.", own.value.name);
+                return Err(Error::new(ProblemType::InUse, detail));
             }
             let change = self
                 .change(self.customer_event(Scope::Operator, EventKind::CustomerRemoved, &row.value, caller))

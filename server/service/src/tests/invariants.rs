@@ -7,7 +7,7 @@ use std::sync::Arc;
 use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::merkle::root_of;
 use claviger_api::audit::record::FieldName;
-use claviger_api::wire::{AccountKind, CandidateState, PrincipalKind, RevocationState};
+use claviger_api::wire::{AccountKind, CandidateState, PrincipalKind, PrincipalState, RevocationState};
 use claviger_api::{AccountId, CheckoutId, CustomerId, PrincipalId, RotationId, Scope};
 use claviger_core::checkout::{Checkout, State};
 use claviger_core::rotation::Step;
@@ -22,9 +22,7 @@ use crate::inventory::account_name;
 use crate::journal::LogHead;
 use crate::journal::head::{LogTile, leaf_hash};
 use crate::records::{
-    AccountRecord, CeremonyRecord, CeremonyState, CheckoutRecord, CustomerRecord, FactorsRecord, GrantRecord,
-    IdempotencyRecord, IssuerRecord, LoginCounter, NameRecord, PrincipalRecord, RevealsRecord, RotationRecord,
-    SessionRecord, StateRecord, SystemRecord, TimerRecord, TokenRecord,
+    AccountRecord, CeremonyRecord, CeremonyState, CheckoutRecord, CustomerRecord, FactorsRecord, FormerPrincipalRecord, GrantRecord, IdempotencyRecord, IdentityProviderRecord, IssuerRecord, LoginCounter, NameRecord, PrincipalRecord, RevealsRecord, ReviewLineRecord, ReviewRecord, RotationRecord, SessionRecord, StateRecord, SystemRecord, TimerRecord, TokenRecord,
 };
 use crate::workers::TimerKind;
 
@@ -40,7 +38,10 @@ struct Found {
     rotations: BTreeMap<RotationId, (CustomerId, RotationRecord)>,
     secrets: BTreeSet<(AccountId, u64)>,
     principals: Vec<PrincipalRecord>,
+    former: BTreeSet<PrincipalId>,
+    reviews: BTreeMap<Uuid, ReviewRecord>,
     issuers: Vec<IssuerRecord>,
+    providers: Vec<IdentityProviderRecord>,
     sessions: Vec<SessionRecord>,
     factors: BTreeMap<PrincipalId, FactorsRecord>,
     tokens: BTreeMap<RowId2, TokenRecord>,
@@ -116,11 +117,24 @@ fn sort(found: &mut Found, open: &Open, id: &RowId, row: &Row) {
             found.rotations.insert(RotationId::from_uuid(uuid), (customer(), opened(open, id, row)));
         }
         Table::Principals => found.principals.push(opened(open, id, row)),
+        Table::FormerPrincipals => {
+            opened::<FormerPrincipalRecord>(open, id, row);
+            found.former.insert(PrincipalId::from_uuid(uuid));
+        }
+        Table::Reviews => {
+            let review = opened::<ReviewRecord>(open, id, row);
+            found.reviews.insert(uuid, review);
+        }
+        Table::ReviewLines => {
+            opened::<ReviewLineRecord>(open, id, row);
+            assert!(found.reviews.contains_key(&uuid), "a line of no review");
+        }
         Table::Grants => drop(opened::<GrantRecord>(open, id, row)),
         Table::Issuers => found.issuers.push(opened(open, id, row)),
         Table::Sessions => found.sessions.push(opened(open, id, row)),
         Table::Tokens => drop(found.tokens.insert(id.to_string(), opened(open, id, row))),
         Table::LoginCounters => drop(opened::<LoginCounter>(open, id, row)),
+        Table::IdentityProviders => found.providers.push(opened(open, id, row)),
         Table::RevealTimes => drop(opened::<RevealsRecord>(open, id, row)),
         Table::Factors => drop(found.factors.insert(PrincipalId::from_uuid(uuid), opened(open, id, row))),
         Table::Timers => {
@@ -146,6 +160,14 @@ fn people(found: &Found, open: &Open) {
         if let Some(hash) = person.token {
             assert_eq!(found.tokens[&RowId::token(&hash).to_string()].principal, person.id);
         }
+    }
+    for (person, own) in found.principals.iter().flat_map(|person| person.sign_ons.iter().map(move |own| (person, own)))
+    {
+        let subject = format!("{}/{}", own.provider, own.subject);
+        let link = open.keyring().name(Table::IdentityProviders, Scope::Operator, &subject);
+        assert_eq!(found.names.get(&link.to_string()), Some(&person.id.uuid()), "the link of {:?}", person.name);
+        let provider = found.providers.iter().find(|provider| provider.id == own.provider);
+        assert_eq!(provider.unwrap().customer, person.customer, "whose provider");
     }
     for session in &found.sessions {
         assert!(found.principals.iter().any(|person| person.id == session.principal), "a session of nobody");
@@ -175,6 +197,10 @@ fn people(found: &Found, open: &Open) {
                 || factors.ceremonies.iter().any(|ceremony| waits(&ceremony.hash))
         });
         if of_factors {
+            continue;
+        }
+        let invites = |person: &PrincipalRecord| person.invitation.is_some_and(|own| waits(&own.hash));
+        if found.principals.iter().any(|person| person.id == token.principal && invites(person)) {
             continue;
         }
         let of_session = token.session.is_some_and(|id| found.sessions.iter().any(|session| session.id == id));
@@ -208,7 +234,13 @@ fn inventory(found: &Found, open: &Open) {
     for issuer in &found.issuers {
         has(open.keyring().name(Table::Issuers, Scope::Operator, issuer.name.as_str()), issuer.id.uuid());
     }
-    let (people, places) = (found.principals.len() + found.issuers.len(), found.systems.len() + found.accounts.len());
+    for provider in &found.providers {
+        let name = open.keyring().name(Table::IdentityProviders, Scope::Operator, provider.name.as_str());
+        has(name, provider.id.uuid());
+    }
+    let links: usize = found.principals.iter().map(|person| person.sign_ons.len()).sum();
+    let people = found.principals.len() + found.issuers.len() + found.providers.len() + links;
+    let places = found.systems.len() + found.accounts.len();
     assert_eq!(found.names.len(), found.customers.len() + people + places, "a name of nothing");
     assert!(found.states.keys().eq(found.accounts.keys()), "an account without its state, or a state without it");
 }
@@ -264,6 +296,13 @@ fn checkout(found: &Found, id: CheckoutId, checkout: &Checkout) {
         State::Ended { .. } => (false, false, false, 0),
     };
     assert_eq!((asks, seated, waits, due), wanted, "{id} is {:?}", checkout.state);
+    let holder = found.principals.iter().find(|person| person.id == checkout.principal);
+    let gone = holder.is_none_or(|holder| holder.state == PrincipalState::Suspended);
+    if gone && due == 1 {
+        let cut = (TimerKind::PrincipalGone as u8, checkout.principal.uuid());
+        assert!(found.timers.contains_key(&cut), "nobody ends what {:?} holds", checkout.principal);
+    }
+    assert!(holder.is_some() || found.former.contains(&checkout.principal), "a holder that history does not know");
     four_eyes(found, checkout);
     if let (Some(end), Some(timers)) = (checkout.due(), found.timers.get(&(TimerKind::CheckoutDue as u8, id.uuid()))) {
         assert_eq!(timers[0].due, RowId::timer(end, timers[0].scope, 1, id.uuid()).as_timer().unwrap().due);
@@ -324,9 +363,17 @@ fn rotation(found: &Found, id: RotationId, record: &RotationRecord) {
 
 /// No timer is anybody's who is not there: it would be due for ever.
 fn timers(found: &Found) {
+    let daily = found.timers.get(&(TimerKind::DailyLook as u8, Uuid::nil())).map_or(0, Vec::len);
+    assert_eq!(daily, 1, "one look a day, and one only");
+    for (id, review) in &found.reviews {
+        let due = found.timers.get(&(TimerKind::ReviewDue as u8, *id)).map_or(0, Vec::len);
+        assert_eq!(due, usize::from(review.closed.is_none()), "a review is open for ever, or closed twice");
+    }
     for (kind, id) in found.timers.keys() {
         let known = found.checkouts.contains_key(&CheckoutId::from_uuid(*id))
-            || found.rotations.contains_key(&RotationId::from_uuid(*id));
+            || found.rotations.contains_key(&RotationId::from_uuid(*id))
+            || found.reviews.contains_key(id)
+            || [TimerKind::PrincipalGone as u8, TimerKind::DailyLook as u8].contains(kind);
         assert!(known, "a timer of kind {kind} for nothing");
     }
 }

@@ -64,7 +64,7 @@ fn row(n: u8) -> RowId {
 }
 
 fn counter(failures: u32) -> LoginCounter {
-    LoginCounter { failures, locked_until: None }
+    LoginCounter { failures, locked_until: None, last_failure_at: None, came_in_at: None }
 }
 
 /// The writer, and its store, take one at a time; what waits meanwhile goes together.

@@ -72,8 +72,7 @@ async fn last_two(world: &World) -> [EventKind; 2] {
 }
 
 async fn failures(world: &World, name: &str) -> u32 {
-    let counter = world.open().login_counter(&part(name)).await.unwrap();
-    counter.map_or(0, |row| row.value.failures)
+    world.open().counted(&part(name), None).await.unwrap().failures()
 }
 
 #[tokio::test]

@@ -106,7 +106,7 @@ fn ground(store: &MemoryStore, clock: &Arc<ManualClock>, system: &Arc<SimulatedS
         dial: Arc::new(Direct::new(vec![])),
         policies: POLICIES.clone(),
         wake: Arc::default(),
-        settings: Settings { name: "vault.msp.example".to_owned(), site: Some(SITE.clone()) },
+        settings: Settings { site: Some(SITE.clone()), ..Settings::named("vault.msp.example") },
     }
 }
 

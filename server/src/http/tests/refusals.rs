@@ -26,6 +26,7 @@ async fn anvil_cross_customer_a_hidden_thing_is_answered_like_one_that_is_not_th
     for row in table().iter().filter(|row| row.description.path.contains("{customer}")) {
         let hidden =
             row.description.path.replace("{customer}", "acme").replace("{system}", "db").replace("{account}", "root");
+        let hidden = example(&hidden);
         let ask = |path: String| {
             let request = TestRequest::default().method(row.description.method.clone()).uri(&path);
             let request = request.insert_header(("Authorization", format!("Bearer {stranger}")));
@@ -41,6 +42,7 @@ async fn anvil_cross_customer_a_hidden_thing_is_answered_like_one_that_is_not_th
     for query in [
         "/v1/checkouts?customer=",
         "/v1/rotations?customer=",
+        "/v1/reviews?customer=",
         "/v1/audit/events?customer=",
         "/v1/audit/checkpoint?customer=",
         "/v1/audit/proof?index=0&customer=",

@@ -46,6 +46,13 @@ fn keys_are_frozen() {
         (RowId::factors(PrincipalId::from_uuid(uuid(4))), format!("25{operator}{}", id(4))),
         (RowId::issuer(IssuerId::from_uuid(uuid(8))), format!("26{operator}{}", id(8))),
         (RowId::reveal_times(GrantId::from_uuid(uuid(4))), format!("27{operator}{}", id(4))),
+        (RowId::former_principal(principal), format!("28{operator}{}", id(0xbb))),
+        (RowId::review(c, ReviewId::from_uuid(uuid(9))), format!("29{scope}{}", id(9))),
+        (
+            RowId::review_line(c, ReviewId::from_uuid(uuid(9)), GrantId::from_uuid(uuid(4))),
+            format!("2a{scope}{}{}", id(9), id(4)),
+        ),
+        (RowId::identity_provider(ProviderId::from_uuid(uuid(4))), format!("2b{operator}{}", id(4))),
         (RowId::timer(at(0x1234), own, 9, uuid(6)), format!("300000000000001234{scope}09{}", id(6))),
         (RowId::idempotency(own, &hash), format!("31{scope}{hex}")),
         (RowId::log_head(own), format!("40{scope}")),

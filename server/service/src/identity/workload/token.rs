@@ -71,17 +71,23 @@ pub(crate) enum BadKeys {
 }
 
 impl Fields {
-    fn text(&self, name: &str) -> Option<&str> {
+    pub fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name).and_then(Value::as_str)
     }
 
     /// A whole number; a time is one (RFC 7519 would allow fractions, and no issuer that is known here sends them).
-    fn number(&self, name: &str) -> Option<i64> {
+    pub fn number(&self, name: &str) -> Option<i64> {
         self.0.get(name).and_then(Value::as_i64)
     }
 
-    fn has(&self, name: &str) -> bool {
+    pub fn has(&self, name: &str) -> bool {
         self.0.contains_key(name)
+    }
+
+    /// The texts of a list; of anything else none.
+    pub fn texts(&self, name: &str) -> Vec<&str> {
+        let list = self.0.get(name).and_then(Value::as_array);
+        list.into_iter().flatten().filter_map(Value::as_str).collect()
     }
 }
 
@@ -137,6 +143,11 @@ impl<'a> Token<'a> {
             jsonwebtoken::decode::<Fields>(self.text, &key.verifies, &validation)
                 .is_ok_and(|data| data.claims == self.claims)
         })
+    }
+
+    /// What it says, verified or not.
+    pub fn claims(&self) -> &Fields {
+        &self.claims
     }
 
     /// Whose token it is.
