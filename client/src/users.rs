@@ -72,6 +72,8 @@ impl Users<'_> {
     pub async fn invite_sign_on(&self, name: &UserName, provider: &Part) -> Result<SignOnInvitation> {
         let request = InviteSignOn { provider: provider.clone() };
         self.0.post(format!("{}/actions/invite-sign-on", path(name)), &request).await
+    }
+
     /// Calls off what was asked for and waits for another administrator's yes.
     pub async fn cancel_re_enrol(&self, name: &UserName) -> Result<()> {
         self.0.act_silently(format!("{}/actions/cancel-re-enrol", path(name))).await

@@ -35,9 +35,9 @@ mod grants;
 mod identity_providers;
 mod inactive;
 mod issuers;
-mod reviews;
 mod page;
 mod passkeys;
+mod reviews;
 mod rotations;
 mod service_accounts;
 mod sign_on;
@@ -68,7 +68,8 @@ pub fn table() -> Vec<Endpoint> {
         inactive::endpoints,
         reviews::endpoints,
         issuers::endpoints,
-        identity_providers::endpoints, passkeys::endpoints,
+        identity_providers::endpoints,
+        passkeys::endpoints,
         audit::endpoints,
         sys::endpoints,
         openapi::endpoints,

@@ -77,6 +77,7 @@ pub enum User {
         /// The identity provider
         #[arg(long, value_name = "PROVIDER")]
         provider: Part,
+    },
     /// Call off a new enrolment that waits for another administrator; without a name, your own
     CancelReEnrol {
         /// The user
@@ -136,6 +137,7 @@ impl User {
                     "The invitation is shown once. Hand it to the person, who runs, logged in: claviger link {provider}"
                 ));
                 output.one(&invitation)
+            }
             Self::CancelReEnrol { name: Some(name) } => {
                 users.cancel_re_enrol(&name).await?;
                 output.done(&format!("the new enrolment of {name} is called off"))

@@ -79,6 +79,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             invite,
         )
         .fails(&[AlreadyIssued, InUse]),
+        Endpoint::post(
             "/v1/users/{name}/actions/cancel-re-enrol",
             "cancelReEnrolUser",
             "Call off a re-enrolment that waits for another administrator's yes.",
@@ -162,6 +163,7 @@ async fn invite(
 ) -> Result<Created<SignOnInvitation>> {
     session.open.invite_sign_on(&name, &request, &once, &session.caller, permit).await.map(Created)
 }
+
 async fn cancel_re_enrol(
     session: Session,
     OnUser { name, permit }: OnUser<PrincipalManage>,

@@ -66,7 +66,7 @@ impl Open {
         deciding(|| async {
             let waiting = self.waiting(&hash, source).await?;
             match self.take(site, &waiting, answer) {
-                Ok(taken) => self.answered(waiting, taken, source).await,
+                Ok(taken) => self.ceremony_answered(waiting, taken, source).await,
                 Err(refused) => self.not_taken(waiting, refused, source).await,
             }
         })
@@ -122,7 +122,7 @@ impl Open {
     }
 
     /// The code, in one commit with what was taken. The page's address names nothing from now on.
-    async fn answered(&self, waiting: Waiting, taken: Taken, source: Option<IpAddr>) -> Result<PasskeyCode> {
+    async fn ceremony_answered(&self, waiting: Waiting, taken: Taken, source: Option<IpAddr>) -> Result<PasskeyCode> {
         let Waiting { token, user, factors, ceremony } = waiting;
         let (code, hash) = self.new_code(user.value.id, &ceremony)?;
         let event = self.login_event(EventKind::FactorPasskeyAnswered, source, Some(&user.value));

@@ -125,7 +125,7 @@ impl Open {
         let failures = counted.failures().saturating_add(1);
         let locks = failures >= FAILURES_MOST;
         let until = self.now().saturating_add(LOCKOUT).unwrap_or(Timestamp::MAX);
-        let counter = LoginCounter {
+        let after = LoginCounter {
             failures: if locks { 0 } else { failures },
             locked_until: locks.then_some(until),
             last_failure_at: Some(self.now()),
@@ -136,8 +136,8 @@ impl Open {
         Ok(match &counted.row {
             // While locked out nothing is counted, and the lockout is not prolonged by whoever keeps knocking.
             Some(row) if self.locks_out(&counted) => self.change(event).expect(row),
-            Some(row) => self.change(event).update(row, &counter)?,
-            None => self.change(event).create(counted.id, &counter)?,
+            Some(row) => self.change(event).update(row, &after)?,
+            None => self.change(event).create(counted.id, &after)?,
         })
     }
 

@@ -22,7 +22,10 @@ use crate::inventory::account_name;
 use crate::journal::LogHead;
 use crate::journal::head::{LogTile, leaf_hash};
 use crate::records::{
-    AccountRecord, CeremonyRecord, CeremonyState, CheckoutRecord, CustomerRecord, FactorsRecord, FormerPrincipalRecord, GrantRecord, IdempotencyRecord, IdentityProviderRecord, IssuerRecord, LoginCounter, NameRecord, PrincipalRecord, RevealsRecord, ReviewLineRecord, ReviewRecord, RotationRecord, SessionRecord, StateRecord, SystemRecord, TimerRecord, TokenRecord,
+    AccountRecord, CeremonyRecord, CeremonyState, CheckoutRecord, CustomerRecord, FactorsRecord, FormerPrincipalRecord,
+    GrantRecord, IdempotencyRecord, IdentityProviderRecord, IssuerRecord, LoginCounter, NameRecord, PrincipalRecord,
+    RevealsRecord, ReviewLineRecord, ReviewRecord, RotationRecord, SessionRecord, StateRecord, SystemRecord,
+    TimerRecord, TokenRecord,
 };
 use crate::workers::TimerKind;
 
