@@ -7,6 +7,7 @@ use crate::failure::Failure;
 pub mod access;
 pub mod account;
 pub mod approval;
+mod around;
 pub mod audit;
 pub mod checkout;
 pub mod customer;

@@ -2,10 +2,9 @@
 
 use clap::{Args, Subcommand};
 use claviger_client::api::Part;
-use claviger_client::api::wire::{
-    ApprovalRule, Conditions, CustomerChange, CustomerLimits, Network, NewCustomer, TicketPattern, WeeklyHours,
-};
+use claviger_client::api::wire::{ApprovalRule, Conditions, CustomerChange, CustomerLimits, NewCustomer};
 
+use crate::commands::around::Around;
 use crate::connection::Context;
 use crate::duration::Seconds;
 use crate::failure::Failure;
@@ -58,18 +57,8 @@ pub struct Limit {
     /// One of those who say yes is the customer's own user
     #[arg(long, requires = "approvals")]
     by_customer: bool,
-    /// Use wants a second factor of the last five minutes, which no program has
-    #[arg(long)]
-    fresh_factor: bool,
-    /// A checkout names a ticket of this form, e.g. 'INC-[0-9]+'
-    #[arg(long, value_name = "REGEX")]
-    ticket: Option<TicketPattern>,
-    /// Only from this network, e.g. 192.0.2.0/24; repeat for more
-    #[arg(long, value_name = "NETWORK")]
-    network: Vec<Network>,
-    /// Only in these hours, e.g. 'Mon-Fri 08:00-18:00 Europe/Berlin'
-    #[arg(long)]
-    hours: Option<WeeklyHours>,
+    #[command(flatten)]
+    around: Around,
 }
 
 impl Limit {
@@ -79,11 +68,7 @@ impl Limit {
             max_checkout_seconds: self.max_checkout.map(Seconds::get),
             conditions: Conditions {
                 approvals: self.approvals.map(|count| ApprovalRule { count, by_customer, reuse: true }),
-                fresh_factor: self.fresh_factor,
-                ticket: self.ticket.clone(),
-                networks: self.network.clone(),
-                hours: self.hours.clone(),
-                ..Conditions::default()
+                ..self.around.clone().wire()
             },
         }
     }

@@ -1,11 +1,10 @@
 //! `claviger grant`: who may do what, where, and until when.
 
 use clap::{Args, Subcommand, ValueEnum};
-use claviger_client::api::wire::{
-    ApprovalRule, Conditions, GrantKind, GrantScope, Network, NewGrant, Reach, Role, TicketPattern, WeeklyHours,
-};
+use claviger_client::api::wire::{ApprovalRule, Conditions, GrantKind, GrantScope, NewGrant, Reach, Role};
 use claviger_client::api::{GrantId, UserName};
 
+use crate::commands::around::Around;
 use crate::connection::Context;
 use crate::duration::Seconds;
 use crate::failure::Failure;
@@ -81,18 +80,8 @@ struct Circumstances {
     /// What was approved and given back early may be had again up to its end, without asking anew
     #[arg(long, requires = "approvals")]
     reuse_approval: bool,
-    /// Use wants a second factor of the last five minutes
-    #[arg(long)]
-    fresh_factor: bool,
-    /// A checkout names a ticket of this form, e.g. 'INC-[0-9]+'
-    #[arg(long, value_name = "REGEX")]
-    ticket: Option<TicketPattern>,
-    /// Only from this network, e.g. 192.0.2.0/24; repeat for more
-    #[arg(long, value_name = "NETWORK")]
-    network: Vec<Network>,
-    /// Only in these hours, e.g. 'Mon-Fri 08:00-18:00 Europe/Berlin'
-    #[arg(long)]
-    hours: Option<WeeklyHours>,
+    #[command(flatten)]
+    around: Around,
     /// At most so many reveals in any hour, 1 to 1000
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1000))]
     reveals_per_hour: Option<u32>,
@@ -165,15 +154,12 @@ impl Circumstances {
         Conditions {
             actions: self.action,
             approvals: self.approvals.map(|count| ApprovalRule { count, by_customer, reuse }),
-            fresh_factor: self.fresh_factor,
-            ticket: self.ticket,
-            networks: self.network,
-            hours: self.hours,
             reveals_per_hour: self.reveals_per_hour,
             reaches: self.reaches.map(|reach| match reach {
                 ReachWord::Sensitive => Reach::Sensitive,
                 ReachWord::TierZero => Reach::TierZero,
             }),
+            ..self.around.wire()
         }
     }
 }

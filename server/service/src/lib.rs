@@ -30,6 +30,7 @@ pub mod workers;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{Error, Result};
 pub use idempotency::Once;
+pub use identity::place::place_of;
 pub use identity::{ClientCertificate, Origin};
 pub use inventory::Place;
 pub use open::{Caller, Open};

@@ -3,11 +3,11 @@
 //! What is for all together is for strangers: a source from which somebody with a session came lately pays its own budget
 //! only, so that ten thousand others do not keep it out. Which those are is forgotten with the process.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 
 use claviger_api::ProblemType;
-use claviger_service::{Error, Result};
+use claviger_service::{Error, Result, place_of};
 use governor::clock::{Clock, DefaultClock};
 use governor::middleware::NoOpMiddleware;
 use governor::state::keyed::DefaultKeyedStateStore;
@@ -119,7 +119,7 @@ impl<C: Clock + Clone> Budgets<C> {
 
     /// Somebody with a session comes from there.
     pub fn know(&self, source: IpAddr) {
-        let source = network(source);
+        let source = place_of(source);
         if self.known.get(&source).is_none() {
             self.known.insert(source, ());
         }
@@ -132,7 +132,7 @@ impl<C: Clock + Clone> Budgets<C> {
             Purpose::Login => &self.login,
             Purpose::Unseal => &self.unseal,
         };
-        let source = network(source);
+        let source = place_of(source);
         budget.charge(source, self.known.get(&source).is_some())
     }
 
@@ -168,14 +168,6 @@ impl<C: Clock + Clone> Budget<C> {
 
 fn quota(rate: Rate) -> Quota {
     Quota::per_second(rate.per_second).allow_burst(rate.burst)
-}
-
-/// One subscriber has a whole /64 of IPv6 (RFC 6177): it counts as one source.
-fn network(source: IpAddr) -> IpAddr {
-    match source.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
-    }
 }
 
 #[cfg(test)]

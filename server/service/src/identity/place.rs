@@ -52,7 +52,7 @@ impl Open {
     pub(crate) async fn counted(&self, name: &UserName, source: Option<IpAddr>) -> Result<Counted> {
         let mut new_place = None;
         if let Some(source) = source {
-            let id = self.counter_row(name, &place(source).to_string());
+            let id = self.counter_row(name, &place_of(source).to_string());
             let row = self.read::<LoginCounter>(&id).await?;
             if row.as_ref().and_then(|row| row.value.came_in_at).is_some_and(|at| self.is_known(at)) {
                 return Ok(Counted { id, row, new_place: None });
@@ -113,8 +113,8 @@ fn counted_nothing(counter: &LoginCounter, now: Timestamp) -> bool {
     exact && counter.failures == 0 && counter.locked_until.is_none()
 }
 
-/// One subscriber has a whole /64 of IPv6 (RFC 6177).
-fn place(source: IpAddr) -> IpAddr {
+/// The place of an address: one subscriber has a whole /64 of IPv6 (RFC 6177).
+pub fn place_of(source: IpAddr) -> IpAddr {
     match source.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
