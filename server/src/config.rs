@@ -100,7 +100,7 @@ impl TlsFiles {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Http {
-    /// Threads that serve; as many as there are processors when absent.
+    /// Threads that serve; two a processor when absent.
     pub workers: Option<NonZeroUsize>,
     /// Connections each of them holds at once.
     pub connections_per_worker: NonZeroUsize,

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +31,9 @@ use crate::tls::{self, TlsError};
 const FORGET_EVERY: Duration = Duration::from_mins(1);
 /// The longest that a process waits at its end for the last threads on its store: a commit under way, and no more.
 const LETTING_GO_MOST: Duration = Duration::from_secs(10);
+
+/// Threads that serve, where the configuration does not say: more than one, since a worker waits now and then (ADR 15).
+const WORKERS_PER_PROCESSOR: usize = 2;
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -128,8 +132,9 @@ pub async fn start_on(config: &Config, ground: Ground) -> Result<Running, StartE
 fn listen(config: &Config, site: web::Data<Site>) -> Result<(SocketAddr, actix_web::dev::Server), StartError> {
     let Http { connections_per_worker, handshakes_per_worker, request_head_seconds, keep_alive_seconds, .. } =
         config.http;
-    let seconds = |count: std::num::NonZeroUsize| Duration::from_secs(count.get() as u64);
-    let mut server = HttpServer::new(move || app(site.clone()))
+    let seconds = |count: NonZeroUsize| Duration::from_secs(count.get() as u64);
+    let server = HttpServer::new(move || app(site.clone()))
+        .workers(config.http.workers.map_or_else(workers_by_default, NonZeroUsize::get))
         .on_connect(tls::keep_peer)
         .disable_signals()
         .max_connections(connections_per_worker.get())
@@ -139,9 +144,6 @@ fn listen(config: &Config, site: web::Data<Site>) -> Result<(SocketAddr, actix_w
         .tls_handshake_timeout(seconds(request_head_seconds))
         .keep_alive(seconds(keep_alive_seconds))
         .shutdown_timeout(config.http.shutdown_seconds.get() as u64);
-    if let Some(workers) = config.http.workers {
-        server = server.workers(workers.get());
-    }
     let unheard = |source| StartError::Listen { address: config.listen, source };
     let server = match &config.tls {
         Some(files) => server.bind_rustls_0_23(config.listen, tls::server_config(files)?),
@@ -150,6 +152,11 @@ fn listen(config: &Config, site: web::Data<Site>) -> Result<(SocketAddr, actix_w
     let server = server.map_err(unheard)?;
     let address = server.addrs().first().copied().unwrap_or(config.listen);
     Ok((address, server.run()))
+}
+
+fn workers_by_default() -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    WORKERS_PER_PROCESSOR * processors
 }
 
 async fn forget_rested(site: web::Data<Site>, mut stopped: watch::Receiver<bool>) {

@@ -32,6 +32,6 @@ pub use merkle::{
     Frontier, HashSource, ProofError, consistency_proof, inclusion_proof, root_at, verify_consistency, verify_inclusion,
 };
 pub use note::{Checkpoint, NoteError, Signer, VerifierKey, open_note, sign_note};
-pub use record::{BadEntry, Commitments, Entry, FieldName, FieldView, SaltedField, commitment, entry};
+pub use record::{BadEntry, Commitments, Entry, FieldName, FieldView, commitment, entry, new_commitment};
 pub use tile::{BundleId, TileId};
 pub use verify::{KeyTrust, Report, VerifyError, verify_export};

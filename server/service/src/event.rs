@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use claviger_api::audit::hash::Hash;
 use claviger_api::audit::kind::EventKind;
-use claviger_api::audit::record::{Entry, FieldName, FieldView, SaltedField, VALUE_MAX};
+use claviger_api::audit::record::{Commitments, Entry, FieldName, FieldView, VALUE_MAX, new_commitment};
 use claviger_api::{PrincipalId, Scope, Timestamp};
 use claviger_crypto::envelope::{self, Aad};
 use claviger_crypto::{Random, SubjectKey};
@@ -122,19 +122,19 @@ impl Event {
         random: &dyn Random,
     ) -> Result<PreparedLeaf> {
         let (seed, own_seeds) = seeds(self.personal.len(), random);
-        let mut salted = salted(&seed, &self.fields);
-        let mut personal = Vec::new();
+        let mut commitments = committed(&seed, &self.fields)?;
+        let mut personal = Vec::with_capacity(self.personal.len());
         for ((subject, fields), own_seed) in self.personal.into_iter().zip(own_seeds) {
             let group = PersonalFields { seed: own_seed, fields };
-            let own = self::salted(&group.seed, &group.fields);
+            let own = committed(&group.seed, &group.fields)?;
             let text = zeroize::Zeroizing::new(serde_json::to_vec(&group).map_err(Error::internal)?);
             let key = key(subject).ok_or_else(|| Error::internal("an event without its subject's key"))?;
             let sealed = envelope::seal(&*key, &personal_aad(self.scope, &place(&seed, subject)), &text, random);
-            let commitments = own.iter().map(|field| (field.name, Hash(field.commitment()))).collect();
+            commitments.extend(&own);
+            let commitments = own.into_iter().map(|(name, commitment)| (name, Hash(commitment))).collect();
             personal.push(PersonalGroup { subject, commitments, sealed });
-            salted.extend(own);
         }
-        let hash = Entry::new(salted).map_err(Error::internal)?.hash();
+        let hash = Commitments::of_new(commitments).map_err(Error::internal)?.leaf_hash();
         Ok(PreparedLeaf { scope: self.scope, hash, stored: StoredLeaf { seed, fields: self.fields, personal } })
     }
 }
@@ -178,11 +178,12 @@ impl StoredLeaf {
     }
 }
 
-fn salted(seed: &[u8; 32], fields: &[(FieldName, String)]) -> Vec<SaltedField> {
+fn committed(seed: &[u8; 32], fields: &[(FieldName, String)]) -> Result<Vec<(FieldName, [u8; 32])>> {
     let salts = Salts::from_seed(seed);
-    let field =
-        |(name, value): &(FieldName, String)| SaltedField { name: *name, value: value.clone(), salt: salts.of(*name) };
-    fields.iter().map(field).collect()
+    let commitment = |(name, value): &(FieldName, String)| {
+        Ok((*name, new_commitment(&salts.of(*name), *name, value).map_err(Error::internal)?))
+    };
+    fields.iter().map(commitment).collect()
 }
 
 fn opened(seed: &[u8; 32], fields: Vec<(FieldName, String)>) -> impl Iterator<Item = (FieldName, FieldView)> {

@@ -1,8 +1,9 @@
 //! Opened records kept at hand.
 //!
 //! Opening a row costs a key derivation and a decryption, and the same few rows are read again and again: the account
-//! that is checked out, its system. What is kept is given out only for the very bytes it was opened from, so a row that
-//! was changed, moved or put back in the store is opened, and refused, as ever. No secret, hash or token is kept.
+//! that is checked out, its system. What is kept is given out only for the very bytes it was opened from or sealed as, so a
+//! row that was changed, moved or put back in the store is opened, and refused, as ever; and what was sealed and never
+//! stored is never given out. No secret, hash or token is kept.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -33,10 +34,10 @@ impl Kept {
         one.record.downcast_ref::<T>().cloned()
     }
 
-    /// Keeps what was opened, if it is of a table that may be kept.
-    pub fn keep<T: Clone + Send + Sync + 'static>(&self, id: &RowId, key: StoreKey, row: Row, record: &T) {
+    /// Keeps what was opened or is to be stored, if it is of a table that may be kept.
+    pub fn keep<T: Clone + Send + Sync + 'static>(&self, id: &RowId, key: &StoreKey, row: &Row, record: &T) {
         if may_be_kept(id.table()) {
-            self.0.insert(key, One { row: Arc::new(row), record: Arc::new(record.clone()) });
+            self.0.insert(key.clone(), One { row: Arc::new(row.clone()), record: Arc::new(record.clone()) });
         }
     }
 }
@@ -78,5 +79,37 @@ fn may_be_kept(table: Table) -> bool {
         | Table::LogHeads
         | Table::LogLeaves
         | Table::LogTiles => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use claviger_api::{AccountId, CheckoutId, CustomerId};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn row(revision: u64, value: &'static [u8]) -> Row {
+        Row { revision, value: value.into() }
+    }
+
+    #[test]
+    fn what_was_sealed_is_found_by_its_own_bytes_and_by_no_others() {
+        let kept = Kept::new();
+        let id = RowId::checkout(CustomerId::from_uuid(Uuid::from_u128(1)), CheckoutId::from_uuid(Uuid::from_u128(2)));
+        kept.keep(&id, &id.to_key(), &row(2, b"sealed, and lost against another"), &"mine".to_owned());
+        let find = |row: Row| kept.find::<String>(&id.to_key(), &row);
+        assert_eq!(find(row(2, b"sealed, and lost against another")).as_deref(), Some("mine"));
+        assert_eq!(find(row(2, b"what another has sealed and stored")), None);
+        assert_eq!(find(row(3, b"sealed, and lost against another")), None);
+    }
+
+    #[test]
+    fn no_secret_is_kept() {
+        let kept = Kept::new();
+        let (customer, account) = (CustomerId::from_uuid(Uuid::from_u128(1)), AccountId::from_uuid(Uuid::from_u128(2)));
+        let id = RowId::secret(customer, account, 1);
+        kept.keep(&id, &id.to_key(), &row(1, b"sealed"), &());
+        assert_eq!(kept.find::<()>(&id.to_key(), &row(1, b"sealed")), None);
     }
 }

@@ -38,7 +38,7 @@ const DECISIONS_MOST: u32 = 16;
 const SERVER_FAILED: u16 = 500;
 
 /// A kind of record that one read gives out.
-pub(crate) trait Kind: Record + Clone + Send + Sync + 'static {}
+pub trait Kind: Record + Clone + Send + Sync + 'static {}
 
 impl<T: Record + Clone + Send + Sync + 'static> Kind for T {}
 
@@ -231,7 +231,7 @@ impl Open {
             return Ok(Some(Versioned { id: id.clone(), revision: row.revision, value }));
         }
         let opened: Versioned<T> = open_record(&self.keyring, id.clone(), &row)?;
-        self.kept.keep(id, key, row, &opened.value);
+        self.kept.keep(id, &key, &row, &opened.value);
         Ok(Some(opened))
     }
 
@@ -264,7 +264,7 @@ impl Open {
 
     /// Begins a change: something happened.
     pub(crate) fn change(&self, event: Event) -> Change<'_> {
-        Change::because(&self.sealed, &self.keyring, self.random(), event)
+        Change::because(&self.sealed, &self.keyring, self.random(), &self.kept, event)
     }
 
     /// Commits a change with its events, durably.

@@ -85,7 +85,8 @@ impl Vault {
         let event = Event::new(Scope::Operator, EventKind::VaultInitialised, self.ground().clock.now())
             .with(FieldName::Actor, "system/init")
             .with(FieldName::Principal, principal.id);
-        let mut change = crate::journal::Change::because(&sealed, &keyring, random, event);
+        let kept = crate::kept::Kept::new();
+        let mut change = crate::journal::Change::because(&sealed, &keyring, random, &kept, event);
         let text = serde_json::to_vec(&config).map_err(Error::internal)?;
         change = change.create_sealed(sealed.put_plain(&RowId::meta(SEAL_ROW), FIRST_REVISION, text)?);
         for wrapped in wrapped {

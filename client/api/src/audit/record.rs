@@ -140,33 +140,6 @@ impl FieldName {
     }
 }
 
-/// A field with the salt that its commitment is made with. `Debug` shows the name only: the value may be personal, and
-/// the salt is what keeps a withheld value from being guessed.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct SaltedField {
-    /// Its name.
-    pub name: FieldName,
-    /// Its value, at most [`VALUE_MAX`] bytes.
-    pub value: String,
-    /// 32 random bytes, for this field of this entry alone.
-    #[serde(with = "hex32")]
-    pub salt: [u8; 32],
-}
-
-impl SaltedField {
-    /// What the entry holds of this field.
-    pub fn commitment(&self) -> [u8; 32] {
-        commitment(&self.salt, self.name, &self.value)
-    }
-}
-
-impl fmt::Debug for SaltedField {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SaltedField").field("name", &self.name).finish_non_exhaustive()
-    }
-}
-
 /// A field as its reader may see it. Both forms commit to the same value.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged, deny_unknown_fields)]
@@ -238,6 +211,21 @@ impl Commitments {
         }
     }
 
+    /// The same for a new entry, which has a time and a kind.
+    pub fn of_new(commitments: Vec<(FieldName, [u8; 32])>) -> Result<Self, BadEntry> {
+        let commitments = Self::new(commitments)?;
+        let there = |wanted: &FieldName| commitments.0.iter().any(|(name, _)| name == wanted);
+        match [FieldName::Time, FieldName::Kind].into_iter().find(|wanted| !there(wanted)) {
+            Some(missing) => Err(BadEntry::Missing(missing)),
+            None => Ok(commitments),
+        }
+    }
+
+    /// The hash of the leaf of the entry that is made of them.
+    pub fn leaf_hash(&self) -> Hash {
+        leaf_hash(&entry(self))
+    }
+
     /// The commitments, in the order of the names.
     pub fn as_slice(&self) -> &[(FieldName, [u8; 32])] {
         &self.0
@@ -256,6 +244,22 @@ pub fn commitment(salt: &[u8; 32], name: FieldName, value: &str) -> [u8; 32] {
         mac.update(part.as_bytes());
     }
     mac.finalize().into_bytes().into()
+}
+
+/// The commitment of a field that is to be logged: a time and a kind are written in one form; other values are the
+/// caller's, up to [`VALUE_MAX`].
+pub fn new_commitment(salt: &[u8; 32], name: FieldName, value: &str) -> Result<[u8; 32], BadEntry> {
+    if value.len() > VALUE_MAX {
+        return Err(BadEntry::TooLong(name));
+    }
+    let fits = if matches!(name, FieldName::Time | FieldName::ExpiresAt) {
+        value.parse::<Timestamp>().is_ok_and(|time| time.to_string() == value)
+    } else if name == FieldName::Kind {
+        value.parse::<EventKind>().is_ok()
+    } else {
+        true
+    };
+    if fits { Ok(commitment(salt, name, value)) } else { Err(BadEntry::Value(name)) }
 }
 
 /// The 32 bytes that are the entry: what an entry bundle holds and a leaf hashes.
@@ -285,20 +289,6 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// A new entry, to be logged. It has a time and a kind, in their one form.
-    pub fn new(fields: Vec<SaltedField>) -> Result<Self, BadEntry> {
-        for field in &fields {
-            field_fits(field)?;
-        }
-        for name in [FieldName::Time, FieldName::Kind] {
-            if !fields.iter().any(|field| field.name == name) {
-                return Err(BadEntry::Missing(name));
-            }
-        }
-        let open = |field: SaltedField| (field.name, FieldView::Open { value: field.value, salt: field.salt });
-        Self::from_views(fields.into_iter().map(open).collect())
-    }
-
     /// An entry as it was logged, of which some fields may be withheld or erased by now.
     pub fn from_views(mut views: Vec<(FieldName, FieldView)>) -> Result<Self, BadEntry> {
         views.sort_by_key(|(name, _)| *name);
@@ -376,22 +366,6 @@ impl<'de> Visitor<'de> for Fields {
         }
         Entry::from_views(views).map_err(de::Error::custom)
     }
-}
-
-/// A time and a kind are written in one form; other values are the caller's.
-fn field_fits(field: &SaltedField) -> Result<(), BadEntry> {
-    let value = field.value.as_str();
-    if value.len() > VALUE_MAX {
-        return Err(BadEntry::TooLong(field.name));
-    }
-    let fits = if matches!(field.name, FieldName::Time | FieldName::ExpiresAt) {
-        value.parse::<Timestamp>().is_ok_and(|time| time.to_string() == value)
-    } else if field.name == FieldName::Kind {
-        value.parse::<EventKind>().is_ok()
-    } else {
-        true
-    };
-    if fits { Ok(()) } else { Err(BadEntry::Value(field.name)) }
 }
 
 /// Four bytes, big-endian.

@@ -81,15 +81,15 @@ impl Signer for TestKey {
 
 pub(super) const ORIGIN: &str = "vault.test/audit/cu_0197a3c2e1f07b1a8c3d4e5f60718293";
 
-pub(super) fn field(name: FieldName, value: &str, salt: u8) -> SaltedField {
-    SaltedField { name, value: value.to_owned(), salt: [salt; 32] }
+pub(super) fn field(name: FieldName, value: &str, salt: u8) -> (FieldName, FieldView) {
+    (name, FieldView::Open { value: value.to_owned(), salt: [salt; 32] })
 }
 
 /// A reveal, a second after the one before.
 pub(super) fn reveal(index: u64, reason: &str) -> Entry {
     let time = crate::Timestamp::from_second(1_767_225_600 + i64::try_from(index).unwrap()).unwrap();
     let salt = u8::try_from(index % 251).unwrap();
-    Entry::new(vec![
+    Entry::from_views(vec![
         field(FieldName::Kind, EventKind::CheckoutRevealed.text(), salt),
         field(FieldName::Time, &time.to_string(), salt.wrapping_add(1)),
         field(FieldName::Actor, "pr_0197a3c2e1f07b1a8c3d4e5f60718293", salt.wrapping_add(2)),

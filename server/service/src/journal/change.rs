@@ -1,16 +1,19 @@
 //! What is to be stored together, and the events without which it cannot be.
 
 use claviger_crypto::Random;
-use claviger_store::{Expected, FIRST_REVISION, Keyring, Record, RowId, Sealed, SealedPut, Versioned};
+use claviger_store::{Expected, FIRST_REVISION, Keyring, RowId, Sealed, SealedPut, Versioned};
 
 use crate::error::{Error, Result};
 use crate::event::{Event, PreparedLeaf};
+use crate::kept::Kept;
+use crate::open::Kind;
 
 /// A change in the making. It begins with an event: there is none without.
 pub struct Change<'a> {
     sealed: &'a Sealed,
     keyring: &'a Keyring,
     random: &'a dyn Random,
+    kept: &'a Kept,
     events: Vec<Event>,
     expect: Vec<(RowId, Expected)>,
     put: Vec<SealedPut>,
@@ -28,10 +31,16 @@ pub struct Prepared {
 }
 
 impl<'a> Change<'a> {
-    /// Something happened.
-    pub fn because(sealed: &'a Sealed, keyring: &'a Keyring, random: &'a dyn Random, event: Event) -> Self {
+    /// Something happened. What is sealed is kept at hand too, for whoever reads it once it is stored.
+    pub fn because(
+        sealed: &'a Sealed,
+        keyring: &'a Keyring,
+        random: &'a dyn Random,
+        kept: &'a Kept,
+        event: Event,
+    ) -> Self {
         let (expect, put, delete, touched) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { sealed, keyring, random, events: vec![event], expect, put, delete, touched }
+        Self { sealed, keyring, random, kept, events: vec![event], expect, put, delete, touched }
     }
 
     /// And this happened too.
@@ -49,16 +58,23 @@ impl<'a> Change<'a> {
     }
 
     /// A row that must not be there yet.
-    pub fn create<T: Record>(mut self, id: RowId, value: &T) -> Result<Self> {
-        self.put.push(self.sealed.put(self.keyring, &id, FIRST_REVISION, value, self.random)?);
+    pub fn create<T: Kind>(mut self, id: RowId, value: &T) -> Result<Self> {
+        self.seal(&id, FIRST_REVISION, value)?;
         self.expect.push((id, Expected::Absent));
         Ok(self)
     }
 
     /// A row that must still be as it was read.
-    pub fn update<T: Record>(mut self, row: &Versioned<T>, value: &T) -> Result<Self> {
-        self.put.push(self.sealed.put(self.keyring, &row.id, row.revision + 1, value, self.random)?);
+    pub fn update<T: Kind>(mut self, row: &Versioned<T>, value: &T) -> Result<Self> {
+        self.seal(&row.id, row.revision + 1, value)?;
         Ok(self.expect(row))
+    }
+
+    fn seal<T: Kind>(&mut self, id: &RowId, revision: u64, value: &T) -> Result<()> {
+        let put = self.sealed.put(self.keyring, id, revision, value, self.random)?;
+        self.kept.keep(id, &put.key, &put.row, value);
+        self.put.push(put);
+        Ok(())
     }
 
     /// A row that is sealed already, and must not be there yet: a secret, a wrapped key.
@@ -85,7 +101,7 @@ impl<'a> Change<'a> {
 
     /// A row that must still be as it was read, and is written again unchanged: whoever decided by it meanwhile, without
     /// changing it, decides anew.
-    pub fn rewrite<T: Record>(self, row: &Versioned<T>) -> Result<Self> {
+    pub fn rewrite<T: Kind>(self, row: &Versioned<T>) -> Result<Self> {
         self.update(row, &row.value)
     }
 

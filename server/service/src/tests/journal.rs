@@ -16,6 +16,7 @@ use super::world::{Refused as _, World, may};
 use crate::Result;
 use crate::event::Event;
 use crate::journal::{Change, Journal, LogHead, Receipt};
+use crate::kept::Kept;
 use crate::records::LoginCounter;
 
 /// A journal over a memory store.
@@ -24,6 +25,7 @@ struct Desk {
     sealed: Sealed,
     keyring: Arc<Keyring>,
     random: Arc<Seeded>,
+    kept: Kept,
     journal: Journal,
 }
 
@@ -32,12 +34,12 @@ impl Desk {
         let (store, random) = (MemoryStore::new(), Arc::new(Seeded::new(3)));
         let keyring = Arc::new(Keyring::create(RootKey::generate(&*random), &*random).0);
         let journal = Journal::start(Arc::new(store.clone()), keyring.clone(), random.clone()).unwrap();
-        Self { sealed: Sealed::new(Arc::new(store.clone())), store, keyring, random, journal }
+        Self { sealed: Sealed::new(Arc::new(store.clone())), store, keyring, random, kept: Kept::new(), journal }
     }
 
     fn because(&self) -> Change<'_> {
         let event = Event::new(Scope::Operator, EventKind::LoginFailed, Timestamp::UNIX_EPOCH);
-        Change::because(&self.sealed, &self.keyring, &*self.random, event.with(FieldName::Detail, "x"))
+        Change::because(&self.sealed, &self.keyring, &*self.random, &self.kept, event.with(FieldName::Detail, "x"))
     }
 
     async fn commit(&self, change: Change<'_>) -> Result<Receipt> {

@@ -5,7 +5,7 @@ use super::*;
 
 const TIME: &str = "2026-11-23T10:00:00.25Z";
 
-fn smallest() -> Vec<SaltedField> {
+fn smallest() -> Vec<(FieldName, FieldView)> {
     vec![field(FieldName::Kind, "checkout.revealed", 1), field(FieldName::Time, TIME, 2)]
 }
 
@@ -24,16 +24,16 @@ fn the_vectors_of_format_version_1() {
     assert_eq!(hex::encode(entry(&commitments)), "effa8e75660979b2ff427849c9e45943dfd410d47de0c3f14c154b3196f25937");
 
     let mut fields = smallest();
-    fields.push(SaltedField { name: FieldName::Reason, value: "disk full on dc01".into(), salt });
-    let logged = Entry::new(fields).unwrap();
+    fields.push((FieldName::Reason, FieldView::Open { value: "disk full on dc01".into(), salt }));
+    let logged = Entry::from_views(fields).unwrap();
     assert_eq!(logged.bytes(), entry(&commitments));
     assert_eq!(logged.hash().to_string(), "bbd76ff9c42ba337da8ac3a0dfd08cb6606b3879c987672846810a5e7a38bb3f");
 }
 
 #[test]
 fn the_order_of_fields_is_that_of_their_names() {
-    let backwards: Vec<SaltedField> = smallest().into_iter().rev().collect();
-    assert_eq!(Entry::new(backwards).unwrap(), Entry::new(smallest()).unwrap());
+    let backwards: Vec<(FieldName, FieldView)> = smallest().into_iter().rev().collect();
+    assert_eq!(Entry::from_views(backwards).unwrap(), Entry::from_views(smallest()).unwrap());
     let names: Vec<&str> = reveal(3, "why").views().iter().map(|(name, _)| name.text()).collect();
     assert!(names.is_sorted(), "{names:?}");
 }
@@ -59,7 +59,7 @@ fn everything_in_a_field_is_bound() {
     let mut renamed = smallest();
     renamed.push(field(FieldName::Ticket, "", 3));
     let hashes: BTreeSet<Hash> =
-        [smallest(), more, renamed].into_iter().map(|fields| Entry::new(fields).unwrap().hash()).collect();
+        [smallest(), more, renamed].into_iter().map(|fields| Entry::from_views(fields).unwrap().hash()).collect();
     assert_eq!(hashes.len(), 3);
 }
 
@@ -106,22 +106,26 @@ fn an_entry_reads_back_from_json_and_has_one_reading() {
 
 #[test]
 fn what_cannot_be_logged_is_refused() {
-    let with = |extra: SaltedField| Entry::new([smallest(), vec![extra]].concat()).map(|_| ());
-    assert_eq!(with(field(FieldName::Time, TIME, 3)), Err(BadEntry::Duplicate(FieldName::Time)));
-    assert_eq!(with(field(FieldName::ExpiresAt, "tomorrow", 3)), Err(BadEntry::Value(FieldName::ExpiresAt)));
-    assert_eq!(with(field(FieldName::Detail, &"x".repeat(VALUE_MAX), 3)), Ok(()));
-    assert_eq!(
-        with(field(FieldName::Detail, &"x".repeat(VALUE_MAX + 1), 3)),
-        Err(BadEntry::TooLong(FieldName::Detail))
-    );
-    assert_eq!(Entry::new(smallest()[..1].to_vec()).err(), Some(BadEntry::Missing(FieldName::Time)));
-    assert_eq!(Entry::new(smallest()[1..].to_vec()).err(), Some(BadEntry::Missing(FieldName::Kind)));
+    let value = |name, value: &str| new_commitment(&[3; 32], name, value);
+    assert_eq!(value(FieldName::ExpiresAt, "tomorrow"), Err(BadEntry::Value(FieldName::ExpiresAt)));
+    let longest = "x".repeat(VALUE_MAX);
+    assert_eq!(value(FieldName::Detail, &longest), Ok(commitment(&[3; 32], FieldName::Detail, &longest)));
+    assert_eq!(value(FieldName::Detail, &(longest + "x")), Err(BadEntry::TooLong(FieldName::Detail)));
+    assert_eq!(value(FieldName::Time, TIME), Ok(commitment(&[3; 32], FieldName::Time, TIME)));
     for bad in ["2026-11-23T10:00:00.250Z", "2026-11-23T11:00:00.25+01:00", "2026-11-23 10:00:00.25Z", ""] {
-        let fields = vec![field(FieldName::Kind, "checkout.revealed", 1), field(FieldName::Time, bad, 2)];
-        assert_eq!(Entry::new(fields).err(), Some(BadEntry::Value(FieldName::Time)), "{bad}");
+        assert_eq!(value(FieldName::Time, bad), Err(BadEntry::Value(FieldName::Time)), "{bad}");
     }
-    let fields = vec![field(FieldName::Kind, "checkout.taken", 1), field(FieldName::Time, TIME, 2)];
-    assert_eq!(Entry::new(fields).err(), Some(BadEntry::Value(FieldName::Kind)));
+    assert_eq!(value(FieldName::Kind, "checkout.taken"), Err(BadEntry::Value(FieldName::Kind)));
+}
+
+#[test]
+fn a_new_entry_has_each_field_once_and_a_time_and_a_kind() {
+    let of_new = |names: &[FieldName]| Commitments::of_new(names.iter().map(|name| (*name, [0; 32])).collect());
+    let (time, kind) = (FieldName::Time, FieldName::Kind);
+    assert!(of_new(&[kind, FieldName::Reason, time]).is_ok());
+    assert_eq!(of_new(&[kind, time, time]).err(), Some(BadEntry::Duplicate(time)));
+    assert_eq!(of_new(&[kind]).err(), Some(BadEntry::Missing(time)));
+    assert_eq!(of_new(&[time]).err(), Some(BadEntry::Missing(kind)));
 }
 
 /// Frozen: a name may be added at the end, none may change or go, and what is personal stays personal.
