@@ -21,6 +21,7 @@ pub mod open;
 pub mod page;
 mod purge;
 mod records;
+mod refusals;
 pub mod rotation;
 pub mod seal;
 mod status;

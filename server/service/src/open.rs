@@ -26,6 +26,7 @@ use crate::identity::Identities;
 use crate::inventory::Places;
 use crate::journal::{Change, Journal, Receipt};
 use crate::kept::Kept;
+use crate::refusals::Told;
 use crate::seal::{LOG_KEY, TOKEN_KEY};
 use crate::vault::Ground;
 
@@ -54,6 +55,8 @@ pub struct Open {
     pub(crate) identities: Arc<Identities>,
     /// Where things are, by id.
     pub(crate) places: Arc<Places>,
+    /// Of which refusals the log tells already.
+    pub(crate) told: Told,
     /// What workers have in hand.
     pub(crate) in_hand: crate::workers::InHand,
     /// Signs checkpoints.
@@ -149,6 +152,7 @@ impl Open {
             kept: Kept::new(),
             identities,
             places,
+            told: Told::default(),
             in_hand: crate::workers::InHand::default(),
             log_key,
         })
@@ -188,6 +192,25 @@ impl Open {
 
     /// The same, where more is known of the circumstances: the ticket, the length of a checkout.
     pub async fn permit_around<A: Act>(
+        &self,
+        caller: &Caller,
+        resource: &Resource,
+        around: &Circumstances<'_>,
+    ) -> Result<Permit<A>> {
+        let decided = self.decide_around(caller, resource, around).await;
+        if let Err(refusal) = &decided {
+            self.tell_refusal(caller, A::ACTION, resource, around.ticket, refusal).await;
+        }
+        decided
+    }
+
+    /// The decision alone, for whoever goes on to ask in another way, or for many things at once: a refusal is not told in
+    /// the log.
+    pub async fn permit_untold<A: Act>(&self, caller: &Caller, resource: &Resource) -> Result<Permit<A>> {
+        self.decide_around(caller, resource, &caller.circumstances(self.now())).await
+    }
+
+    async fn decide_around<A: Act>(
         &self,
         caller: &Caller,
         resource: &Resource,

@@ -76,6 +76,7 @@ words! {
     RotationFinished = "rotation.finished",
     RotationCancelled = "rotation.cancelled",
 
+    /// Somebody was refused what they asked for, at a thing that they may see; told once an hour.
     AccessDenied = "access.denied",
 
     /// In the operator log: the size and root of a customer's log.

@@ -102,6 +102,8 @@ words! {
     Review = "review",
     /// What an identity provider calls a person. Personal.
     Subject = "subject",
+    /// The verb that was refused, e.g. `checkout.create`.
+    Action = "action",
 }
 
 impl FieldName {
@@ -135,7 +137,8 @@ impl FieldName {
             | Self::Role
             | Self::Approvals
             | Self::NotBefore
-            | Self::Review => false,
+            | Self::Review
+            | Self::Action => false,
         }
     }
 }

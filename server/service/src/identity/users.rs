@@ -17,7 +17,7 @@ impl Open {
     /// The permission to do this with a user of this name, of whoever has it everywhere, or at the customer whose own the
     /// user is. Nobody else learns whether there is such a user.
     pub async fn permit_for_user<A: Act>(&self, name: &UserName, caller: &Caller) -> Result<Permit<A>> {
-        let refused = match self.permit(caller, &Resource::Operator).await {
+        let refused = match self.permit_untold(caller, &Resource::Operator).await {
             Ok(permit) => return Ok(permit),
             Err(refused) => refused,
         };
@@ -27,7 +27,7 @@ impl Open {
 
     /// The same for the users of a customer, or of the MSP.
     pub async fn permit_for_users<A: Act>(&self, customer: Option<CustomerId>, caller: &Caller) -> Result<Permit<A>> {
-        match self.permit(caller, &Resource::Operator).await {
+        match self.permit_untold(caller, &Resource::Operator).await {
             Ok(permit) => Ok(permit),
             Err(refused) => self.or_at_home(refused, customer, caller).await,
         }
@@ -39,9 +39,17 @@ impl Open {
         customer: Option<CustomerId>,
         caller: &Caller,
     ) -> Result<Permit<A>> {
-        let Some(customer) = customer else { return Err(refused) };
-        match self.permit(caller, &Resource::Customer(customer)).await {
-            Err(error) if matches!(error.problem, ProblemType::NotFound | ProblemType::Forbidden) => Err(refused),
+        // Whatever is missing at home, it is told as missing in the MSP's own house: the answer does not say either
+        // whose the user is, nor whether there is one.
+        let at_home = match customer {
+            Some(customer) => self.permit_untold(caller, &Resource::Customer(customer)).await,
+            None => Err(Error::not_found()),
+        };
+        match at_home {
+            Err(error) if matches!(error.problem, ProblemType::NotFound | ProblemType::Forbidden) => {
+                self.tell_refusal(caller, A::ACTION, &Resource::Operator, None, &refused).await;
+                Err(refused)
+            }
             decided => decided,
         }
     }
