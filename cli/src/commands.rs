@@ -30,6 +30,7 @@ pub mod status;
 pub mod system;
 mod taking;
 pub mod user;
+mod what_if;
 
 /// Does what the words say.
 pub async fn run(cli: Cli) -> Result<(), Failure> {

@@ -28,6 +28,14 @@ pub struct Done {
     pub stderr: String,
 }
 
+impl Done {
+    /// What a command that has done its job has written as JSON.
+    pub fn json(&self) -> serde_json::Value {
+        assert_eq!(self.code, 0, "{self:?}");
+        serde_json::from_str(&self.stdout).unwrap()
+    }
+}
+
 impl Cli {
     /// Somebody who talks to this vault.
     pub fn at(address: &str) -> Self {

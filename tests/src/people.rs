@@ -12,6 +12,7 @@ use claviger_api::wire::{
 use claviger_api::{Secret, Timestamp, UserName};
 use claviger_client::{Client, Credentials, Retries};
 
+use crate::cli::Cli;
 use crate::postgres::random_text;
 
 /// The administrator's name.
@@ -105,6 +106,15 @@ impl Person {
             refresh: tokens.refresh_token.expect("a user's session can be refreshed").into_secret(),
             ..self.duplicate()
         }
+    }
+
+    /// A terminal at which this person has just logged in, with one of the recovery codes, which waits for no clock.
+    pub async fn terminal(&self, address: &str) -> Cli {
+        let (cli, code) = (Cli::at(address), self.app.0.lock().unwrap().once.pop().expect("a recovery code is left"));
+        let input = format!("{}\n{code}\n", self.password.expose());
+        let done = cli.run_with(&["login", self.name.as_str(), "--stdin"], &input).await;
+        assert_eq!(done.code, 0, "{done:?}");
+        cli
     }
 
     /// Proves the second factor again, in the session that there is.

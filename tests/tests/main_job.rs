@@ -3,6 +3,8 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says so")]
 
+#[path = "main_job/access.rs"]
+mod access;
 #[path = "main_job/approval.rs"]
 mod approval;
 #[path = "main_job/ephemeral.rs"]
@@ -11,8 +13,14 @@ mod ephemeral;
 mod expiry;
 #[path = "main_job/life.rs"]
 mod life;
+#[path = "main_job/limits.rs"]
+mod limits;
 #[path = "main_job/people.rs"]
 mod people;
+#[path = "main_job/program.rs"]
+mod program;
+#[path = "main_job/review.rs"]
+mod review;
 #[path = "main_job/shared.rs"]
 mod shared;
 #[path = "main_job/standing.rs"]

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use claviger_client::api::wire::{CustomerLimits, ExplainQuery, GrantScope, INACTIVE_DAYS_DEFAULT, INACTIVE_DAYS_MAX};
 use claviger_client::api::{AccountPath, Timestamp, UserName};
 
+use crate::commands::what_if::WhatIf;
 use crate::connection::Context;
 use crate::failure::Failure;
 use crate::output::conditions;
@@ -29,6 +30,8 @@ pub enum Access {
     },
     /// Say whether somebody may do something, and why or why not
     Explain(Explain),
+    /// List which decisions of the last 30 days would have come out differently under a change; nothing is changed
+    WhatIf(Box<WhatIf>),
 }
 
 #[derive(Args)]
@@ -67,6 +70,7 @@ impl Access {
             }
             Self::Inactive { days, limit } => output.many(&client.access().inactive(days).first(limit).await?),
             Self::Explain(explain) => output.one(&client.access().explain(&explain.query()).await?),
+            Self::WhatIf(what_if) => what_if.run(&client, output).await,
         }
     }
 }

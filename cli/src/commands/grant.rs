@@ -67,7 +67,7 @@ pub struct Add {
 
 /// Under which circumstances the grant gives anything. All that are given must be met.
 #[derive(Args)]
-struct Circumstances {
+pub struct Circumstances {
     /// Only this verb of the role, e.g. checkout.create; repeat for more
     #[arg(long, value_name = "ACTION")]
     action: Vec<String>,
@@ -99,7 +99,7 @@ enum ReachWord {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum RoleWord {
+pub enum RoleWord {
     /// Runs the vault; reveals nothing
     Administrator,
     /// Checks out, reveals, checks in
@@ -149,7 +149,8 @@ impl Add {
 }
 
 impl Circumstances {
-    fn wire(self) -> Conditions {
+    /// As conditions.
+    pub fn wire(self) -> Conditions {
         let (by_customer, reuse) = (self.by_customer, self.reuse_approval);
         Conditions {
             actions: self.action,
@@ -165,7 +166,8 @@ impl Circumstances {
 }
 
 impl RoleWord {
-    fn wire(self) -> Role {
+    /// The role.
+    pub fn wire(self) -> Role {
         match self {
             Self::Administrator => Role::Administrator,
             Self::Technician => Role::Technician,

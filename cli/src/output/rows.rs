@@ -4,7 +4,7 @@ use claviger_client::api::Timestamp;
 use claviger_client::api::wire::{
     AccessLine, Account, AccountSettings, ApprovalRule, AuditEvent, Checkout, Conditions, Customer, Factor, Grant,
     GrantKind, IdentityProvider, Inactive, Issuer, IssuerKeys, Principal, Review, ReviewLine, Rotation, System,
-    SystemSpec,
+    SystemSpec, WhatIfDecision,
 };
 use serde::Serialize;
 
@@ -198,6 +198,26 @@ impl Row for Inactive {
             seconds(self.unused_since),
             self.unused_days.to_string(),
             if reach.is_empty() { "-".to_owned() } else { reach.join(", ") },
+        ]
+    }
+}
+
+impl Row for WhatIfDecision {
+    const HEADS: &'static [&'static str] =
+        &["time", "principal", "action", "scope", "before", "after", "why", "reason", "ticket", "from"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            seconds(self.time),
+            self.principal.to_string(),
+            self.action.clone(),
+            self.scope.to_string(),
+            word(&self.before),
+            word(&self.after),
+            self.why.clone(),
+            or_dash(self.reason.as_ref()),
+            or_dash(self.ticket.as_ref()),
+            or_dash(self.source.as_ref()),
         ]
     }
 }

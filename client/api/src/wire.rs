@@ -23,6 +23,7 @@ pub mod rotation;
 pub mod sign_on;
 pub mod sys;
 pub mod system;
+pub mod what_if;
 
 pub use access::*;
 pub use account::*;
@@ -43,6 +44,7 @@ pub use rotation::*;
 pub use sign_on::*;
 pub use sys::*;
 pub use system::*;
+pub use what_if::*;
 
 /// The most rows of one page.
 pub const PAGE_MAX: u32 = 1000;

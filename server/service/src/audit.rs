@@ -18,6 +18,8 @@ mod export;
 mod list;
 mod publish;
 
+pub(crate) use list::is_older;
+
 /// Leaf hashes in a full tile.
 const TILE_WIDTH: u64 = 256;
 

@@ -208,7 +208,7 @@ pub(crate) fn move_timer(change: Change<'_>, before: Option<RowId>, after: Optio
     }
 }
 
-fn resource(customer: CustomerId, checkout: &Checkout) -> Resource {
+pub(crate) fn resource(customer: CustomerId, checkout: &Checkout) -> Resource {
     Resource::Checkout {
         customer,
         system: checkout.system,

@@ -50,6 +50,7 @@ pub mod sign_ons;
 mod spanning;
 pub mod sso;
 pub mod users;
+mod what_if;
 mod workload;
 
 use access_token::AccessTokens;

@@ -25,5 +25,6 @@ mod seal;
 mod second_factors;
 mod system;
 mod tamper;
+mod what_if;
 mod workers;
 mod world;

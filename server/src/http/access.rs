@@ -1,10 +1,11 @@
 //! `/v1/access`.
 
-use claviger_api::ProblemType::{Forbidden, NotFound};
-use claviger_api::wire::{AccessQuery, AccountAccess, ExplainQuery, Explained};
+use claviger_api::ProblemType::{Forbidden, InvalidValue, NotFound};
+use claviger_api::wire::{AccessQuery, AccountAccess, ExplainQuery, Explained, WhatIf, WhatIfAnswer};
 use claviger_service::{Error, Result};
 
 use super::answer::Json;
+use super::body::Body;
 use super::door::Session;
 use super::endpoint::Endpoint;
 use super::query::Query;
@@ -20,6 +21,14 @@ pub fn endpoints() -> Vec<Endpoint> {
             explain,
         )
         .fails(&[Forbidden, NotFound]),
+        Endpoint::post(
+            "/v1/access/what-if",
+            "testChange",
+            "Which decisions of the last days would have come out differently under a change of grants or limits. Nothing \
+             is changed.",
+            what_if,
+        )
+        .fails(&[Forbidden, InvalidValue, NotFound]),
     ]
 }
 
@@ -31,4 +40,9 @@ async fn show(session: Session, Query(query): Query<AccessQuery>) -> Result<Json
 
 async fn explain(session: Session, Query(query): Query<ExplainQuery>) -> Result<Json<Explained>> {
     session.open.explain_access(&query, &session.caller).await.map(Json)
+}
+
+/// What may be asked about depends on the change: the service decides.
+async fn what_if(session: Session, Body(asked): Body<WhatIf>) -> Result<Json<WhatIfAnswer>> {
+    session.open.what_if(&asked, &session.caller).await.map(Json)
 }

@@ -49,7 +49,7 @@ impl Open {
     }
 
     /// An entry with its personal fields, where their keys are still there.
-    pub(super) async fn entry(&self, scope: Scope, leaf: &StoredLeaf) -> Result<Entry> {
+    pub(crate) async fn entry(&self, scope: Scope, leaf: &StoredLeaf) -> Result<Entry> {
         let mut keys = Vec::new();
         for subject in leaf.subjects() {
             if let Some(key) = self.subject_key(scope, subject).await? {
@@ -61,7 +61,8 @@ impl Open {
     }
 }
 
-fn is_older(leaf: &StoredLeaf, since: Option<Timestamp>) -> bool {
+/// Whether an entry is from before a time.
+pub(crate) fn is_older(leaf: &StoredLeaf, since: Option<Timestamp>) -> bool {
     let time = leaf.value(FieldName::Time).and_then(|time| time.parse::<Timestamp>().ok());
     since.zip(time).is_some_and(|(since, time)| time < since)
 }

@@ -22,12 +22,7 @@ use crate::records::{AccountRecord, GrantRecord, PrincipalRecord, SystemRecord};
 impl Open {
     /// Makes a grant. Whether the caller may is decided here, since it depends on what is granted.
     pub async fn make_grant(&self, new: &NewGrant, once: &Once, caller: &Caller) -> Result<wire::Grant> {
-        let most = new.max_checkout_seconds.unwrap_or(TTL_GRANT_DEFAULT_SECONDS);
-        if !(TTL_MIN_SECONDS..=TTL_MAX_SECONDS).contains(&most) {
-            return Err(Error::value("max_checkout_seconds", "a checkout lasts 60 to 2592000 seconds (30 days)"));
-        }
-        lasts(new.ttl_seconds)?;
-        let conditions = self.conditions(new)?;
+        let (most, conditions) = self.terms_of(new)?;
         deciding_once(once, || async {
             if let Some(done) = self.done(Scope::Operator, once, caller).await? {
                 let id = GrantId::from_uuid(done);
@@ -170,14 +165,21 @@ impl Open {
         .await
     }
 
-    fn conditions(&self, new: &NewGrant) -> Result<Conditions> {
-        Conditions::read(&new.conditions, self.ground().policies.role(new.role)).map_err(|bad| {
+    /// The longest checkout and the conditions of a grant that is asked for, if its terms can be.
+    pub(super) fn terms_of(&self, new: &NewGrant) -> Result<(u64, Conditions)> {
+        let most = new.max_checkout_seconds.unwrap_or(TTL_GRANT_DEFAULT_SECONDS);
+        if !(TTL_MIN_SECONDS..=TTL_MAX_SECONDS).contains(&most) {
+            return Err(Error::value("max_checkout_seconds", "a checkout lasts 60 to 2592000 seconds (30 days)"));
+        }
+        lasts(new.ttl_seconds)?;
+        let conditions = Conditions::read(&new.conditions, self.ground().policies.role(new.role)).map_err(|bad| {
             let one = |BadCondition { condition, message }| ValueError {
                 at: format!("conditions.{}", condition.as_str()),
                 message,
             };
             Error::values(bad.into_iter().map(one).collect())
-        })
+        });
+        Ok((most, conditions?))
     }
 
     pub(super) async fn grant_view(&self, grant: &Grant) -> Result<wire::Grant> {
@@ -211,7 +213,7 @@ impl Open {
     }
 
     /// The names of a scope; what was removed since is named by what is left above it.
-    async fn scope_view(&self, target: GrantTarget) -> Result<GrantScope> {
+    pub(super) async fn scope_view(&self, target: GrantTarget) -> Result<GrantScope> {
         let Some(customer) = target.customer() else { return Ok(GrantScope::Operator) };
         let slug = self.slug_or_removed(customer).await?;
         let (system, account) = match target {

@@ -165,7 +165,7 @@ impl Open {
     }
 }
 
-fn bad_limits(bad: Vec<BadCondition>) -> Error {
+pub(crate) fn bad_limits(bad: Vec<BadCondition>) -> Error {
     let one = |BadCondition { condition, message }| {
         let of_its_own = condition == Condition::MaxCheckoutSeconds;
         let at = format!("{}{}", if of_its_own { "" } else { "conditions." }, condition.as_str());
