@@ -27,4 +27,4 @@ mod system;
 mod tamper;
 mod what_if;
 mod workers;
-mod world;
+pub(crate) mod world;

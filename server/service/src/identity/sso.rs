@@ -39,6 +39,8 @@ mod claims;
 mod device;
 mod login;
 mod provider;
+#[cfg(test)]
+mod tests;
 
 use carried::{Carried, Message};
 use claims::{Asked, MAX_AGE_SECONDS};

@@ -3,15 +3,16 @@
 use claviger_api::audit::kind::EventKind;
 use claviger_api::problem::ProblemType;
 use claviger_api::wire::{
-    AccountState, ApprovalRule, AuditQuery, CheckoutState, Conditions, EndCause, GrantScope, NewGrant, PrincipalKind,
-    PrincipalState, ReviewCounts, ReviewLine, ReviewVerdict, RevocationState, Role,
+    AccountState, ApprovalRule, AuditQuery, CheckoutState, Conditions, EndCause, GrantScope, LoginAnswer, NewCustomer,
+    NewGrant, PrincipalKind, PrincipalState, ReviewCounts, ReviewLine, ReviewVerdict, RevocationState, Role,
+    SecondFactor,
 };
 use claviger_api::{CheckoutId, GrantId, ReviewId, Scope};
 use claviger_core::policy::Resource;
 use claviger_store::memory::{CommitFault, FaultPlan};
 use claviger_store::{RowId, Table};
 
-use super::world::{PASSWORD, Refused as _, World, key, may, new_grant, of, part, seconds, waiting};
+use super::world::{PASSWORD, Refused as _, World, key, may, new_grant, of, part, seconds, secret, waiting};
 use crate::error::Result;
 use crate::{Once, Paging};
 
@@ -234,7 +235,7 @@ async fn a_session_ends_at_the_latest_after_the_set_time_however_often_it_is_ref
     let caller = world.caller(&tokens).await.unwrap();
     assert_eq!(caller.session_expires_at, began + most);
     // A fresh second factor does not prolong it either.
-    let code = claviger_api::wire::SecondFactor::Totp(world.code("tess").await.disclose());
+    let code = SecondFactor::Totp(world.code("tess").await.disclose());
     if world.now() < began + most {
         drop(world.open().step_up(&code, &caller).await);
     }
@@ -412,7 +413,9 @@ async fn a_review_whose_time_is_over_closes_itself_and_says_what_is_undecided() 
     let tess = line_of(&world.lines(review.id).await, "tess").grant.id;
     world.confirm("root", review.id, tess).await.unwrap();
     world.pass(review.ends_at.duration_since(world.now()) - seconds(1)).await;
-    assert!(world.told(Scope::Customer(world.acme().await), EventKind::ReviewClosed).await.is_empty());
+    let acme = world.acme().await;
+    world.open().review_due(acme, review.id).await.unwrap();
+    assert!(world.told(Scope::Customer(acme), EventKind::ReviewClosed).await.is_empty(), "not by an early timer");
     world.clock.advance(seconds(1));
     assert_eq!(world.confirm("root", review.id, tess).await.problem(), ProblemType::Conflict, "it is over");
     world.step().await;
@@ -421,6 +424,37 @@ async fn a_review_whose_time_is_over_closes_itself_and_says_what_is_undecided() 
     assert!(told[0].fields["detail"].contains("1 confirmed, 0 cut"), "{told:?}");
     assert_eq!(told[0].fields["actor"], "system/review");
     world.check().await;
+}
+
+/// The lines are of whoever reaches the customer: also of those who reach everything, and not of another customer's own.
+#[tokio::test]
+async fn a_review_is_of_those_who_reach_the_customer() {
+    let world = World::new().await;
+    let (open, root) = (world.open(), world.root().await);
+    let beta = NewCustomer { slug: part("beta"), display_name: "Beta".to_owned() };
+    open.add_customer(&beta, &Once::none(), &root, may(&open, &root, Resource::Operator)).await.unwrap();
+    for (name, customer) in [("msp", None), ("acme-own", Some("acme")), ("beta-own", Some("beta"))] {
+        world.enrolled_of(name, customer).await;
+        world.grant(name, Role::CustomerAuditor, GrantScope::Operator).await.unwrap();
+    }
+    world.enrolled("elsewhere").await;
+    world.grant("elsewhere", Role::Technician, GrantScope::Customer(part("beta"))).await.unwrap();
+    let lines = world.lines(world.review("root").await.unwrap().id).await;
+    let reviewed = |name: &str| lines.iter().any(|line| line.grant.principal.as_str() == name);
+    for (name, is) in [("msp", true), ("acme-own", true), ("beta-own", false), ("elsewhere", false), ("tess", true)] {
+        assert_eq!(reviewed(name), is, "{name}");
+    }
+}
+
+/// A login by password and code from a place.
+async fn comes_in_from(world: &World, name: &str, place: &str) {
+    let (open, source) = (world.open(), Some(place.parse().unwrap()));
+    let asked = match open.login_user(&part(name), &secret(PASSWORD), source).await.unwrap() {
+        LoginAnswer::SecondFactor(asked) => asked,
+        LoginAnswer::Session(_) => panic!("{name} has no second factor"),
+    };
+    let proof = SecondFactor::Totp(world.code(name).await.disclose());
+    open.login_second_factor(asked.challenge.secret(), &proof, source).await.unwrap();
 }
 
 /// How many rows a table holds, of every scope.
@@ -451,12 +485,13 @@ async fn what_nobody_needs_is_erased_after_its_time_and_nothing_else() {
     world.check_in(&tess, once).await.unwrap();
     drop(world.log_in("who-is-that", "wrong").await);
     drop(world.log_in("tom", "wrong").await);
+    comes_in_from(&world, "nina", "192.0.2.7").await;
     let tokens = world.log_in("tess", PASSWORD).await.unwrap();
     world.open().refresh(tokens.refresh_token.unwrap().secret()).await.unwrap();
     let has = |table| rows_of(&world, table);
     let (sessions, tokens, rotations) = (has(Table::Sessions), has(Table::Tokens), has(Table::Rotations));
     assert!(sessions >= 5 && tokens > sessions && rotations == 1);
-    assert!(has(Table::Idempotency) == 1 && has(Table::RevealTimes) == 1 && has(Table::LoginCounters) == 2);
+    assert!(has(Table::Idempotency) == 1 && has(Table::RevealTimes) == 1 && has(Table::LoginCounters) == 3);
     let leaves = has(Table::LogLeaves);
 
     days(&world, 1).await;
@@ -465,19 +500,26 @@ async fn what_nobody_needs_is_erased_after_its_time_and_nothing_else() {
     world.check().await;
     assert_eq!((has(Table::Sessions), has(Table::RevealTimes)), (0, 0));
     assert_eq!(has(Table::Tokens), 1, "the program's own");
-    assert_eq!((has(Table::Idempotency), has(Table::LoginCounters)), (1, 2));
+    assert_eq!((has(Table::Idempotency), has(Table::LoginCounters)), (1, 3));
     assert_eq!(world.check_out(&tess, &of("dba"), &key("once")).await.map(|made| made.id).ok(), Some(once));
 
-    days(&world, 6).await;
-    assert_eq!((has(Table::Idempotency), has(Table::LoginCounters)), (0, 2));
+    // Counted from the first day, with the look of the day after the last.
+    days(&world, 4).await;
+    assert_eq!(has(Table::Idempotency), 1, "for 7 days");
+    days(&world, 2).await;
+    assert_eq!((has(Table::Idempotency), has(Table::LoginCounters)), (0, 3));
     days(&world, 21).await;
-    assert_eq!(has(Table::LoginCounters), 2);
-    days(&world, 3).await;
-    assert_eq!((has(Table::LoginCounters), has(Table::Rotations)), (0, 1));
+    assert_eq!(has(Table::LoginCounters), 3, "for 30 days");
+    days(&world, 2).await;
+    assert_eq!(has(Table::LoginCounters), 1, "a place that nina has come in from");
     world.check().await;
-    days(&world, 367).await;
-    assert_eq!(has(Table::Rotations), 1, "for an auditor");
-    days(&world, 5).await;
+    days(&world, 58).await;
+    assert_eq!(has(Table::LoginCounters), 1, "known for 90 days");
+    days(&world, 2).await;
+    assert_eq!((has(Table::LoginCounters), has(Table::Rotations)), (0, 1));
+    days(&world, 308).await;
+    assert_eq!(has(Table::Rotations), 1, "for an auditor, 400 days");
+    days(&world, 2).await;
     assert_eq!(has(Table::Rotations), 0);
     assert!(has(Table::LogLeaves) > leaves, "no log is ever shortened");
     assert_eq!(world.view(held.id).await.revocation.unwrap().state, RevocationState::Proven, "its history stays");

@@ -409,6 +409,9 @@ async fn a_change_that_cannot_be_is_refused_by_name() {
     let permit = open.permit::<GrantRevoke>(&root, &Resource::Operator).await.unwrap();
     open.revoke_grant(grant, &root, permit).await.unwrap();
     assert_eq!(refused(if_ended(&[grant])).await.0, ProblemType::NotFound, "what has ended is not ended again");
+    let toms = grant_of(&world, "tom").await;
+    world.clock.advance(seconds(30 * DAY));
+    assert_eq!(refused(if_ended(&[toms])).await.0, ProblemType::NotFound, "nor what has ended by itself");
 }
 
 #[tokio::test]

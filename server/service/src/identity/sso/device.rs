@@ -149,3 +149,35 @@ impl Offered {
         plain(&self.user_code) && address(&self.verification_uri) && address(complete)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use claviger_api::problem::ProblemType;
+
+    use super::*;
+    use crate::tests::world::{Refused as _, World, seconds, secret};
+
+    /// Asked about in time it waits, since nobody has looked for it; at its end it is over, whoever asks.
+    #[tokio::test]
+    async fn a_device_that_nobody_gave_the_code_of_in_time_is_over() {
+        let world = World::new().await;
+        let open = world.open();
+        let device = Device {
+            id: Uuid::from_u128(1),
+            provider: ProviderId::from_uuid(Uuid::nil()),
+            code: "c".to_owned(),
+            challenge: CodeChallenge::of(&secret("verifier")),
+            interval_seconds: INTERVAL_SECONDS,
+            begun_at: world.now(),
+            expires_at: after(world.now(), SIGN_ON_TTL_SECONDS),
+        };
+        let sealed = open.identities.sign_ons.carried.seal(&device, open.random()).unwrap();
+        let poll = || PollDevice { device: sealed.duplicate().disclose() };
+        let to_its_end = i64::try_from(SIGN_ON_TTL_SECONDS).unwrap();
+        world.clock.advance(seconds(to_its_end - 1));
+        open.identities.sign_ons.paces.insert(device.id, (world.now(), INTERVAL_SECONDS));
+        assert!(matches!(open.poll_device(&poll()).await.unwrap(), DevicePoll::Pending { .. }));
+        world.clock.advance(seconds(1));
+        assert_eq!(open.poll_device(&poll()).await.problem(), ProblemType::SignOnFailed);
+    }
+}
