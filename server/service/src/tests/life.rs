@@ -503,23 +503,22 @@ async fn what_nobody_needs_is_erased_after_its_time_and_nothing_else() {
     assert_eq!((has(Table::Idempotency), has(Table::LoginCounters)), (1, 3));
     assert_eq!(world.check_out(&tess, &of("dba"), &key("once")).await.map(|made| made.id).ok(), Some(once));
 
-    // Counted from the first day, with the look of the day after the last.
     days(&world, 4).await;
     assert_eq!(has(Table::Idempotency), 1, "for 7 days");
-    days(&world, 2).await;
+    days(&world, 1).await;
     assert_eq!((has(Table::Idempotency), has(Table::LoginCounters)), (0, 3));
-    days(&world, 21).await;
+    days(&world, 22).await;
     assert_eq!(has(Table::LoginCounters), 3, "for 30 days");
-    days(&world, 2).await;
+    days(&world, 1).await;
     assert_eq!(has(Table::LoginCounters), 1, "a place that nina has come in from");
     world.check().await;
-    days(&world, 58).await;
+    days(&world, 59).await;
     assert_eq!(has(Table::LoginCounters), 1, "known for 90 days");
-    days(&world, 2).await;
+    days(&world, 1).await;
     assert_eq!((has(Table::LoginCounters), has(Table::Rotations)), (0, 1));
-    days(&world, 308).await;
+    days(&world, 309).await;
     assert_eq!(has(Table::Rotations), 1, "for an auditor, 400 days");
-    days(&world, 2).await;
+    days(&world, 1).await;
     assert_eq!(has(Table::Rotations), 0);
     assert!(has(Table::LogLeaves) > leaves, "no log is ever shortened");
     assert_eq!(world.view(held.id).await.revocation.unwrap().state, RevocationState::Proven, "its history stays");
