@@ -22,6 +22,8 @@ pub struct InProcess {
     pub clock: Arc<ManualClock>,
     /// Who works with it.
     pub people: People,
+    /// What it stores.
+    pub store: MemoryStore,
     running: Running,
 }
 
@@ -36,12 +38,13 @@ impl InProcess {
         let config = Config::parse(&config_text(Path::new("/nonexistent"), "warn")).unwrap();
         claviger_server::logging::begin(config.log.level);
         let clock = Arc::new(ManualClock::at(start_of_time()));
-        let shipped = ground(&config, Arc::new(MemoryStore::new())).unwrap();
+        let store = MemoryStore::new();
+        let shipped = ground(&config, Arc::new(store.clone())).unwrap();
         let connectors = Arc::new(connectors(Registry::clone(&shipped.connectors)));
         let running = start_on(&config, Ground { clock: clock.clone(), connectors, ..shipped }).await;
         let running = running.expect("a server");
         let people = People::found(&address(&running)).await;
-        Self { clock, people, running }
+        Self { clock, people, store, running }
     }
 
     /// Lets time pass.

@@ -23,6 +23,8 @@ pub struct Operation {
     pub secured: bool,
     /// Whether it says that it always wants a fresh second factor.
     pub sensitive: bool,
+    /// The names that its query may have.
+    pub query: Vec<String>,
     /// The fields of its body, by every form that the body can have.
     pub fields: Vec<Field>,
 }
@@ -54,6 +56,8 @@ impl Description {
 
     fn operation(&self, path: &str, method: &str, operation: &Value) -> Operation {
         let text = |value: Option<&Value>| value.and_then(Value::as_str).expect("a text").to_owned();
+        let parameters = operation.get("parameters").and_then(Value::as_array).into_iter().flatten();
+        let in_query = parameters.filter(|one| one.get("in").and_then(Value::as_str) == Some("query"));
         let body = operation.pointer("/requestBody/content/application~1json/schema");
         Operation {
             id: text(operation.get("operationId")),
@@ -61,6 +65,7 @@ impl Description {
             path: path.to_owned(),
             secured: operation.get("security").and_then(Value::as_array).is_some_and(|needs| !needs.is_empty()),
             sensitive: operation.get("x-fresh-factor").and_then(Value::as_bool).unwrap_or(false),
+            query: in_query.map(|one| text(one.get("name"))).collect(),
             fields: body.map(|schema| self.fields(schema)).unwrap_or_default(),
         }
     }

@@ -5,6 +5,8 @@
 
 #[path = "authorization/operations.rs"]
 mod operations;
+#[path = "authorization/unasked.rs"]
+mod unasked;
 
 use std::collections::BTreeSet;
 

@@ -9,6 +9,8 @@ mod crowd;
 mod exits;
 #[path = "bad_input/life.rs"]
 mod life;
+#[path = "bad_input/one_source.rs"]
+mod one_source;
 #[path = "bad_input/requests.rs"]
 mod requests;
 #[path = "bad_input/seal.rs"]
