@@ -1,7 +1,11 @@
 //! The ends of what travels, to the second, by a clock that the test sets.
 
+use claviger_api::wire::{NewUser, SignOnEnrol};
+use claviger_core::policy::Resource;
+
 use super::*;
-use crate::tests::world::{Refused as _, World, seconds, secret};
+use crate::Once;
+use crate::tests::world::{Refused as _, World, may, part, seconds, secret};
 
 fn to_its_end(ttl_seconds: u64) -> i64 {
     i64::try_from(ttl_seconds).unwrap()
@@ -59,4 +63,40 @@ async fn what_came_of_a_sign_on_is_good_for_a_minute_for_whoever_began_it_and_on
     assert_eq!(redeem(&in_time, "verifier").problem(), ProblemType::SignOnFailed, "once");
     world.clock.advance(seconds(1));
     assert_eq!(redeem(&too_late, "verifier").problem(), ProblemType::SignOnFailed);
+}
+
+/// An enrolment is for the user who was given the code, until its end: it gets as far as asking for the provider, which is
+/// not there, and others do not.
+#[tokio::test]
+async fn an_enrolment_by_a_sign_on_is_for_one_user_and_until_its_end() {
+    let world = World::new().await;
+    let (open, root) = (world.open(), world.root().await);
+    let new = NewUser { name: part("new"), customer: None };
+    let permit = may(&open, &root, Resource::Operator);
+    let made = open.add_user(&new, &Once::none(), &root, permit).await.unwrap();
+    let enrol = async |name: &str, id: u128| {
+        let signed_on = SignedOn {
+            id: Uuid::from_u128(id),
+            provider: ProviderId::from_uuid(Uuid::nil()),
+            subject: "subject".to_owned(),
+            second_factor_at: None,
+            challenge: CodeChallenge::of(&secret("verifier")),
+            expires_at: after(world.now(), SIGN_ON_CODE_TTL_SECONDS),
+        };
+        let code = open.identities.sign_ons.carried.seal(&signed_on, open.random()).unwrap();
+        let request = SignOnEnrol {
+            name: part(name),
+            enrolment: made.enrolment.secret().duplicate().disclose(),
+            confirmation: None,
+            code: code.disclose(),
+            verifier: secret("verifier").disclose(),
+        };
+        open.enrol_by_sign_on(&request, None).await.problem()
+    };
+    assert_eq!(enrol("tess", 1).await, ProblemType::InvalidCredentials, "another's");
+    let left = made.enrolment_expires_at.duration_since(world.now());
+    world.clock.advance(left - seconds(1));
+    assert_eq!(enrol("new", 2).await, ProblemType::NotFound, "in time");
+    world.clock.advance(seconds(1));
+    assert_eq!(enrol("new", 3).await, ProblemType::InvalidCredentials, "too late");
 }
