@@ -104,6 +104,8 @@ ids! {
     FactorId = "fa";
     /// A review of who reaches a customer.
     ReviewId = "rv";
+    /// A broken glass: emergency access that two people opened.
+    BreakGlassId = "bg";
     /// An identity provider that signs people in.
     ProviderId = "ip";
     /// One request, named in problems, logs and audit events.

@@ -116,6 +116,9 @@ problems! {
     BodyTooLarge "body-too-large" 413 Usage No
         "The request body is too large"
         "Send less, or in several requests.";
+    BreakGlassClosed "break-glass-closed" 409 Conflict No
+        "The glass is closed"
+        "Get it to see by whom; open another one if it is still needed.";
     CheckoutEnded "checkout-ended" 409 Conflict No
         "The checkout has ended"
         "Check the account out again.";
@@ -164,6 +167,9 @@ problems! {
     NotInitialised "not-initialised" 503 Unavailable Later
         "The vault is not initialised"
         "Run 'claviger operator init' once.";
+    NotUnresolved "not-unresolved" 409 Conflict No
+        "The account's last rotation is not unresolved"
+        "Check the account out: the vault knows which secret opens it, or will shortly.";
     NothingStored "nothing-stored" 409 Conflict No
         "No secret is stored for this account"
         "Import its present secret, or rotate it by the system's management account.";
@@ -182,6 +188,9 @@ problems! {
     RevealsSpent "reveals-spent" 429 Failed Later
         "The grant's reveals of this hour are spent"
         "Wait as long as Retry-After says.";
+    ReviewOverdue "review-overdue" 409 Conflict No
+        "A break-glass of yours at this customer was not reviewed in time"
+        "Have it reviewed first, by somebody who neither opened nor agreed: the detail names it.";
     RotationRunning "rotation-running" 409 Conflict Later
         "A rotation of this account is under way"
         "Wait for it: get the rotation that the detail names.";

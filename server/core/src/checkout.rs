@@ -7,7 +7,7 @@
 //! with what must be stored beside it: the account's seats and the timer. No transition leaves a seat without an end.
 
 use claviger_api::wire::{CheckoutState, EndCause, RevocationState, TTL_MIN_SECONDS, WaitsFor};
-use claviger_api::{AccountId, CheckoutId, PrincipalId, RotationId, SystemId, Timestamp};
+use claviger_api::{AccountId, BreakGlassId, CheckoutId, PrincipalId, RotationId, SystemId, Timestamp};
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
@@ -19,11 +19,13 @@ mod approval;
 #[cfg(test)]
 mod approvals_tests;
 mod request;
+mod unresolved;
 #[cfg(test)]
 mod tests;
 
 pub use approval::{APPROVALS_MOST, Approval, Approvals, Asked};
 pub use request::{Decision, Wanted, request};
+pub use unresolved::request_unresolved;
 
 /// How long an approved checkout may be claimed by a first reveal.
 pub const CLAIM_WINDOW: SignedDuration = SignedDuration::from_mins(15);
@@ -152,6 +154,18 @@ pub struct Checkout {
     /// The login made for it alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ephemeral: Option<EphemeralLogin>,
+    /// The broken glass that it was taken under.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub under_glass: Option<UnderGlass>,
+}
+
+/// The broken glass under which a checkout was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnderGlass {
+    /// Which.
+    pub id: BreakGlassId,
+    /// No use outlives it.
+    pub until: Timestamp,
 }
 
 /// What can be refused.
@@ -196,6 +210,12 @@ pub enum Refusal {
     /// Longer than what was approved.
     #[error("an approval is for what was asked, and no longer")]
     BeyondApproval,
+    /// Longer than the glass that it was taken under is open.
+    #[error("a checkout under break-glass ends with it")]
+    BeyondGlass,
+    /// The vault knows which secret opens the account, or will shortly.
+    #[error("the account's last rotation is not unresolved")]
+    NotUnresolved,
 }
 
 /// What the time that has come means.
@@ -295,6 +315,9 @@ impl Checkout {
                 if self.approvals.as_ref().is_some_and(|approvals| approvals.bound(expires_at) < expires_at) {
                     return Err(Refusal::BeyondApproval);
                 }
+                if self.under_glass.is_some_and(|glass| glass.until < expires_at) {
+                    return Err(Refusal::BeyondGlass);
+                }
                 self.state = State::Active(Use { expires_at, ..used });
                 Ok(self)
             }
@@ -356,6 +379,7 @@ impl Checkout {
 
     fn used_from(&self, now: Timestamp) -> Use {
         let end = seconds_later(now, self.ttl_seconds);
+        let end = self.under_glass.map_or(end, |glass| glass.until.min(end));
         Use { started_at: now, expires_at: self.approvals.as_ref().map_or(end, |approvals| approvals.bound(end)) }
     }
 

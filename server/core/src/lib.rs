@@ -1,6 +1,7 @@
 //! Decisions: check-out, rotation, policy and password rules. Pure and synchronous: no clock, no randomness, no I/O.
 
 pub mod account;
+pub mod break_glass;
 pub mod checkout;
 pub mod password;
 pub mod policy;

@@ -153,6 +153,23 @@ words! {
     FactorCloneSuspected = "factor.clone_suspected",
     /// A re-enrolment that waited for another administrator's yes was called off.
     UserReEnrolmentCancelled = "user.re_enrolment_cancelled",
+
+    /// In the customer's log and the operator's, as every kind of break-glass: somebody asked for emergency access.
+    BreakGlassAsked = "break_glass.asked",
+    /// Another agreed.
+    BreakGlassAgreed = "break_glass.agreed",
+    /// As many agreed as it needs: emergency access is there, until the time that the event names.
+    BreakGlassOpened = "break_glass.opened",
+    /// The stored versions of an account whose rotation is not settled were shown.
+    BreakGlassUnresolvedRevealed = "break_glass.unresolved_revealed",
+    /// It is over, by somebody or by its end; or nobody agreed in time.
+    BreakGlassClosed = "break_glass.closed",
+    /// All that was checked out under it has ended, and it waits for its review.
+    BreakGlassEnded = "break_glass.ended",
+    /// Nobody has reviewed it in time.
+    BreakGlassReviewOverdue = "break_glass.review_overdue",
+    /// Somebody who had no part in it looked at what was done, and said what came of it.
+    BreakGlassReviewed = "break_glass.reviewed",
 }
 
 #[cfg(test)]

@@ -104,6 +104,8 @@ words! {
     Subject = "subject",
     /// The verb that was refused, e.g. `checkout.create`.
     Action = "action",
+    /// The broken glass that it was done under, or that it is about.
+    BreakGlass = "break_glass",
 }
 
 impl FieldName {
@@ -138,7 +140,8 @@ impl FieldName {
             | Self::Approvals
             | Self::NotBefore
             | Self::Review
-            | Self::Action => false,
+            | Self::Action
+            | Self::BreakGlass => false,
         }
     }
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::secret::Disclosed;
 use crate::wire::SystemSpec;
-use crate::{AccountId, AccountPath, CheckoutId, Login, PrincipalId, RotationId, Timestamp, UserName};
+use crate::{AccountId, AccountPath, BreakGlassId, CheckoutId, Login, PrincipalId, RotationId, Timestamp, UserName};
 
 /// The shortest checkout.
 pub const TTL_MIN_SECONDS: u64 = 60;
@@ -209,6 +209,9 @@ pub struct Checkout {
     pub ticket: Option<String>,
     /// How long the use may last.
     pub ttl_seconds: u64,
+    /// The broken glass that it was taken under; it ends with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub break_glass: Option<BreakGlassId>,
     /// When it was asked for.
     pub created_at: Timestamp,
     /// What it waits for, while it is requested.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Conditions;
-use crate::{GrantId, Timestamp, UserName};
+use crate::{BreakGlassId, GrantId, Timestamp, UserName};
 
 /// The longest grant: 400 days.
 pub const GRANT_TTL_MAX_SECONDS: u64 = 400 * 24 * 60 * 60;
@@ -27,6 +27,8 @@ pub enum Role {
     Approver,
     /// The customer's own administrator: manages its users and sets the limits that bind everybody who works there.
     CustomerAdministrator,
+    /// Asks for emergency access, and agrees to another's; comes to no secret before two people have acted.
+    BreakGlass,
 }
 
 /// Where a grant holds: `*` (everywhere), `acme`, `acme/dc01` or `acme/dc01/administrator`.
@@ -110,6 +112,9 @@ pub struct Grant {
     /// Under which circumstances.
     #[serde(default, skip_serializing_if = "Conditions::is_empty")]
     pub conditions: Conditions,
+    /// The broken glass that this is the access of, as long as it is open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub break_glass: Option<BreakGlassId>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it ends.

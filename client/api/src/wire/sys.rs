@@ -122,6 +122,15 @@ pub struct Status {
     /// Reviews of who reaches a customer that are not closed.
     #[serde(default)]
     pub open_reviews: u64,
+    /// Broken glasses that are open, or are being asked for.
+    #[serde(default)]
+    pub open_break_glass: u64,
+    /// Broken glasses that are closed and not reviewed.
+    #[serde(default)]
+    pub unreviewed_break_glass: u64,
+    /// Those of them that should have been.
+    #[serde(default)]
+    pub overdue_break_glass: u64,
 }
 
 /// A secret that was shown to nobody yet, e.g. an enrolment code.

@@ -34,6 +34,7 @@ fn wanted(n: u128) -> Wanted {
         not_before: None,
         rule: Some(RULE),
         earlier: None,
+        under_glass: None,
     }
 }
 

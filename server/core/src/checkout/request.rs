@@ -5,7 +5,7 @@ use claviger_api::{AccountId, CheckoutId, PrincipalId, SystemId, Timestamp};
 
 use super::{
     ASKING_MOST, Approvals, Asked, CLAIM_WINDOW, Checkout, DECIDE_WITHIN, FellDue, QUEUE_MOST, Refusal, START_GRACE,
-    START_MOST, State, WAIT_MOST, allowed_ttl, seconds_later,
+    START_MOST, State, UnderGlass, WAIT_MOST, allowed_ttl, seconds_later,
 };
 use crate::account::{AccountState, Availability};
 use crate::rotation::later;
@@ -39,6 +39,8 @@ pub struct Wanted {
     pub rule: Option<ApprovalRule>,
     /// Approvals of an earlier checkout of the same principal, those alone that still count.
     pub earlier: Option<Approvals>,
+    /// The broken glass that it is taken under.
+    pub under_glass: Option<UnderGlass>,
 }
 
 /// The answer to a request.
@@ -69,25 +71,11 @@ pub fn request(
     {
         return Ok(Decision::Reuse(own));
     }
-    let mut checkout = Checkout {
-        id: wanted.id,
-        system: wanted.system,
-        account: wanted.account,
-        principal: wanted.principal,
-        reason: wanted.reason,
-        ticket: wanted.ticket,
-        ttl_seconds,
-        most_seconds: wanted.most_seconds,
-        not_before,
-        approvals: None,
-        created_at: now,
-        state: State::Pending { until: decided_by(not_before, now) },
-        reveals: 0,
-        seen: Vec::new(),
-        ephemeral: None,
-    };
-    if let Some(rule) = wanted.rule {
-        checkout.approvals = Some(checkout.needs(rule, wanted.earlier, now));
+    let (rule, earlier) = (wanted.rule, wanted.earlier.clone());
+    let (claim, on_conflict) = (wanted.claim, wanted.on_conflict);
+    let mut checkout = wanted.checkout(ttl_seconds, not_before, State::Pending { until: decided_by(not_before, now) }, now);
+    if let Some(rule) = rule {
+        checkout.approvals = Some(checkout.needs(rule, earlier, now));
     }
     let approved = checkout.approvals.as_ref().is_none_or(|approvals| approvals.suffice(|_| true));
     let available = account.availability(max_holders, has_secret);
@@ -95,13 +83,43 @@ pub fn request(
         return Err(Refusal::NotAvailable(available));
     }
     match (approved, not_before) {
-        (true, None) => checkout.state = checkout.place(account, available, wanted.claim, wanted.on_conflict, now)?,
+        (true, None) => checkout.state = checkout.place(account, available, claim, on_conflict, now)?,
         (true | false, _) if account.asking.len() >= ASKING_MOST => return Err(Refusal::AskingFull),
         (true, Some(starts_at)) => checkout.state = State::Scheduled { starts_at },
         (false, _) => {}
     }
     account.note(&checkout);
     Ok(Decision::New(Box::new(checkout)))
+}
+
+impl Wanted {
+    /// The checkout that is asked for, without approvals.
+    pub(super) fn checkout(
+        self,
+        ttl_seconds: u64,
+        not_before: Option<Timestamp>,
+        state: State,
+        now: Timestamp,
+    ) -> Checkout {
+        Checkout {
+            id: self.id,
+            system: self.system,
+            account: self.account,
+            principal: self.principal,
+            reason: self.reason,
+            ticket: self.ticket,
+            ttl_seconds,
+            most_seconds: self.most_seconds,
+            not_before,
+            approvals: None,
+            created_at: now,
+            state,
+            reveals: 0,
+            seen: Vec::new(),
+            ephemeral: None,
+            under_glass: self.under_glass,
+        }
+    }
 }
 
 /// Until when a request waits for its approvals.

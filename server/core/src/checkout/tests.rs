@@ -18,6 +18,7 @@ fn wanted(n: u128, on_conflict: OnConflict) -> Wanted {
         not_before: None,
         rule: None,
         earlier: None,
+        under_glass: None,
     }
 }
 

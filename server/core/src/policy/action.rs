@@ -86,6 +86,8 @@ actions! {
     AccountVerify = "account.verify";
     /// Replace the secret on the system; it is shown to nobody.
     AccountRotate = "account.rotate";
+    /// See the stored versions of an account whose rotation is not settled.
+    AccountRevealUnresolved = "account.reveal_unresolved";
     /// Check out an account.
     CheckoutCreate = "checkout.create";
     /// See a checkout, never its secret.
@@ -118,6 +120,16 @@ actions! {
     GrantView = "grant.view";
     /// See who can reach what, by which grant.
     AccessView = "access.view";
+    /// Ask for emergency access.
+    BreakGlassOpen = "break_glass.open";
+    /// Agree to another's emergency access.
+    BreakGlassAgree = "break_glass.agree";
+    /// End emergency access.
+    BreakGlassClose = "break_glass.close";
+    /// See emergency access, and what was done by it.
+    BreakGlassView = "break_glass.view";
+    /// Close the review of emergency access.
+    BreakGlassReview = "break_glass.review";
     /// Read the audit log.
     AuditRead = "audit.read";
     /// Export the audit log.

@@ -79,7 +79,8 @@ const fn bound(action: Action) -> Bound {
         | A::CheckoutCheckin
         | A::RotationView
         | A::PrincipalView
-        | A::GrantView => Bound::Free,
+        | A::GrantView
+        | A::BreakGlassView => Bound::Free,
         A::CheckoutCreate | A::CheckoutTakeOver => Bound::Takes,
         A::CheckoutReveal => Bound::Reveals,
         A::SysSeal
@@ -96,6 +97,11 @@ const fn bound(action: Action) -> Bound {
         | A::AccountSetSecret
         | A::AccountVerify
         | A::AccountRotate
+        | A::AccountRevealUnresolved
+        | A::BreakGlassOpen
+        | A::BreakGlassAgree
+        | A::BreakGlassClose
+        | A::BreakGlassReview
         | A::CheckoutExtend
         | A::CheckoutRevoke
         | A::CheckoutApprove

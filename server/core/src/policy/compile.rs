@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use cedar_policy::{Entity, EntityUid, PolicyId, PolicySet, SlotId};
 use claviger_api::wire::{GrantKind, PrincipalKind};
-use claviger_api::{GrantId, Timestamp};
+use claviger_api::{BreakGlassId, GrantId, Timestamp};
 
 use super::decide::Basis;
 use super::rules::{Policies, PolicyError};
@@ -137,6 +137,7 @@ impl Compiled {
             at,
             max_checkout_seconds: grant.max_checkout_seconds,
             conditions: conditions.clone(),
+            break_glass: grant.break_glass,
             expires_at: grant.expires_at,
         };
         let mut shows = |template, place| self.on_the_way.entry(place).or_default().push(link(template, place));
@@ -150,9 +151,10 @@ impl Compiled {
                 shows(template::THROUGH_SYSTEM, GrantTarget::System(customer, system));
             }
         }
-        let template = match grant.kind {
-            GrantKind::MayUse => template::to_use(grant.role),
-            GrantKind::MayGrant => template::to_hand_on(grant.role),
+        let template = match (grant.kind, grant.break_glass) {
+            (GrantKind::MayUse, None) => template::to_use(grant.role),
+            (GrantKind::MayUse, Some(_)) => template::OPEN_GLASS,
+            (GrantKind::MayGrant, _) => template::to_hand_on(grant.role),
         };
         self.within.entry(grant.scope).or_default().push(link(template, grant.scope));
     }
@@ -175,6 +177,7 @@ pub(super) struct Link {
     pub at: GrantTarget,
     pub max_checkout_seconds: u64,
     pub conditions: Arc<Conditions>,
+    pub break_glass: Option<BreakGlassId>,
     pub expires_at: Timestamp,
 }
 
@@ -186,7 +189,8 @@ impl Link {
         action: Action,
         around: &Circumstances<'_>,
     ) -> impl Iterator<Item = Condition> {
-        let names_account = matches!(self.at, GrantTarget::Account(..));
+        // A glass reaches what its opener reached asleep, however narrowly it was opened.
+        let names_account = matches!(self.at, GrantTarget::Account(..)) && self.break_glass.is_none();
         self.conditions.unmet(self.grant, names_account, kind, action, around)
     }
 }

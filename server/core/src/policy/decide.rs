@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cedar_policy::{Context, Decision, Entities, Request};
 use claviger_api::wire::{ApprovalRule, PrincipalKind};
-use claviger_api::{GrantId, Timestamp};
+use claviger_api::{BreakGlassId, GrantId, Timestamp};
 
 use super::compile::{Link, Question};
 use super::{
@@ -181,15 +181,17 @@ impl Basis {
     }
 }
 
-/// Of several grants, as the customer's limits leave them: one that allows the length that is asked for, then the one that needs the fewest approvals, then
-/// the one with the longest checkouts, then the one that ends last.
+/// Of several grants, as the customer's limits leave them: one that allows the length that is asked for, then the one
+/// that needs the fewest approvals, then one that is no broken glass, then the one with the longest checkouts, then the
+/// one that ends last. Those who agreed to a glass have said their yes: what the customer wants of that is asked of them.
 fn best<'l>(links: impl Iterator<Item = &'l Link>, around: &Circumstances<'_>, limits: &Limits) -> Option<&'l Link> {
     links.max_by_key(|link| {
         let most = limits.most(link.max_checkout_seconds);
         let allows = around.ttl_seconds.is_none_or(|wanted| wanted <= most);
-        let rule = limits.approvals(link.conditions.approvals);
+        let glass = link.break_glass.is_some();
+        let rule = limits.approvals(link.conditions.approvals).filter(|_| !glass);
         let approvals = rule.map_or((0, false), |rule| (rule.count, rule.by_customer));
-        (allows, Reverse(approvals), most, link.expires_at, link.grant)
+        (allows, Reverse(approvals), Reverse(glass), most, link.expires_at, link.grant)
     })
 }
 
@@ -200,6 +202,7 @@ pub(super) struct Ground {
     pub max_checkout_seconds: u64,
     pub approvals: Option<ApprovalRule>,
     pub conditions: Arc<Conditions>,
+    pub break_glass: Option<BreakGlassId>,
 }
 
 impl Ground {
@@ -209,6 +212,7 @@ impl Ground {
             max_checkout_seconds: limits.most(link.max_checkout_seconds),
             approvals: limits.approvals(link.conditions.approvals),
             conditions: link.conditions.clone(),
+            break_glass: link.break_glass,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What a principal may use or hand on, where, and until when.
 
 use claviger_api::wire::{GRANT_TTL_MAX_SECONDS, GrantKind, Reach, Role, TTL_MAX_SECONDS};
-use claviger_api::{AccountId, CustomerId, GrantId, PrincipalId, SystemId, Timestamp};
+use claviger_api::{AccountId, BreakGlassId, CustomerId, GrantId, PrincipalId, SystemId, Timestamp};
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +25,9 @@ pub struct Grant {
     /// Under which circumstances.
     #[serde(default)]
     pub conditions: Conditions,
+    /// The broken glass whose access this is: the role asleep permits nothing but to ask for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub break_glass: Option<BreakGlassId>,
     /// When it was made.
     pub created_at: Timestamp,
     /// From this instant on it gives nothing.
@@ -98,6 +101,7 @@ pub fn founding_grants(principal: PrincipalId, now: Timestamp, mut ids: impl FnM
             GrantKind::MayUse => Conditions::default(),
             GrantKind::MayGrant => Conditions { reaches: Some(Reach::TierZero), ..Conditions::default() },
         },
+        break_glass: None,
         created_at: now,
         expires_at: latest_end(now),
     };
@@ -113,7 +117,7 @@ pub(super) fn latest_end(now: Timestamp) -> Timestamp {
 }
 
 /// Every role.
-pub(super) const ROLES: [Role; 7] = [
+pub(super) const ROLES: [Role; 8] = [
     Role::Administrator,
     Role::Technician,
     Role::Automation,
@@ -121,4 +125,5 @@ pub(super) const ROLES: [Role; 7] = [
     Role::Auditor,
     Role::CustomerAuditor,
     Role::CustomerAdministrator,
+    Role::BreakGlass,
 ];

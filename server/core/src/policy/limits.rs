@@ -44,6 +44,8 @@ impl Action {
                 Self::AuditRead
                     | Self::AuditExport
                     | Self::CheckoutRevoke
+                    | Self::BreakGlassClose
+                    | Self::BreakGlassReview
                     | Self::RotationCancel
                     | Self::GrantMake
                     | Self::GrantRevoke

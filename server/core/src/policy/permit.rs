@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use claviger_api::wire::ApprovalRule;
-use claviger_api::{CustomerId, GrantId};
+use claviger_api::{BreakGlassId, CustomerId, GrantId};
 
 use super::decide::Ground;
 use super::{Act, Conditions, Resource, Subject};
@@ -89,6 +89,11 @@ impl<A: Act> Permit<A> {
     /// The conditions of [`grant`](Self::grant); none without a grant.
     pub fn conditions(&self) -> &Conditions {
         &self.ground.conditions
+    }
+
+    /// The broken glass whose access the grant is.
+    pub const fn break_glass(&self) -> Option<BreakGlassId> {
+        self.ground.break_glass
     }
 
     /// Whose yes a checkout needs, by the grant and by the customer.

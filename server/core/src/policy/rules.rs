@@ -120,7 +120,7 @@ fn roles_are_complete(rules: &PolicySet) -> Result<(), PolicyError> {
     let wanted: BTreeSet<String> = ROLES
         .iter()
         .flat_map(|role| [template::to_use(*role), template::to_hand_on(*role)])
-        .chain([template::THROUGH_CUSTOMER, template::THROUGH_SYSTEM])
+        .chain([template::THROUGH_CUSTOMER, template::THROUGH_SYSTEM, template::OPEN_GLASS])
         .map(str::to_owned)
         .collect();
     let found: BTreeSet<String> = rules.templates().map(|template| template.id().to_string()).collect();

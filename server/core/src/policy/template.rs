@@ -4,6 +4,8 @@ use claviger_api::wire::{GrantKind, Role};
 
 pub const THROUGH_CUSTOMER: &str = "way_through_customer";
 pub const THROUGH_SYSTEM: &str = "way_through_system";
+/// What a broken glass gives while it is open.
+pub const OPEN_GLASS: &str = "break_glass.opened";
 
 /// The role itself. This is also the role's name in the context of `grant.make`.
 pub const fn to_use(role: Role) -> &'static str {
@@ -15,6 +17,7 @@ pub const fn to_use(role: Role) -> &'static str {
         Role::Auditor => "auditor",
         Role::CustomerAuditor => "customer_auditor",
         Role::CustomerAdministrator => "customer_administrator",
+        Role::BreakGlass => "break_glass",
     }
 }
 
@@ -28,6 +31,7 @@ pub const fn to_hand_on(role: Role) -> &'static str {
         Role::Auditor => "may_grant.auditor",
         Role::CustomerAuditor => "may_grant.customer_auditor",
         Role::CustomerAdministrator => "may_grant.customer_administrator",
+        Role::BreakGlass => "may_grant.break_glass",
     }
 }
 

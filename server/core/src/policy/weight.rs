@@ -54,9 +54,11 @@ impl Action {
             | Self::RotationView
             | Self::PrincipalView
             | Self::GrantView
+            | Self::BreakGlassView
             | Self::AuditRead
             // Stopping, and taking rights away.
             | Self::CheckoutRevoke
+            | Self::BreakGlassClose
             | Self::RotationCancel
             | Self::GrantRevoke
             // A new customer, system or account touches nothing that is there.
@@ -89,6 +91,12 @@ impl Action {
             | Self::GrantMake
             // What the customer wants of everybody.
             | Self::CustomerLimit
+            // Two people open it, and both are there; so is whoever looks at it afterwards.
+            | Self::BreakGlassOpen
+            | Self::BreakGlassAgree
+            | Self::BreakGlassReview
+            // Shows several secrets at once.
+            | Self::AccountRevealUnresolved
             // The whole history leaves the house at once.
             | Self::AuditExport => Weight::Sensitive,
         }
@@ -98,7 +106,14 @@ impl Action {
 impl Action {
     /// Whether it is on the way to a secret: what is not reached is not checked out either.
     const fn leads_to_secret(self) -> bool {
-        matches!(self, Self::CheckoutCreate | Self::CheckoutTakeOver | Self::CheckoutReveal | Self::CheckoutExtend)
+        matches!(
+            self,
+            Self::CheckoutCreate
+                | Self::CheckoutTakeOver
+                | Self::CheckoutReveal
+                | Self::CheckoutExtend
+                | Self::AccountRevealUnresolved
+        )
     }
 
     /// Whether the decision depends on what the account is.

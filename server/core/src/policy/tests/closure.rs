@@ -198,6 +198,7 @@ fn make(granter: u8, held: &[Grant], wanted: WantedGrant) -> Option<Grant> {
         scope: wanted.target,
         max_checkout_seconds: wanted.max_checkout_seconds,
         conditions: wanted.conditions,
+        break_glass: None,
         created_at: now(),
         expires_at: wanted.expires_at,
     })

@@ -17,9 +17,11 @@ use super::world::*;
 #[test]
 fn anvil_canary_matrix() {
     let mut permitted = 0;
-    for role in ROLES {
-        for scope in scopes() {
-            let grants = [may_use(role, scope)];
+    let of_role = |role| scopes().into_iter().map(move |scope| may_use(role, scope));
+    let of_glass = scopes().into_iter().map(|scope| open_glass(0, scope));
+    {
+        for grant in ROLES.into_iter().flat_map(of_role).chain(of_glass) {
+            let (role, scope, grants) = (grant.role, grant.scope, [grant]);
             let subject = msp_user(0);
             let compiled = POLICIES.compile(&subject, &grants, now()).unwrap();
             for resource in resources() {
@@ -313,6 +315,10 @@ fn any_grants() -> impl Strategy<Value = Vec<Grant>> {
                 max_checkout_seconds: most,
                 conditions,
                 expires_at: after(end),
+                // Every other one of those who break glass has broken it.
+                break_glass: open_glass(n, scope).break_glass.filter(|_| {
+                    role == Role::BreakGlass && kind == GrantKind::MayUse && n % 2 == 0
+                }),
                 ..grant(n, kind, role, scope)
             })
             .collect()

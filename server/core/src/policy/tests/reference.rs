@@ -9,35 +9,37 @@ use super::super::decide::Ground;
 use super::super::*;
 
 /// Verb; what it applies to (Operator, Customer, System, Account, checKout); which role may
-/// (Administrator, Technician, autoMation, aPprover, auditoR, Customer auditor, cUstomer administrator).
+/// (Administrator, Technician, autoMation, aPprover, auditoR, Customer auditor, cUstomer administrator, Break-glass that
+/// sleeps, and an open Glass).
 const TABLE: &[(Action, &str, &str)] = &[
     (Action::SysStatus, "O", "AR"),
     (Action::SysSeal, "O", "A"),
     (Action::CustomerCreate, "O", "A"),
-    (Action::CustomerView, "OC", "ATMPRCU"),
+    (Action::CustomerView, "OC", "ATMPRCUBG"),
     (Action::CustomerUpdate, "OC", "A"),
     (Action::CustomerLimit, "C", "U"),
     (Action::CustomerRemove, "OC", "A"),
     (Action::SystemCreate, "C", "A"),
-    (Action::SystemView, "CS", "ATMPRCU"),
+    (Action::SystemView, "CS", "ATMPRCUBG"),
     (Action::SystemUpdate, "CS", "A"),
     (Action::SystemRemove, "CS", "A"),
     (Action::AccountCreate, "CS", "A"),
-    (Action::AccountView, "CSA", "ATMPRCU"),
+    (Action::AccountView, "CSA", "ATMPRCUBG"),
     (Action::AccountUpdate, "CSA", "A"),
     (Action::AccountRemove, "CSA", "A"),
     (Action::AccountSetSecret, "CSA", "AM"),
-    (Action::AccountVerify, "CSA", "ATM"),
+    (Action::AccountVerify, "CSA", "ATMG"),
     (Action::AccountRotate, "CSA", "ATM"),
-    (Action::CheckoutCreate, "A", "TM"),
-    (Action::CheckoutView, "OCSAK", "ATMPRCU"),
-    (Action::CheckoutReveal, "K", "TM"),
-    (Action::CheckoutExtend, "K", "TM"),
-    (Action::CheckoutCheckin, "K", "TM"),
+    (Action::AccountRevealUnresolved, "A", "G"),
+    (Action::CheckoutCreate, "A", "TMG"),
+    (Action::CheckoutView, "OCSAK", "ATMPRCUG"),
+    (Action::CheckoutReveal, "K", "TMG"),
+    (Action::CheckoutExtend, "K", "TMG"),
+    (Action::CheckoutCheckin, "K", "TMG"),
     (Action::CheckoutRevoke, "K", "A"),
     (Action::CheckoutApprove, "K", "P"),
-    (Action::CheckoutTakeOver, "K", "T"),
-    (Action::RotationView, "OCSA", "ATMRC"),
+    (Action::CheckoutTakeOver, "K", "TG"),
+    (Action::RotationView, "OCSA", "ATMRCG"),
     (Action::RotationCancel, "OCSA", "A"),
     (Action::PrincipalManage, "OC", "AU"),
     (Action::PrincipalView, "OC", "ARU"),
@@ -45,6 +47,11 @@ const TABLE: &[(Action, &str, &str)] = &[
     (Action::GrantRevoke, "OCSA", "A"),
     (Action::GrantView, "OCSA", "AR"),
     (Action::AccessView, "OCSA", "ARCU"),
+    (Action::BreakGlassOpen, "CSA", "B"),
+    (Action::BreakGlassAgree, "CSA", "B"),
+    (Action::BreakGlassClose, "CSA", "BAU"),
+    (Action::BreakGlassView, "CSA", "BGATPRCU"),
+    (Action::BreakGlassReview, "CSA", "APU"),
     (Action::AuditRead, "OCSA", "ARC"),
     (Action::AuditExport, "OCSA", "ARC"),
 ];
@@ -95,6 +102,10 @@ fn permitted(
     if action == Action::CheckoutApprove && (holder || subject.kind != PrincipalKind::User) {
         return Err(None);
     }
+    // People break glass, and no program does.
+    if OF_PEOPLE.contains(&action) && subject.kind != PrincipalKind::User {
+        return Err(None);
+    }
     // A customer's limits are its own people's.
     if action == Action::CustomerLimit && (subject.kind != PrincipalKind::User || subject.customer.is_none()) {
         return Err(None);
@@ -112,7 +123,7 @@ fn permitted(
         of_grant.or_else(|| wanted_by_customer.first().copied().map(Missing::OfCustomer))
     };
     let reaches = |grant: &&Grant| {
-        let gives = roles.contains(letter(grant.role)) && within(grant.scope, resource);
+        let gives = roles.contains(letter(grant)) && within(grant.scope, resource);
         let customers = matches!(grant.role, Role::CustomerAuditor | Role::CustomerAdministrator);
         let denied = customers && *resource == Resource::Operator;
         (gives && !denied) || on_the_way(grant.scope, action, resource)
@@ -124,8 +135,10 @@ fn permitted(
         .collect();
     live.sort_by_key(|grant| {
         let too_short = around.ttl_seconds.is_some_and(|wanted| wanted > most(grant));
+        let usual = grant.break_glass.is_none();
+        // Whoever agreed to a glass has said yes.
         let yeses = rule(grant).map_or(0, |rule| 2 * i32::from(rule.count) + i32::from(rule.by_customer));
-        (!too_short, -yeses, most(grant), grant.expires_at, grant.id)
+        (!too_short, if usual { -yeses } else { 0 }, usual, most(grant), grant.expires_at, grant.id)
     });
     let static_permit = holder && matches!(action, Action::CheckoutView | Action::CheckoutCheckin);
     if let Some(best) = live.iter().rfind(|grant| missing(grant).is_none()) {
@@ -134,6 +147,7 @@ fn permitted(
             max_checkout_seconds: most(best),
             approvals: rule(best),
             conditions: best.conditions.clone().into(),
+            break_glass: best.break_glass,
         });
     }
     if static_permit {
@@ -149,6 +163,14 @@ enum Missing {
     OfCustomer(Condition),
 }
 
+/// What no program does of break-glass.
+const OF_PEOPLE: &[Action] = &[
+    Action::BreakGlassOpen,
+    Action::BreakGlassAgree,
+    Action::BreakGlassReview,
+    Action::AccountRevealUnresolved,
+];
+
 /// What a customer does not bind: to read the log, to stop something, people and their rights, the limits themselves.
 const PAST_LIMITS: &[Action] = &[
     Action::AuditRead,
@@ -159,6 +181,8 @@ const PAST_LIMITS: &[Action] = &[
     Action::GrantRevoke,
     Action::PrincipalManage,
     Action::CustomerLimit,
+    Action::BreakGlassClose,
+    Action::BreakGlassReview,
 ];
 
 /// The stricter of two rules in everything.
@@ -180,6 +204,7 @@ const FREE: &[Action] = &[
     Action::PrincipalView,
     Action::GrantView,
     Action::AccessView,
+    Action::BreakGlassView,
 ];
 
 /// What a session that was left open is not enough for.
@@ -193,6 +218,10 @@ const SENSITIVE: &[Action] = &[
     Action::GrantMake,
     Action::CustomerLimit,
     Action::AuditExport,
+    Action::BreakGlassOpen,
+    Action::BreakGlassAgree,
+    Action::BreakGlassReview,
+    Action::AccountRevealUnresolved,
 ];
 
 /// The conditions that are not met, one sentence each.
@@ -211,13 +240,15 @@ pub fn unmet(grant: &Grant, kind: PrincipalKind, action: Action, around: &Circum
         unmet.push(Condition::NamedVerb);
     }
     // A grant for that very account reaches it; a wider one says so, of tier 0 for everybody and else for programs.
-    let secret =
-        ["checkout.create", "checkout.take_over", "checkout.reveal", "checkout.extend"].contains(&action.as_str());
+    let secret = action.as_str() == "account.reveal_unresolved"
+        || ["checkout.create", "checkout.take_over", "checkout.reveal", "checkout.extend"].contains(&action.as_str());
     let program = kind == PrincipalKind::ServiceAccount;
     let of_account = secret || action == Action::AccountUpdate;
+    // A glass reaches no further for being opened narrowly.
+    let names_account = matches!(grant.scope, GrantTarget::Account(..)) && grant.break_glass.is_none();
     let reached = match around.mark {
         Mark::Usual => true,
-        Mark::Sensitive | Mark::TierZero if matches!(grant.scope, GrantTarget::Account(..)) => true,
+        Mark::Sensitive | Mark::TierZero if names_account => true,
         Mark::Sensitive => !(program && of_account) || conditions.reaches.is_some(),
         Mark::TierZero => !(secret || program && of_account) || conditions.reaches == Some(Reach::TierZero),
     };
@@ -353,8 +384,10 @@ fn kind(resource: &Resource) -> char {
     }
 }
 
-fn letter(role: Role) -> char {
-    match role {
+fn letter(grant: &Grant) -> char {
+    match grant.role {
+        Role::BreakGlass if grant.break_glass.is_some() => 'G',
+        Role::BreakGlass => 'B',
         Role::Administrator => 'A',
         Role::Technician => 'T',
         Role::Automation => 'M',

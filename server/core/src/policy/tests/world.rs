@@ -4,7 +4,7 @@
 use std::sync::LazyLock;
 
 use claviger_api::wire::{GrantKind, PrincipalKind, Role};
-use claviger_api::{AccountId, CheckoutId, CustomerId, GrantId, PrincipalId, SystemId, Timestamp};
+use claviger_api::{AccountId, BreakGlassId, CheckoutId, CustomerId, GrantId, PrincipalId, SystemId, Timestamp};
 use jiff::SignedDuration;
 use uuid::Uuid;
 
@@ -65,6 +65,7 @@ pub fn grant(n: u8, kind: GrantKind, role: Role, scope: GrantTarget) -> Grant {
         scope,
         max_checkout_seconds: 8 * HOUR,
         conditions: Conditions::default(),
+        break_glass: None,
         created_at: now(),
         expires_at: after(3_600_000),
     }
@@ -72,6 +73,12 @@ pub fn grant(n: u8, kind: GrantKind, role: Role, scope: GrantTarget) -> Grant {
 
 pub fn may_use(role: Role, scope: GrantTarget) -> Grant {
     grant(0, GrantKind::MayUse, role, scope)
+}
+
+/// What an open glass gives.
+pub fn open_glass(n: u8, scope: GrantTarget) -> Grant {
+    let break_glass = Some(BreakGlassId::from_uuid(Uuid::from_u128(0xB6)));
+    Grant { break_glass, ..grant(n, GrantKind::MayUse, Role::BreakGlass, scope) }
 }
 
 pub fn may_grant(role: Role, scope: GrantTarget) -> Grant {
