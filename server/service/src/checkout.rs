@@ -109,7 +109,7 @@ impl Open {
     }
 
     /// The same, for whoever knows the account's path.
-    async fn view_at(&self, path: AccountPath, customer: CustomerId, checkout: Checkout) -> Result<wire::Checkout> {
+    pub(crate) async fn view_at(&self, path: AccountPath, customer: CustomerId, checkout: Checkout) -> Result<wire::Checkout> {
         let waiting_behind = self.waiting_behind(customer, &checkout).await?;
         let (waits_for, approvals) = (checkout.waits_for(), self.approvals_view(&checkout).await?);
         let (used, ended, claim_until) = match &checkout.state {
@@ -130,6 +130,7 @@ impl Open {
             reason: checkout.reason,
             ticket: checkout.ticket,
             ttl_seconds: checkout.ttl_seconds,
+            break_glass: checkout.under_glass.map(|under| under.id),
             created_at: checkout.created_at,
             waits_for,
             not_before: checkout.not_before,
@@ -177,11 +178,12 @@ impl Open {
         account: &AccountRecord,
     ) -> Result<Event> {
         let path = self.path_of(customer, account).await?;
-        Ok(of_account(event, &path).with(FieldName::Checkout, checkout.id))
+        let event = of_account(event, &path).with(FieldName::Checkout, checkout.id);
+        Ok(event.with(FieldName::BreakGlass, glass_of(checkout)))
     }
 
     /// Moves a checkout's timer in the commit that changes its end.
-    fn retimed(
+    pub(crate) fn retimed(
         change: Change<'_>,
         customer: CustomerId,
         id: CheckoutId,
@@ -206,6 +208,11 @@ pub(crate) fn move_timer(change: Change<'_>, before: Option<RowId>, after: Optio
         Some(after) => change.create(after, &TimerRecord {}),
         None => Ok(change),
     }
+}
+
+/// The glass that it was taken under, for its events; empty where there is none.
+fn glass_of(checkout: &Checkout) -> String {
+    checkout.under_glass.map(|under| under.id.to_string()).unwrap_or_default()
 }
 
 pub(crate) fn resource(customer: CustomerId, checkout: &Checkout) -> Resource {

@@ -160,6 +160,8 @@ impl From<Refusal> for Error {
                 "An approval is for what was asked and no longer: check the account out again for more time.",
             ),
             Refusal::Ended => Self::new(ProblemType::CheckoutEnded, ""),
+            Refusal::BeyondGlass => Self::value("ttl_seconds", refusal.to_string()),
+            Refusal::NotUnresolved => Self::new(ProblemType::NotUnresolved, ""),
             Refusal::NotAvailable(Availability::Empty) => Self::new(ProblemType::NothingStored, ""),
             Refusal::NotAvailable(Availability::Unresolved) => because(
                 ProblemType::AccountUnavailable,

@@ -220,7 +220,7 @@ impl Open {
         Ok(customer)
     }
 
-    async fn owner(&self, row: impl Fn(CustomerId) -> RowId) -> Result<CustomerId> {
+    pub(crate) async fn owner(&self, row: impl Fn(CustomerId) -> RowId) -> Result<CustomerId> {
         for customer in self.keyring().customers() {
             if self.ground().store.get(&row(customer).to_key()).await?.is_some() {
                 return Ok(customer);

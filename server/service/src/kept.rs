@@ -74,6 +74,7 @@ fn may_be_kept(table: Table) -> bool {
         | Table::LoginCounters
         | Table::Factors
         | Table::IdentityProviders
+        | Table::BreakGlasses
         | Table::Timers
         | Table::Idempotency
         | Table::LogHeads

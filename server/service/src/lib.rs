@@ -5,6 +5,7 @@
 
 pub mod audit;
 mod base64_bytes;
+pub mod break_glass;
 pub mod checkout;
 pub mod clock;
 mod daily;

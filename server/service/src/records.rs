@@ -9,6 +9,7 @@ use claviger_api::{
     SystemId, Timestamp, UserName,
 };
 use claviger_core::account::AccountState;
+use claviger_core::break_glass::BreakGlass;
 use claviger_core::checkout::Checkout;
 use claviger_core::policy::{Grant, Limits, Reveals};
 use claviger_core::rotation::Rotation;
@@ -561,6 +562,11 @@ pub struct StateRecord(pub AccountState);
 #[serde(transparent)]
 pub struct CheckoutRecord(pub Checkout);
 
+/// A broken glass as it is stored.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BreakGlassRecord(pub BreakGlass);
+
 /// A rotation as it is stored, with the due time of the timer that carries it on.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct RotationRecord {
@@ -612,6 +618,7 @@ tables! {
     RevealsRecord: RevealTimes;
     StateRecord: AccountStates;
     CheckoutRecord: Checkouts;
+    BreakGlassRecord: BreakGlasses;
     RotationRecord: Rotations;
     TimerRecord: Timers;
     IdempotencyRecord: Idempotency;

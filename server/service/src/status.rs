@@ -1,13 +1,13 @@
 //! What operators and monitors ask of the vault.
 
 use claviger_api::Scope;
-use claviger_api::wire::{Health, SealState, Status};
+use claviger_api::wire::{BreakGlassState, Health, SealState, Status};
 use claviger_core::policy::{Permit, SysStatus};
 use claviger_store::{Batch, Expected, Range, RowId, Table};
 
 use crate::error::Result;
 use crate::open::Open;
-use crate::records::{ReviewRecord, RotationRecord};
+use crate::records::{BreakGlassRecord, ReviewRecord, RotationRecord};
 use crate::vault::Vault;
 
 /// The clear row that a health check rewrites.
@@ -53,6 +53,17 @@ impl Open {
             let rows = self.all::<ReviewRecord>(&range).await?;
             open_reviews += rows.iter().filter(|row| row.value.closed.is_none()).count();
         }
+        let now = self.now();
+        let (mut open, mut unreviewed, mut overdue) = (0, 0, 0);
+        for row in self.all::<BreakGlassRecord>(&Range::table(Table::BreakGlasses)).await? {
+            let glass = &row.value.0;
+            overdue += u64::from(glass.is_overdue(now));
+            match glass.state_name() {
+                BreakGlassState::Asked | BreakGlassState::Open => open += 1,
+                BreakGlassState::Closing | BreakGlassState::InReview => unreviewed += 1,
+                BreakGlassState::Reviewed | BreakGlassState::Withdrawn => {}
+            }
+        }
         Ok(Status {
             seal: vault.seal_status().await?,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -61,6 +72,9 @@ impl Open {
             customers: customers.len() as u64,
             unresolved_rotations: unresolved_rotations as u64,
             open_reviews: open_reviews as u64,
+            open_break_glass: open,
+            unreviewed_break_glass: unreviewed,
+            overdue_break_glass: overdue,
         })
     }
 }

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use claviger_api::{CheckoutId, CustomerId, ReviewId, RotationId, Scope, Timestamp};
+use claviger_api::{BreakGlassId, CheckoutId, CustomerId, ReviewId, RotationId, Scope, Timestamp};
 use claviger_store::{Range, RowId, Timer};
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
@@ -40,6 +40,8 @@ pub enum TimerKind {
     DailyLook = 5,
     /// The time of a review is over.
     ReviewDue = 6,
+    /// Something is to be done with a broken glass: it is over, its checkouts are to be ended, or its review is late.
+    BreakGlassDue = 7,
 }
 
 /// What is being worked on.
@@ -55,13 +57,14 @@ impl InHand {
 }
 
 impl TimerKind {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::CheckoutDue,
         Self::RotationDue,
         Self::LoginRemoval,
         Self::PrincipalGone,
         Self::DailyLook,
         Self::ReviewDue,
+        Self::BreakGlassDue,
     ];
 
     /// The timer's row.
@@ -82,7 +85,7 @@ impl TimerKind {
     fn waits_on_a_system(self) -> bool {
         match self {
             Self::RotationDue | Self::LoginRemoval => true,
-            Self::CheckoutDue | Self::PrincipalGone | Self::DailyLook | Self::ReviewDue => false,
+            Self::CheckoutDue | Self::PrincipalGone | Self::DailyLook | Self::ReviewDue | Self::BreakGlassDue => false,
         }
     }
 }
@@ -191,10 +194,17 @@ impl Open {
             (TimerKind::ReviewDue, Scope::Customer(customer)) => {
                 self.review_due(customer, ReviewId::from_uuid(timer.id)).await
             }
+            (TimerKind::BreakGlassDue, Scope::Customer(customer)) => {
+                self.break_glass_due(customer, BreakGlassId::from_uuid(timer.id)).await
+            }
             (TimerKind::PrincipalGone, Scope::Operator) => self.cut(&timer).await,
             (TimerKind::DailyLook, Scope::Operator) => self.look_daily(&timer).await,
             (
-                TimerKind::CheckoutDue | TimerKind::RotationDue | TimerKind::LoginRemoval | TimerKind::ReviewDue,
+                TimerKind::CheckoutDue
+                | TimerKind::RotationDue
+                | TimerKind::LoginRemoval
+                | TimerKind::ReviewDue
+                | TimerKind::BreakGlassDue,
                 Scope::Operator,
             )
             | (TimerKind::PrincipalGone | TimerKind::DailyLook, Scope::Customer(_)) => Ok(()),

@@ -58,6 +58,8 @@ pub enum Table {
     ReviewLines = 0x2a,
     /// Identity providers.
     IdentityProviders = 0x2b,
+    /// Broken glasses: emergency access.
+    BreakGlasses = 0x2c,
     /// What falls due when.
     Timers = 0x30,
     /// Which request an Idempotency-Key belongs to.
@@ -111,6 +113,7 @@ const fn facts(table: Table) -> Facts {
         T::Reviews       => row(Scoped(UUID),                   Owner,    true),  // scope ‖ review
         T::ReviewLines   => row(Scoped(UUID + UUID),            Owner,    true),  // scope ‖ review ‖ grant
         T::IdentityProviders => row(Scoped(UUID),               Operator, true),  // scope ‖ identity provider
+        T::BreakGlasses  => row(Scoped(UUID),                   Owner,    true),  // scope ‖ break-glass
         T::Timers        => row(Due,                            Owner,    true),  // due ms be8 ‖ scope ‖ kind u8 ‖ id
         T::Idempotency   => row(Scoped(HASH),                   Owner,    true),  // scope ‖ hash of principal and key
         T::LogHeads      => row(Scoped(0),                      Operator, false), // scope
@@ -153,7 +156,7 @@ pub enum SealedBy {
 
 impl Table {
     /// All tables, in the order of their tags.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::Meta,
         Self::Keys,
         Self::Names,
@@ -178,6 +181,7 @@ impl Table {
         Self::Reviews,
         Self::ReviewLines,
         Self::IdentityProviders,
+        Self::BreakGlasses,
         Self::Timers,
         Self::Idempotency,
         Self::LogHeads,
@@ -244,6 +248,7 @@ mod tests {
             "29 Reviews",
             "2a ReviewLines",
             "2b IdentityProviders",
+            "2c BreakGlasses",
             "30 Timers",
             "31 Idempotency",
             "40 LogHeads",

@@ -4,7 +4,7 @@ use std::fmt;
 
 use claviger_api::Timestamp;
 use claviger_api::{
-    AccountId, CheckoutId, CustomerId, GrantId, IssuerId, PrincipalId, ProviderId, ReviewId, RotationId, Scope,
+    AccountId, BreakGlassId, CheckoutId, CustomerId, GrantId, IssuerId, PrincipalId, ProviderId, ReviewId, RotationId, Scope,
     SessionId, SystemId,
 };
 use uuid::Uuid;
@@ -132,6 +132,11 @@ impl RowId {
         let (review, grant) = (review.uuid(), grant.uuid());
         let id: [&[u8]; 2] = [review.as_bytes(), grant.as_bytes()];
         Self::new(Table::ReviewLines, Scope::Customer(customer), &id)
+    }
+
+    /// A broken glass.
+    pub fn break_glass(customer: CustomerId, glass: BreakGlassId) -> Self {
+        Self::of(Table::BreakGlasses, customer, glass.uuid())
     }
 
     /// A grant, at a customer or at the operator.

@@ -10,6 +10,7 @@ use claviger_core::policy::{CheckoutApprove, CheckoutCreate, Permit};
 use claviger_store::RowId;
 
 use super::{is_standing, resource, state_event};
+use crate::break_glass::Glass;
 use crate::error::{Error, Result};
 use crate::idempotency::Once;
 use crate::inventory::{Place, short_text};
@@ -58,7 +59,8 @@ impl Open {
         let row = self.load::<StateRecord>(&RowId::account_state(customer, account)).await?;
         let mut state = row.value.0.clone();
         let most_seconds = permit.max_checkout_seconds();
-        let rule = permit.approvals();
+        let glass = self.glass(customer, permit.break_glass()).await?;
+        let rule = Glass::approves(glass.as_ref(), permit.approvals());
         let reuses = rule.is_some_and(|rule| rule.reuse) && new.on_conflict == wire::OnConflict::Reuse;
         let earlier = if reuses { self.earlier_approvals(customer, &state, caller).await? } else { None };
         let wanted = Wanted {
@@ -75,6 +77,7 @@ impl Open {
             not_before: new.not_before,
             rule,
             earlier,
+            under_glass: glass.as_ref().map(|glass| glass.under),
         };
         let max_holders = record.value.settings.max_holders;
         let decision = request(wanted, &mut state, max_holders, is_standing(&record.value), self.now());
@@ -103,6 +106,7 @@ impl Open {
         if has_place && !is_standing(&record.value) {
             change = self.with_new_login(change, customer, &record.value, &mut state, &mut checkout)?;
         }
+        change = self.noted(change, glass.as_ref(), checkout.id)?;
         change = change
             .update(&row, &StateRecord(state))?
             .create(RowId::checkout(customer, checkout.id), &CheckoutRecord(checkout.clone()))?;

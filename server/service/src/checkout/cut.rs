@@ -73,7 +73,7 @@ impl Open {
     }
 
     /// The principal of a checkout that is about to be made, expected to stay as it is: whoever suspends it meanwhile wins.
-    pub(super) async fn holder(&self, principal: PrincipalId) -> Result<Versioned<()>> {
+    pub(crate) async fn holder(&self, principal: PrincipalId) -> Result<Versioned<()>> {
         self.active(principal).await?.ok_or_else(|| Error::new(ProblemType::SessionEnded, ""))
     }
 

@@ -10,6 +10,7 @@ use claviger_core::checkout::{Checkout, FellDue, Refusal, State, WAIT_MOST};
 use claviger_core::policy::{CheckoutCheckin, CheckoutRevoke, CheckoutTakeOver, Permit};
 
 use super::{Case, FoundCheckout, is_standing};
+use crate::break_glass::Glass;
 use crate::error::{Error, Result};
 use crate::event::{Event, snake_case};
 use crate::idempotency::Once;
@@ -65,22 +66,26 @@ impl Open {
         permit: Permit<CheckoutTakeOver>,
     ) -> Result<wire::Checkout> {
         short_text("reason", reason)?;
-        if permit.approvals().is_some() {
-            return Err(Refusal::NotApproved.into());
-        }
         let customer = found.customer;
         let scope = Scope::Customer(customer);
         let id = deciding_once(once, || async {
             if let Some(done) = self.done(scope, once, caller).await? {
                 return Ok(CheckoutId::from_uuid(done));
             }
+            let glass = self.glass(customer, permit.break_glass()).await?;
+            if Glass::approves(glass.as_ref(), permit.approvals()).is_some() {
+                return Err(Refusal::NotApproved.into());
+            }
             let holder = self.holder(caller.id).await?;
             let case = self.case(customer, found.id).await?;
             may_be_taken(&case, caller)?;
+            let under_glass = glass.as_ref().map(|glass| glass.under);
             let next = self.next_in_line(&case.checkout.value.0, reason, caller, permit.max_checkout_seconds());
+            let next = Checkout { under_glass, ..next };
             let event = self.event(scope, EventKind::CheckoutEnded, caller);
             let event = event.with_personal(caller.id, FieldName::Reason, reason);
             let change = self.ended(&case, EndCause::TakenOver, event, Some(&next)).await?.expect(&holder);
+            let change = self.noted(change, glass.as_ref(), next.id)?;
             self.commit(self.remember(change, scope, once, caller, next.id.uuid())?).await?;
             Ok(next.id)
         })
@@ -134,7 +139,7 @@ impl Open {
     }
 
     /// The change that ends a checkout. `next` goes to the head of the queue.
-    pub(super) async fn ended<'a>(
+    pub(crate) async fn ended<'a>(
         &'a self,
         case: &Case,
         why: EndCause,
@@ -144,7 +149,9 @@ impl Open {
         let customer = case.customer;
         let before = &case.checkout.value.0;
         let mut state = case.state.value.0.clone();
-        let rotates = case.account.settings.rotate_on_end && is_standing(&case.account);
+        // What was seen under break-glass is rotated, whatever the account's setting.
+        let rotates = case.account.settings.rotate_on_end || before.under_glass.is_some();
+        let rotates = rotates && is_standing(&case.account);
         let mut checkout = before.clone().end(why, rotates, &mut state, self.now())?;
         let event = self.about(event, customer, before, &case.account).await?;
         let mut change = self.change(event.with(FieldName::Cause, snake_case(&why)));
@@ -201,6 +208,7 @@ impl Open {
             ephemeral: None,
             not_before: None,
             approvals: None,
+            under_glass: None,
             ..taken.clone()
         }
     }

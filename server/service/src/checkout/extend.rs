@@ -7,6 +7,7 @@ use claviger_core::checkout::Refusal;
 use claviger_core::policy::{CheckoutExtend, Permit};
 
 use super::FoundCheckout;
+use crate::break_glass::Glass;
 use crate::error::Result;
 use crate::open::{Caller, Open, deciding};
 use crate::records::CheckoutRecord;
@@ -25,7 +26,8 @@ impl Open {
             let case = self.case(customer, found.id).await?;
             let before = case.checkout.value.0.clone();
             // What was had without an approval grows by none where one is needed today.
-            if permit.approvals().is_some() && before.approvals.is_none() {
+            let glass = self.glass(customer, before.under_glass.map(|under| under.id)).await?;
+            if Glass::approves(glass.as_ref(), permit.approvals()).is_some() && before.approvals.is_none() {
                 return Err(Refusal::BeyondApproval.into());
             }
             let checkout = before.clone().extend(ttl_seconds, self.now())?;
@@ -41,7 +43,7 @@ impl Open {
                 )
                 .await?
                 .with(FieldName::ExpiresAt, until);
-            let change = self.change(event).update(&case.checkout, &CheckoutRecord(checkout.clone()))?;
+            let change = Glass::expected(glass.as_ref(), self.change(event)).update(&case.checkout, &CheckoutRecord(checkout.clone()))?;
             self.commit(Self::retimed(change, customer, checkout.id, before.due(), checkout.due())?).await?;
             self.checkout_view(customer, found.id).await
         })

@@ -12,6 +12,7 @@ use claviger_core::secrets::Version;
 use claviger_store::RowId;
 
 use super::{Case, FoundCheckout};
+use crate::break_glass::Glass;
 use crate::error::{Error, Result};
 use crate::inventory::accounts::of_account;
 use crate::journal::Change;
@@ -55,6 +56,8 @@ impl Open {
         if before.state_name() == CheckoutState::Ended || before.overdue(self.now()).is_some() {
             return Err(Refusal::Ended.into());
         }
+        // Under break-glass alone a row more is read: whoever closes it meanwhile wins.
+        let glass = self.glass(customer, before.under_glass.map(|under| under.id)).await.map_err(ended_with_glass)?;
         let (version, login) = version_to_reveal(&case)?;
         let still = self.still_approvers(&case).await?;
         let checkout = before.clone().reveal(version, |by| still.contains(&by), self.now())?;
@@ -67,11 +70,12 @@ impl Open {
         };
         let event = of_account(self.event(Scope::Customer(customer), EventKind::CheckoutRevealed, caller), &path)
             .with(FieldName::Checkout, checkout.id)
+            .with(FieldName::BreakGlass, super::glass_of(&checkout))
             .with(FieldName::Version, version)
             .with(FieldName::RevealNumber, checkout.reveals)
             .with(FieldName::ExpiresAt, checkout.due().unwrap_or(Timestamp::MAX));
-        let change =
-            self.change(event).expect(&case.state).update(&case.checkout, &CheckoutRecord(checkout.clone()))?;
+        let change = Glass::expected(glass.as_ref(), self.change(event));
+        let change = change.expect(&case.state).update(&case.checkout, &CheckoutRecord(checkout.clone()))?;
         let change = Self::retimed(change, customer, checkout.id, before.due(), checkout.due())?;
         let change = self.spending(change, permit).await?;
         let receipt = self.commit(change).await?;
@@ -103,6 +107,11 @@ impl Open {
             None => change.create(id, &RevealsRecord(after)),
         }
     }
+}
+
+/// The checkout is over with its glass, though it is not ended yet.
+fn ended_with_glass(refused: Error) -> Error {
+    if refused.problem == ProblemType::BreakGlassClosed { Refusal::Ended.into() } else { refused }
 }
 
 fn spent(most: u32, now: Timestamp, next: Timestamp) -> Error {

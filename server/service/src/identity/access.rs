@@ -16,7 +16,8 @@ use crate::open::{Caller, Open};
 use crate::records::GrantRecord;
 
 impl Open {
-    /// Who can check an account out, and by which grants: the oldest grant first.
+    /// Who can check an account out, and by which grants, the oldest grant first; and who can break glass for it, by which
+    /// sleeping ones.
     pub async fn account_access(&self, path: &AccountPath, caller: &Caller) -> Result<AccountAccess> {
         let place = self.place(path).await?;
         let _seen = self.permit::<AccessView>(caller, &place.resource()).await?;
@@ -30,8 +31,9 @@ impl Open {
         for id in principals {
             let Some(known) = self.known(id, now).await? else { continue };
             let at = Circumstances { mark, limits: Some(&limits), ..Circumstances::at(now) };
-            let why = self.why(&known, Action::CheckoutCreate, &place.resource(), &at);
-            for (grant, unmet) in why.grants {
+            let now_or_by_glass = [Action::CheckoutCreate, Action::BreakGlassOpen];
+            let ways = now_or_by_glass.map(|action| self.why(&known, action, &place.resource(), &at).grants);
+            for (grant, unmet) in ways.into_iter().flatten() {
                 // What a grant leaves out of its role, or does not reach, is no way in.
                 if !unmet.contains(&Condition::Actions) && !unmet.contains(&Condition::Reaches) {
                     found.push((grant, self.line(&known, grant).await?));

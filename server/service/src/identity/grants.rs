@@ -52,6 +52,7 @@ impl Open {
                 scope: target,
                 max_checkout_seconds: most,
                 conditions: wanted.conditions,
+                break_glass: None,
                 created_at: now,
                 expires_at: wanted.expires_at,
             };
@@ -115,6 +116,9 @@ impl Open {
         deciding_once(once, || async {
             let row = self.load::<GrantRecord>(&RowId::grant(Scope::Operator, id)).await?;
             let grant = row.value.0.clone();
+            if grant.break_glass.is_some() {
+                return Err(Error::new(ProblemType::Forbidden, "What a broken glass gives ends with it; break another."));
+            }
             let now = self.now();
             let wanted = WantedGrant {
                 principal: grant.principal,
@@ -191,13 +195,14 @@ impl Open {
             scope: self.scope_view(grant.scope).await?,
             max_checkout_seconds: grant.max_checkout_seconds,
             conditions: grant.conditions.view(),
+            break_glass: grant.break_glass,
             created_at: grant.created_at,
             expires_at: grant.expires_at,
         })
     }
 
     /// The ids of a scope that is given by names.
-    pub(super) async fn target(&self, scope: &GrantScope) -> Result<GrantTarget> {
+    pub async fn target(&self, scope: &GrantScope) -> Result<GrantTarget> {
         Ok(match scope {
             GrantScope::Operator => GrantTarget::Operator,
             GrantScope::Customer(customer) => GrantTarget::Customer(self.customer_named(customer).await?),
@@ -213,7 +218,7 @@ impl Open {
     }
 
     /// The names of a scope; what was removed since is named by what is left above it.
-    pub(super) async fn scope_view(&self, target: GrantTarget) -> Result<GrantScope> {
+    pub(crate) async fn scope_view(&self, target: GrantTarget) -> Result<GrantScope> {
         let Some(customer) = target.customer() else { return Ok(GrantScope::Operator) };
         let slug = self.slug_or_removed(customer).await?;
         let (system, account) = match target {

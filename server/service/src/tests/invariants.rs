@@ -7,9 +7,11 @@ use std::sync::Arc;
 use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::merkle::root_of;
 use claviger_api::audit::record::FieldName;
-use claviger_api::wire::{AccountKind, CandidateState, PrincipalKind, PrincipalState, RevocationState};
-use claviger_api::{AccountId, CheckoutId, CustomerId, PrincipalId, RotationId, Scope};
+use claviger_api::wire::{AccountKind, BreakGlassState, CandidateState, PrincipalKind, PrincipalState, RevocationState};
+use claviger_api::{AccountId, BreakGlassId, CheckoutId, CustomerId, PrincipalId, RotationId, Scope};
+use claviger_core::break_glass::BreakGlass;
 use claviger_core::checkout::{Checkout, State};
+use claviger_core::policy::Grant;
 use claviger_core::rotation::Step;
 use claviger_crypto::Digest;
 use claviger_store::{Record, Row, RowId, Table, Timer, open_record};
@@ -22,7 +24,7 @@ use crate::inventory::account_name;
 use crate::journal::LogHead;
 use crate::journal::head::{LogTile, leaf_hash};
 use crate::records::{
-    AccountRecord, CeremonyRecord, CeremonyState, CheckoutRecord, CustomerRecord, FactorsRecord, FormerPrincipalRecord,
+    AccountRecord, BreakGlassRecord, CeremonyRecord, CeremonyState, CheckoutRecord, CustomerRecord, FactorsRecord, FormerPrincipalRecord,
     GrantRecord, IdempotencyRecord, IdentityProviderRecord, IssuerRecord, LoginCounter, NameRecord, PrincipalRecord,
     RevealsRecord, ReviewLineRecord, ReviewRecord, RotationRecord, SessionRecord, StateRecord, SystemRecord,
     TimerRecord, TokenRecord,
@@ -43,6 +45,8 @@ struct Found {
     principals: Vec<PrincipalRecord>,
     former: BTreeSet<PrincipalId>,
     reviews: BTreeMap<Uuid, ReviewRecord>,
+    grants: Vec<Grant>,
+    glasses: BTreeMap<BreakGlassId, BreakGlass>,
     issuers: Vec<IssuerRecord>,
     providers: Vec<IdentityProviderRecord>,
     sessions: Vec<SessionRecord>,
@@ -72,6 +76,7 @@ pub async fn check(world: &World) {
     for (id, (_, record)) in &found.rotations {
         rotation(&found, *id, record);
     }
+    break_glass(&found);
     timers(&found);
     logs(&found, &open).await;
     reveals(&found, &open).await;
@@ -132,7 +137,11 @@ fn sort(found: &mut Found, open: &Open, id: &RowId, row: &Row) {
             opened::<ReviewLineRecord>(open, id, row);
             assert!(found.reviews.contains_key(&uuid), "a line of no review");
         }
-        Table::Grants => drop(opened::<GrantRecord>(open, id, row)),
+        Table::Grants => found.grants.push(opened::<GrantRecord>(open, id, row).0),
+        Table::BreakGlasses => {
+            let glass = opened::<BreakGlassRecord>(open, id, row).0;
+            found.glasses.insert(glass.id, glass);
+        }
         Table::Issuers => found.issuers.push(opened(open, id, row)),
         Table::Sessions => found.sessions.push(opened(open, id, row)),
         Table::Tokens => drop(found.tokens.insert(id.to_string(), opened(open, id, row))),
@@ -344,6 +353,40 @@ fn four_eyes(found: &Found, checkout: &Checkout) {
     }
 }
 
+/// A glass gives something while it is open, and to one alone; what was checked out under it ends with it.
+fn break_glass(found: &Found) {
+    for (id, glass) in &found.glasses {
+        let timers = found.timers.get(&(TimerKind::BreakGlassDue as u8, id.uuid())).map_or(0, Vec::len);
+        assert_eq!(timers, usize::from(glass.due().is_some()), "the timers of a glass that is {:?}", glass.state);
+        let others = glass.agreed.iter().filter(|yes| yes.by != glass.opener).count();
+        assert!(glass.opened().is_none() || others >= usize::from(glass.rule.count), "opened by too few");
+        let gives: Vec<&Grant> = found.grants.iter().filter(|grant| grant.break_glass == Some(*id)).collect();
+        assert!(gives.is_empty() || glass.state_name() == BreakGlassState::Open, "it gives and is {:?}", glass.state);
+        let opened = glass.opened();
+        let right = |grant: &&Grant| {
+            (grant.principal, Some(grant.id)) == (glass.opener, opened.map(|opened| opened.grant))
+                && Some(grant.expires_at) == opened.map(|opened| opened.ends_at)
+                && grant.scope == glass.scope
+        };
+        assert!(gives.len() <= 1 && gives.iter().all(right), "{gives:?}");
+        let ended = |checkout: &CheckoutId| matches!(found.checkouts[checkout].1.state, State::Ended { .. });
+        match glass.state_name() {
+            BreakGlassState::Open | BreakGlassState::Closing => {}
+            BreakGlassState::Asked | BreakGlassState::Withdrawn => assert!(glass.checkouts.is_empty()),
+            BreakGlassState::InReview | BreakGlassState::Reviewed => assert!(glass.checkouts.iter().all(ended)),
+        }
+    }
+    for (id, (_, checkout)) in &found.checkouts {
+        let Some(under) = checkout.under_glass else { continue };
+        let glass = &found.glasses[&under.id];
+        assert!(glass.checkouts.contains(id), "its glass knows nothing of it");
+        if let State::Active(used) = checkout.state {
+            assert!(used.expires_at <= under.until && Some(under.until) == glass.opened().map(|opened| opened.ends_at));
+        }
+    }
+    assert!(found.grants.iter().all(|grant| grant.break_glass.is_none_or(|id| found.glasses.contains_key(&id))));
+}
+
 fn rotation(found: &Found, id: RotationId, record: &RotationRecord) {
     let timers = found.timers.get(&(TimerKind::RotationDue as u8, id.uuid())).map_or(0, Vec::len);
     assert_eq!(
@@ -376,6 +419,7 @@ fn timers(found: &Found) {
         let known = found.checkouts.contains_key(&CheckoutId::from_uuid(*id))
             || found.rotations.contains_key(&RotationId::from_uuid(*id))
             || found.reviews.contains_key(id)
+            || found.glasses.contains_key(&BreakGlassId::from_uuid(*id))
             || [TimerKind::PrincipalGone as u8, TimerKind::DailyLook as u8].contains(kind);
         assert!(known, "a timer of kind {kind} for nothing");
     }
@@ -411,7 +455,10 @@ async fn reveals(found: &Found, open: &Open) {
     for (scope, size) in &found.leaves {
         for index in 0..*size {
             let leaf = open.load::<StoredLeaf>(&RowId::log_leaf(*scope, index)).await.unwrap().value;
-            if leaf.value(FieldName::Kind) == Some(EventKind::CheckoutRevealed.text()) {
+            let kind = leaf.value(FieldName::Kind);
+            // What break-glass shows is told in the operator's log, too.
+            let of_glass = kind == Some(EventKind::BreakGlassUnresolvedRevealed.text()) && *scope != Scope::Operator;
+            if of_glass || kind == Some(EventKind::CheckoutRevealed.text()) {
                 let id = leaf.value(FieldName::Checkout).unwrap().to_owned();
                 told.entry(id).or_default().push(leaf.value(FieldName::RevealNumber).unwrap().to_owned());
             }
