@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    access, account, approval, audit, checkout, customer, exec, grant, identity_provider, import, issuer, login, mfa,
-    operator, pages, password, review, rotation, service_account, sign_on, system, user,
+    access, account, approval, audit, break_glass, checkout, customer, exec, grant, identity_provider, import, issuer,
+    login, mfa, operator, pages, password, review, rotation, service_account, sign_on, system, user,
 };
 
 /// The privileged credential vault of an MSP, from the command line.
@@ -123,6 +123,9 @@ pub enum Command {
     /// Who reaches a customer, confirmed or cut line by line
     #[command(subcommand)]
     Review(review::Review),
+    /// Emergency access that two people open, everybody sees, and a third reviews
+    #[command(subcommand)]
+    BreakGlass(break_glass::BreakGlass),
     /// Check an account out; on a terminal its secret is copied to the clipboard
     Checkout(checkout::CheckOut),
     /// End the use of an account, or withdraw a checkout that waits
@@ -228,6 +231,11 @@ mod tests {
             "approvals --follow",
             "access inactive --days 45",
             "review start acme --for 14d",
+            "break-glass open acme/db --for 2h --reason down",
+            "break-glass agree bg_0197a3c2e1f07b1a8c3d4e5f60718293 --comment yes",
+            "break-glass list --customer acme --follow",
+            "break-glass review bg_0197a3c2e1f07b1a8c3d4e5f60718293 --verdict fine",
+            "break-glass reveal acme/db/a --reason down --show",
             "review cut acme gr_0197a3c2e1f07b1a8c3d4e5f60718293 --reason gone",
         ] {
             let words = ["claviger"].into_iter().chain(line.split(' '));
@@ -243,7 +251,9 @@ mod tests {
             "rotate",                                      // nothing named
             "rotate acme/db/a --customer acme",            // two things named
             "review confirm acme",                         // no line named
-            "audit log",                                   // no log named
+            "break-glass open acme",                       // no reason
+            "break-glass agree bg_0197a3c2e1f07b1a8c3d4e5f60718293",
+            "audit log", // no log named
             "audit log --operator --customer acme",
             "login --sso entra --device --no-browser",
             "checkout acme/db/a --reason x --for 30", // no unit

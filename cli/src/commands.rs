@@ -9,6 +9,7 @@ pub mod account;
 pub mod approval;
 mod around;
 pub mod audit;
+pub mod break_glass;
 pub mod checkout;
 pub mod customer;
 pub mod exec;
@@ -52,6 +53,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::IdentityProvider(provider) => provider.run(context).await,
         Command::Link(link) => link.run(context).await,
         Command::Access(access) => access.run(context).await,
+        Command::BreakGlass(glass) => glass.run(context).await,
         Command::Review(review) => review.run(context).await,
         Command::Grant(grant) => grant.run(context).await,
         Command::Checkout(check_out) => check_out.run(context).await,

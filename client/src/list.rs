@@ -3,8 +3,8 @@
 use std::marker::PhantomData;
 
 use claviger_api::wire::{
-    AuditQuery, CheckoutQuery, GrantQuery, InactiveQuery, PAGE_MAX, Page, PageQuery, ReviewQuery, RotationQuery,
-    ServiceAccountQuery,
+    AuditQuery, BreakGlassQuery, CheckoutQuery, GrantQuery, InactiveQuery, PAGE_MAX, Page, PageQuery, ReviewQuery,
+    RotationQuery, ServiceAccountQuery,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -81,6 +81,7 @@ paged!(
     GrantQuery,
     InactiveQuery,
     ReviewQuery,
+    BreakGlassQuery,
     CheckoutQuery,
     RotationQuery,
     AuditQuery,

@@ -28,6 +28,7 @@ mod access;
 mod accounts;
 mod audit;
 mod auth;
+mod break_glass;
 mod checkouts;
 mod customers;
 mod factors;
@@ -67,6 +68,7 @@ pub fn table() -> Vec<Endpoint> {
         access::endpoints,
         inactive::endpoints,
         reviews::endpoints,
+        break_glass::endpoints,
         issuers::endpoints,
         identity_providers::endpoints,
         passkeys::endpoints,

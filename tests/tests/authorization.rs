@@ -10,22 +10,23 @@ mod unasked;
 
 use std::collections::BTreeSet;
 
-use claviger_api::ProblemType;
 use claviger_api::wire::{
-    IssuerKeys, NewAccount, NewCheckout, NewIssuer, NewReview, NewRotation, NewServiceAccount, OnConflict, Role,
+    BreakGlassState, IssuerKeys, NewAccount, NewBreakGlass, NewCheckout, NewIssuer, NewReview, NewRotation,
+    NewServiceAccount, OnConflict, Role, WithComment,
 };
+use claviger_api::{BreakGlassId, ProblemType};
 use claviger_client::Client;
 use claviger_tests::in_process::InProcess;
 use claviger_tests::inventory::{add_customer, add_postgres, new_provider, part, secret, wanted};
 use claviger_tests::openapi::{Description, Operation};
-use claviger_tests::people::TECHNICIAN;
+use claviger_tests::people::{Person, TECHNICIAN};
 use claviger_tests::postgres::Postgres;
 use claviger_tests::raw::{Raw, Reply};
 use serde_json::Value;
 
 use crate::operations::{About, ON_SENSITIVE, OPEN, SENSITIVE, TABLE, Wanted};
 
-const ROLES: [Role; 7] = [
+const ROLES: [Role; 8] = [
     Role::Administrator,
     Role::Technician,
     Role::Automation,
@@ -33,6 +34,7 @@ const ROLES: [Role; 7] = [
     Role::CustomerAuditor,
     Role::Approver,
     Role::CustomerAdministrator,
+    Role::BreakGlass,
 ];
 
 /// The life of a grant that is to end.
@@ -41,6 +43,8 @@ const SHORT_SECONDS: u64 = 60;
 /// A vault with two customers, and the ids of what the first has.
 struct House {
     vault: InProcess,
+    /// Who has the access of an open glass at acme.
+    opener: Person,
     address: String,
     _postgres: Postgres,
     operations: Vec<Operation>,
@@ -61,6 +65,7 @@ struct Ids {
     issuer: String,
     provider: String,
     review: String,
+    glass: String,
 }
 
 #[tokio::test]
@@ -222,6 +227,7 @@ async fn anvil_fresh_auth_a_stale_factor_is_not_enough_for_what_is_sensitive() {
     let role = Some((Role::CustomerAdministrator, "acme"));
     let own = people.administrator.adds_user_of(address, "own", Some("acme"), role).await;
     sessions.push((None, Raw::with_token(address, own.token())));
+    sessions.push((None, Raw::with_token(address, house.opener.token())));
     house.vault.advance_seconds(6 * 60);
     let (mut refused, mut wrong) = (BTreeSet::new(), Vec::new());
     for operation in house.operations.iter().filter(|operation| operation.secured) {
@@ -260,8 +266,9 @@ impl House {
         }
         add_postgres(&administrator, "acme", "db01", &postgres).await;
         let operations = Description::of(&address).await.operations();
-        let ids = Ids::made(&administrator, &technician).await;
-        Self { vault, address, _postgres: postgres, operations, ids }
+        let glass = Glass::broken(&vault, &address).await;
+        let ids = Ids::made(&administrator, &technician, glass.id).await;
+        Self { opener: glass.opener, vault, address, _postgres: postgres, operations, ids }
     }
 
     fn address(&self) -> &str {
@@ -286,9 +293,30 @@ impl House {
     }
 }
 
+/// A glass that two have broken.
+struct Glass {
+    id: BreakGlassId,
+    opener: Person,
+}
+
+impl Glass {
+    async fn broken(vault: &InProcess, address: &str) -> Self {
+        let role = Some((Role::BreakGlass, "acme"));
+        let administrator = &vault.people.administrator;
+        let opener = administrator.adds_user(address, "gil", role).await;
+        let other = administrator.adds_user(address, "gus", role).await;
+        let new = NewBreakGlass { scope: "acme".parse().unwrap(), reason: "x".to_owned(), ttl_seconds: None };
+        let asked = opener.client(address).break_glass().open(&new).await.unwrap();
+        let yes = WithComment { comment: "x".to_owned() };
+        let open = other.client(address).break_glass().agree(asked.id, &yes).await.unwrap();
+        assert_eq!(open.state, BreakGlassState::Open);
+        Self { id: open.id, opener }
+    }
+}
+
 impl Ids {
     /// What acme has: an account that the technician holds, another that was rotated, and a grant.
-    async fn made(administrator: &Client, technician: &Client) -> Self {
+    async fn made(administrator: &Client, technician: &Client, glass: BreakGlassId) -> Self {
         let (acme, system) = (part("acme"), part("db01"));
         for name in ["only-acme-has-this", "other"] {
             let account = NewAccount::standing(part(name), Some(secret("something")));
@@ -323,6 +351,7 @@ impl Ids {
             grant: grant.to_string(),
             issuer: issuer.name.to_string(),
             review: review.id.to_string(),
+            glass: glass.to_string(),
             provider: provider.name.to_string(),
         }
     }
@@ -340,6 +369,7 @@ impl Ids {
             grant: "gr_0197a3c2e1f07b1a8c3d4e5f60718293".to_owned(),
             issuer: "nothing".to_owned(),
             review: "rv_0197a3c2e1f07b1a8c3d4e5f60718293".to_owned(),
+            glass: "bg_0197a3c2e1f07b1a8c3d4e5f60718293".to_owned(),
             provider: "nothing".to_owned(),
         }
     }
@@ -355,6 +385,7 @@ impl Ids {
             "grant" => &self.grant,
             "issuer" => &self.issuer,
             "review" => &self.review,
+            "glass" => &self.glass,
             "provider" => &self.provider,
             "factor" => "fa_0197a3c2e1f07b1a8c3d4e5f60718293",
             other => panic!("a part of a path that this test does not know: {other}"),

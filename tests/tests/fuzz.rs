@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use claviger_api::wire::{IssuerKeys, NewAccount, NewIssuer, NewReview, NewRotation, NewServiceAccount};
+use claviger_api::BreakGlassId;
+use claviger_api::wire::{
+    IssuerKeys, NewAccount, NewBreakGlass, NewIssuer, NewReview, NewRotation, NewServiceAccount, Role,
+};
 use claviger_tests::inventory::{add_customer, add_ephemeral, add_system, new_provider, part, secret, wanted};
 use claviger_tests::openapi::Description;
 use claviger_tests::raw::Raw;
@@ -108,14 +111,24 @@ async fn there(vault: &Vault) -> String {
     let other = NewRotation { account: Some("acme/db01/other".parse().unwrap()), customer: None, reason: None };
     let rotation = technician.rotations().start(&other).await.unwrap().rotations.remove(0).id;
     let review = vault.administrator().reviews().start(&part("acme"), &NewReview::default()).await.unwrap().id;
+    let glass = asked_for(vault).await;
     let grant = vault.administrator().grants().list(Some(&part("tina"))).all().await.unwrap().remove(0).id;
     format!(
         "[parameters]\n'path.customer' = 'acme'\n'path.system' = 'db01'\n'path.account' = 'admin'\n\
          'path.checkout' = '{}'\n'path.rotation' = '{rotation}'\n'path.grant' = '{grant}'\n\
          'path.review' = '{review}'\n\
+         'path.glass' = '{glass}'\n\
          'path.issuer' = 'trusted'\n'path.provider' = 'entra'\n'path.name' = 'robot'\n'query.customer' = 'acme'\n",
         held.id
     )
+}
+
+/// Emergency access that is asked for, and waits for another's yes.
+async fn asked_for(vault: &Vault) -> BreakGlassId {
+    let role = Some((Role::BreakGlass, "acme"));
+    let gil = vault.people.administrator.adds_user(vault.address(), "gil", role).await;
+    let new = NewBreakGlass { scope: "acme".parse().unwrap(), reason: "x".to_owned(), ttl_seconds: None };
+    gil.client(vault.address()).break_glass().open(&new).await.unwrap().id
 }
 
 /// Runs the fuzzer as somebody. It tests so many operations, and finds nothing.

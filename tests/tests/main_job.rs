@@ -7,6 +7,8 @@
 mod access;
 #[path = "main_job/approval.rs"]
 mod approval;
+#[path = "main_job/break_glass.rs"]
+mod break_glass;
 #[path = "main_job/ephemeral.rs"]
 mod ephemeral;
 #[path = "main_job/expiry.rs"]
@@ -30,6 +32,7 @@ use std::time::Duration;
 
 use claviger_tests::inventory::{add_customer, add_postgres};
 use claviger_tests::postgres::Postgres;
+use claviger_tests::server::Launch;
 use claviger_tests::vault::Vault;
 
 /// Longer than any rotation on a loaded machine.
@@ -43,8 +46,13 @@ struct House {
 
 impl House {
     async fn start() -> Self {
+        Self::start_with(&Launch::default()).await
+    }
+
+    /// The same, with a server that is started like this.
+    async fn start_with(launch: &Launch) -> Self {
         let postgres = Postgres::start().await;
-        let vault = Vault::start().await;
+        let vault = Vault::start_with(launch).await;
         let administrator = vault.administrator();
         add_customer(&administrator, "acme").await;
         add_postgres(&administrator, "acme", "db01", &postgres).await;

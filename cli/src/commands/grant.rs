@@ -114,6 +114,8 @@ pub enum RoleWord {
     Approver,
     /// The customer's own administrator: its users and its limits
     CustomerAdministrator,
+    /// Asks for emergency access, and agrees to another's
+    BreakGlass,
 }
 
 impl Grant {
@@ -176,6 +178,7 @@ impl RoleWord {
             Self::CustomerAuditor => Role::CustomerAuditor,
             Self::Approver => Role::Approver,
             Self::CustomerAdministrator => Role::CustomerAdministrator,
+            Self::BreakGlass => Role::BreakGlass,
         }
     }
 }

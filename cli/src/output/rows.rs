@@ -2,9 +2,9 @@
 
 use claviger_client::api::Timestamp;
 use claviger_client::api::wire::{
-    AccessLine, Account, AccountSettings, ApprovalRule, AuditEvent, Checkout, Conditions, Customer, Factor, Grant,
-    GrantKind, IdentityProvider, Inactive, Issuer, IssuerKeys, Principal, Review, ReviewLine, Rotation, System,
-    SystemSpec, WhatIfDecision,
+    AccessLine, Account, AccountSettings, ApprovalRule, AuditEvent, BreakGlass, Checkout, Conditions, Customer, Factor,
+    Grant, GrantKind, IdentityProvider, Inactive, Issuer, IssuerKeys, Principal, Review, ReviewLine, Role, Rotation,
+    System, SystemSpec, WhatIfDecision,
 };
 use serde::Serialize;
 
@@ -156,11 +156,20 @@ impl Row for Grant {
             self.id.to_string(),
             self.principal.to_string(),
             word(&self.kind),
-            word(&self.role),
+            role(self),
             self.scope.to_string(),
             seconds(self.expires_at),
             conditions(&self.conditions),
         ]
+    }
+}
+
+/// The role; of break-glass, whether it sleeps.
+fn role(grant: &Grant) -> String {
+    match (grant.role, grant.kind, grant.break_glass) {
+        (Role::BreakGlass, GrantKind::MayUse, None) => "break_glass (asleep)".to_owned(),
+        (Role::BreakGlass, _, Some(_)) => "break_glass (open)".to_owned(),
+        (role, _, _) => word(&role),
     }
 }
 
@@ -173,7 +182,7 @@ impl Row for AccessLine {
             self.grant.principal.to_string(),
             word(&self.principal_kind),
             word(&self.principal_state),
-            word(&self.grant.role),
+            role(&self.grant),
             self.grant.scope.to_string(),
             seconds(self.grant.expires_at),
             conditions(&self.grant.conditions),
@@ -218,6 +227,28 @@ impl Row for WhatIfDecision {
             or_dash(self.reason.as_ref()),
             or_dash(self.ticket.as_ref()),
             or_dash(self.source.as_ref()),
+        ]
+    }
+}
+
+impl Row for BreakGlass {
+    const HEADS: &'static [&'static str] =
+        &["break-glass", "scope", "state", "opener", "agreed", "until", "checkouts", "review due", "reason"];
+
+    fn cells(&self) -> Vec<String> {
+        let agreed: Vec<&str> = self.agreed.iter().map(|yes| yes.by.as_str()).collect();
+        let until = self.closed_at.or(self.ends_at).or(self.agree_until);
+        let late = if self.review_overdue { " (late)" } else { "" };
+        vec![
+            self.id.to_string(),
+            self.scope.to_string(),
+            word(&self.state),
+            self.opener.to_string(),
+            if agreed.is_empty() { "-".to_owned() } else { agreed.join(", ") },
+            or_dash(until.map(seconds).as_ref()),
+            self.checkouts.len().to_string(),
+            self.review_due_at.map_or_else(|| "-".to_owned(), |due| seconds(due) + late),
+            self.reason.clone(),
         ]
     }
 }

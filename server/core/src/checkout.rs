@@ -19,9 +19,9 @@ mod approval;
 #[cfg(test)]
 mod approvals_tests;
 mod request;
-mod unresolved;
 #[cfg(test)]
 mod tests;
+mod unresolved;
 
 pub use approval::{APPROVALS_MOST, Approval, Approvals, Asked};
 pub use request::{Decision, Wanted, request};

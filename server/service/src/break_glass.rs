@@ -189,7 +189,8 @@ enum By<'c> {
 
 /// Moves a glass's timer in the commit that changes it.
 fn retimed<'a>(change: Change<'a>, before: &BreakGlass, after: &BreakGlass) -> Result<Change<'a>> {
-    let row = |glass: &BreakGlass| Some(TimerKind::BreakGlassDue.row(glass.due()?, glass.scope.customer()?, glass.id.uuid()));
+    let row =
+        |glass: &BreakGlass| Some(TimerKind::BreakGlassDue.row(glass.due()?, glass.scope.customer()?, glass.id.uuid()));
     move_timer(change, row(before), row(after))
 }
 
@@ -200,17 +201,22 @@ impl From<Refusal> for Error {
         match refusal {
             Refusal::Ttl => Self::value("ttl_seconds", refusal.to_string()),
             Refusal::Everywhere => Self::value("scope", refusal.to_string()),
-            Refusal::Own => because(P::Forbidden, "Nobody agrees to what they asked for; another holder of the role can."),
+            Refusal::Own => {
+                because(P::Forbidden, "Nobody agrees to what they asked for; another holder of the role can.")
+            }
             Refusal::NothingToAgree => because(P::NothingToDecide, "It is open already, or you have agreed before."),
             Refusal::Closed => Self::new(P::BreakGlassClosed, ""),
-            Refusal::NotEnded => {
-                because(P::InUse, "It has not ended, or what was checked out under it is still being ended; close it first.")
-            }
+            Refusal::NotEnded => because(
+                P::InUse,
+                "It has not ended, or what was checked out under it is still being ended; close it first.",
+            ),
             Refusal::Involved => because(
                 P::Forbidden,
                 "Nobody reviews what they opened or agreed to; somebody who had no part in it can.",
             ),
-            Refusal::CheckoutsFull => because(P::InUse, "Too many checkouts were made under this glass; open another one."),
+            Refusal::CheckoutsFull => {
+                because(P::InUse, "Too many checkouts were made under this glass; open another one.")
+            }
         }
     }
 }

@@ -109,7 +109,12 @@ impl Open {
     }
 
     /// The same, for whoever knows the account's path.
-    pub(crate) async fn view_at(&self, path: AccountPath, customer: CustomerId, checkout: Checkout) -> Result<wire::Checkout> {
+    pub(crate) async fn view_at(
+        &self,
+        path: AccountPath,
+        customer: CustomerId,
+        checkout: Checkout,
+    ) -> Result<wire::Checkout> {
         let waiting_behind = self.waiting_behind(customer, &checkout).await?;
         let (waits_for, approvals) = (checkout.waits_for(), self.approvals_view(&checkout).await?);
         let (used, ended, claim_until) = match &checkout.state {

@@ -4,6 +4,7 @@
 mod access;
 mod audit;
 mod authenticator;
+mod break_glass;
 mod checkout;
 mod conditions;
 mod ephemeral;

@@ -1,8 +1,9 @@
 //! `/v1/checkouts`.
 
 use claviger_api::ProblemType::{
-    AccountHeld, AccountUnavailable, ApprovalNeeded, CheckoutEnded, CheckoutNotReady, Forbidden, FreshFactorNeeded,
-    NotFound, NothingStored, NothingToDecide, OutOfHours, RevealsSpent, SystemFailed, TicketNeeded, WrongNetwork,
+    AccountHeld, AccountUnavailable, ApprovalNeeded, BreakGlassClosed, CheckoutEnded, CheckoutNotReady, Forbidden,
+    FreshFactorNeeded, NotFound, NothingStored, NothingToDecide, OutOfHours, RevealsSpent, SystemFailed, TicketNeeded,
+    WrongNetwork,
 };
 use claviger_api::wire::{Checkout, CheckoutQuery, Extend, NewCheckout, PageQuery, Revealed, WithComment, WithReason};
 use claviger_core::policy::{
@@ -38,6 +39,7 @@ pub fn endpoints() -> Vec<Endpoint> {
         Endpoint::post("/v1/checkouts", "checkOut", "Check an account out, or queue for it.", check_out).fails(&[
             AccountHeld,
             AccountUnavailable,
+            BreakGlassClosed,
             NothingStored,
             Forbidden,
             FreshFactorNeeded,
@@ -54,6 +56,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             .fails(&[Forbidden, NotFound]),
         Endpoint::post("/v1/checkouts/{checkout}/extend", "extendCheckout", "Make the use longer.", extend).fails(&[
             ApprovalNeeded,
+            BreakGlassClosed,
             CheckoutEnded,
             CheckoutNotReady,
             SystemFailed,
@@ -90,6 +93,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             AccountHeld,
             AccountUnavailable,
             ApprovalNeeded,
+            BreakGlassClosed,
             CheckoutEnded,
             CheckoutNotReady,
             NothingStored,

@@ -3,8 +3,9 @@
 //!
 //! What does not exist and what the caller may not know of are answered alike.
 
-use claviger_api::{CheckoutId, CustomerId, RotationId, SystemId, UserName};
+use claviger_api::{BreakGlassId, CheckoutId, CustomerId, RotationId, SystemId, UserName};
 use claviger_core::policy::{Act, Permit, Resource};
+use claviger_service::break_glass::FoundBreakGlass;
 use claviger_service::checkout::FoundCheckout;
 use claviger_service::rotation::FoundRotation;
 use claviger_service::{Place, Result};
@@ -63,6 +64,14 @@ pub struct OnCheckout<A: Act> {
 pub struct OnRotation<A: Act> {
     /// The rotation.
     pub found: FoundRotation,
+    /// The permission.
+    pub permit: Permit<A>,
+}
+
+/// The broken glass of `{glass}`.
+pub struct OnBreakGlass<A: Act> {
+    /// The glass.
+    pub found: FoundBreakGlass,
     /// The permission.
     pub permit: Permit<A>,
 }
@@ -156,6 +165,21 @@ impl<A: Act> Argument for OnRotation<A> {
         let id: RotationId = call.number("rotation")?;
         let session = call.session()?;
         let found = session.open.find_rotation(id).await?;
+        let permit = session.permit(&found.resource()).await?;
+        Ok(Self { found, permit })
+    }
+
+    fn describe(description: &mut Description) {
+        description.needs(A::ACTION);
+        description.hides();
+    }
+}
+
+impl<A: Act> Argument for OnBreakGlass<A> {
+    async fn take(call: &mut Call) -> Result<Self> {
+        let id: BreakGlassId = call.number("glass")?;
+        let session = call.session()?;
+        let found = session.open.find_break_glass(id).await?;
         let permit = session.permit(&found.resource()).await?;
         Ok(Self { found, permit })
     }

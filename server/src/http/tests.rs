@@ -211,6 +211,7 @@ fn example(template: &str) -> String {
         .replace("{rotation}", &format!("ro_{id}"))
         .replace("{grant}", &format!("gr_{id}"))
         .replace("{issuer}", "trusted")
+        .replace("{glass}", &format!("bg_{id}"))
         .replace("{review}", &format!("rv_{id}"))
         .replace("{provider}", "entra")
         .replace("{customer}", "nowhere")

@@ -4,8 +4,8 @@ use std::fmt;
 
 use claviger_api::Timestamp;
 use claviger_api::{
-    AccountId, BreakGlassId, CheckoutId, CustomerId, GrantId, IssuerId, PrincipalId, ProviderId, ReviewId, RotationId, Scope,
-    SessionId, SystemId,
+    AccountId, BreakGlassId, CheckoutId, CustomerId, GrantId, IssuerId, PrincipalId, ProviderId, ReviewId, RotationId,
+    Scope, SessionId, SystemId,
 };
 use uuid::Uuid;
 

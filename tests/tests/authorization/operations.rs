@@ -1,7 +1,7 @@
 //! What each operation is sent with, and who may do it. `<customer>` and the like are filled in.
 
 use claviger_api::wire::Role::{
-    self, Administrator, Approver, Auditor, Automation, CustomerAdministrator, CustomerAuditor, Technician,
+    self, Administrator, Approver, Auditor, Automation, BreakGlass, CustomerAdministrator, CustomerAuditor, Technician,
 };
 
 /// One operation.
@@ -53,11 +53,12 @@ pub const OPEN: [&str; 21] = [
 ];
 
 /// Refused to everybody whose second factor is not fresh.
-pub const SENSITIVE: [&str; 40] = [
+pub const SENSITIVE: [&str; 44] = [
     "addIdentityProvider",
     "addIssuer",
     "addServiceAccount",
     "addUser",
+    "agreeBreakGlass",
     "approveCheckout",
     "cancelReEnrolUser",
     "changeIdentityProvider",
@@ -78,6 +79,7 @@ pub const SENSITIVE: [&str; 40] = [
     "makeRecoveryCodes",
     "offerPasskey",
     "offerTotp",
+    "openBreakGlass",
     "reEnrolUser",
     "removeAccount",
     "removeCustomer",
@@ -90,6 +92,8 @@ pub const SENSITIVE: [&str; 40] = [
     "replaceToken",
     "resumeServiceAccount",
     "resumeUser",
+    "revealUnresolved",
+    "reviewBreakGlass",
     "seal",
     "suspendServiceAccount",
     "suspendUser",
@@ -100,7 +104,12 @@ pub const SENSITIVE: [&str; 40] = [
 pub const ON_SENSITIVE: [&str; 2] = ["changeAccount", "revealCheckout"];
 
 const ALL: &[Role] =
-    &[Administrator, Technician, Automation, Auditor, CustomerAuditor, Approver, CustomerAdministrator];
+    &[Administrator, Technician, Automation, Auditor, CustomerAuditor, Approver, CustomerAdministrator, BreakGlass];
+/// Emergency access is told to people.
+const PEOPLE: &[Role] =
+    &[Administrator, Technician, Auditor, CustomerAuditor, Approver, CustomerAdministrator, BreakGlass];
+const CLOSERS: &[Role] = &[Administrator, CustomerAdministrator, BreakGlass];
+const REVIEWERS: &[Role] = &[Administrator, Approver, CustomerAdministrator];
 const ADMINISTRATOR: &[Role] = &[Administrator];
 const USERS: &[Role] = &[Technician, Automation];
 const ROTATORS: &[Role] = &[Administrator, Technician, Automation];
@@ -245,6 +254,14 @@ pub const TABLE: &[Wanted] = &[
     query("showAccess", ACCESS, "account=<customer>/<system>/<account>"),
     query("explainAccess", ACCESS, "principal=<name>&action=checkout.create&scope=<customer>/<system>/<account>"),
     customer("testChange", ACCESS, r#"{"customer":"<customer>","limits":{"max_checkout_seconds":60}}"#),
+    customer("openBreakGlass", &[BreakGlass], r#"{"scope":"<customer>","reason":"x"}"#),
+    query("listBreakGlass", ALL, "customer=<customer>"),
+    customer("showBreakGlass", PEOPLE, ""),
+    customer("agreeBreakGlass", &[BreakGlass], COMMENT),
+    customer("closeBreakGlass", CLOSERS, ""),
+    customer("reviewBreakGlass", REVIEWERS, r#"{"verdict":"x"}"#),
+    // Of whoever has an open glass, whatever the role.
+    customer("revealUnresolved", NONE, REASON),
     customer("startReview", ADMINISTRATOR, "{}"),
     query("listReviews", ACCESS, "customer=<customer>"),
     customer("showReview", ACCESS, ""),

@@ -174,6 +174,7 @@ fn existing(part: &str) -> String {
         "checkout" => "co_0197a3c2e1f07b1a8c3d4e5f60718293",
         "rotation" => "ro_0197a3c2e1f07b1a8c3d4e5f60718293",
         "grant" => "gr_0197a3c2e1f07b1a8c3d4e5f60718293",
+        "glass" => "bg_0197a3c2e1f07b1a8c3d4e5f60718293",
         "review" => "rv_0197a3c2e1f07b1a8c3d4e5f60718293",
         "issuer" => "trusted",
         "provider" => "entra",

@@ -129,7 +129,10 @@ fn what_a_glass_gives_is_bound_by_what_its_opener_may_and_by_its_own_length() {
 #[test]
 fn a_closed_glass_ends_its_checkouts_and_waits_for_somebody_who_had_no_part_in_it() {
     let glass = open().note(checkout(1), after(1)).unwrap().close(Some(person(1)), after(60)).unwrap();
-    assert_eq!((glass.state_name(), glass.fell_due(after(60))), (BreakGlassState::Closing, Some(FellDue::EndCheckouts)));
+    assert_eq!(
+        (glass.state_name(), glass.fell_due(after(60))),
+        (BreakGlassState::Closing, Some(FellDue::EndCheckouts))
+    );
     assert_eq!(glass.clone().note(checkout(2), after(60)), Err(Refusal::Closed));
     assert_eq!(glass.clone().review(person(9), String::new(), after(61)), Err(Refusal::NotEnded));
     assert_eq!(glass.clone().close(Some(person(0)), after(61)), Err(Refusal::Closed));

@@ -73,7 +73,8 @@ pub fn request(
     }
     let (rule, earlier) = (wanted.rule, wanted.earlier.clone());
     let (claim, on_conflict) = (wanted.claim, wanted.on_conflict);
-    let mut checkout = wanted.checkout(ttl_seconds, not_before, State::Pending { until: decided_by(not_before, now) }, now);
+    let mut checkout =
+        wanted.checkout(ttl_seconds, not_before, State::Pending { until: decided_by(not_before, now) }, now);
     if let Some(rule) = rule {
         checkout.approvals = Some(checkout.needs(rule, earlier, now));
     }

@@ -132,3 +132,54 @@ fn an_account_without_a_secret_cannot_even_be_waited_for() {
     assert_eq!(request(wanted(1, OnConflict::Wait), &mut empty, 1, true, T0), refused);
     assert!(request(wanted(1, OnConflict::Fail), &mut empty, 1, false, T0).is_ok(), "an ephemeral account needs none");
 }
+
+fn under_glass(n: u128, until: i64) -> Wanted {
+    let id = claviger_api::BreakGlassId::from_uuid(Uuid::from_u128(9));
+    Wanted { under_glass: Some(UnderGlass { id, until: after(until) }), ..wanted(n, OnConflict::Fail) }
+}
+
+#[test]
+fn no_use_outlives_its_glass() {
+    let mut account = account();
+    let held = new(request(under_glass(1, 300), &mut account, 1, true, T0));
+    assert!(matches!(held.state, State::Active(used) if used.expires_at == after(300)), "600 s were asked for");
+    assert_eq!(held.clone().extend(400, after(1)), Err(Refusal::BeyondGlass));
+    assert!(held.extend(200, after(1)).is_ok());
+    let later = Wanted { claim: Claim::Later, ..under_glass(2, 300) };
+    let later = new(request(later, &mut AccountState { seats: Vec::new(), ..account }, 1, true, T0));
+    let claimed = later.reveal(1, |_| true, after(200)).unwrap();
+    assert!(matches!(claimed.state, State::Active(used) if used.expires_at == after(300)));
+}
+
+#[test]
+fn what_is_unresolved_is_held_while_its_versions_are_seen() {
+    use crate::account::Running;
+    use claviger_api::wire::CandidateState;
+
+    let mut account = account();
+    let refused = |account: &mut AccountState| request_unresolved(under_glass(1, 300), account, 1, T0).unwrap_err();
+    assert_eq!(refused(&mut account), Refusal::NotUnresolved, "its secret is known");
+    let running = |unresolved| Some(Running { id: RotationId::from_uuid(Uuid::nil()), settled: false, unresolved });
+    account.rotation = running(false);
+    assert_eq!(refused(&mut account), Refusal::NotUnresolved, "it is being found out");
+    account.rotation = running(true);
+    for state in [CandidateState::SentUnknown, CandidateState::NeverSent] {
+        let version = account.secrets.append(1);
+        account.secrets.mark(version, state);
+    }
+    assert_eq!(
+        request(under_glass(2, 300), &mut account, 1, true, T0),
+        Err(Refusal::NotAvailable(Availability::Unresolved))
+    );
+    let held = new(request_unresolved(under_glass(1, 300), &mut account, 1, T0));
+    assert_eq!(account.seats.len(), 1);
+    assert_eq!(request_unresolved(under_glass(1, 300), &mut account, 1, T0), Ok(Decision::Reuse(held.id)));
+    assert_eq!(request_unresolved(under_glass(2, 300), &mut account, 1, T0), Err(Refusal::Held));
+    let (held, shown) = held.reveal_unresolved(&account, after(299)).unwrap();
+    assert_eq!((shown.as_slice(), held.reveals), ([2, 1].as_slice(), 1), "nobody was told of the third");
+    let (held, _) = held.reveal_unresolved(&account, after(299)).unwrap();
+    assert_eq!((held.seen.as_slice(), held.reveals), ([2, 1].as_slice(), 2));
+    assert_eq!(held.clone().reveal_unresolved(&account, after(300)).unwrap_err(), Refusal::Ended);
+    held.end(EndCause::Expired, true, &mut account, after(300)).unwrap();
+    assert_eq!(account.to_revoke.len(), 1, "the next rotation revokes what was seen");
+}

@@ -9,7 +9,8 @@ use claviger_api::{BreakGlassId, GrantId, Timestamp};
 
 use super::compile::{Link, Question};
 use super::{
-    Act, Action, Circumstances, Compiled, Condition, Conditions, Limits, NO_LIMITS, Permit, Policies, Resource, Subject,
+    Act, Action, Circumstances, Compiled, Condition, Conditions, Limits, Mark, NO_LIMITS, Permit, Policies, Resource,
+    Subject,
 };
 
 /// Why not, as far as the subject may know.
@@ -110,7 +111,13 @@ fn standing(
 ) -> Result<Ground, Option<Unmet>> {
     let basis = basis(policies, compiled, subject, action, resource).ok_or(None)?;
     let limits = limits(action, resource, around).ok_or(None)?;
-    basis.ground(subject.kind, action, around, limits)
+    basis.ground(subject.kind, action, &of_place(action, resource, around), limits)
+}
+
+/// To break glass for more than one account names none: which of them it reaches is asked when one is checked out.
+pub(super) fn of_place<'a>(action: Action, resource: &Resource, around: &Circumstances<'a>) -> Circumstances<'a> {
+    let wide = matches!(resource, Resource::Customer(_) | Resource::System(..));
+    if action == Action::BreakGlassOpen && wide { Circumstances { mark: Mark::Usual, ..*around } } else { *around }
 }
 
 /// What the customer wants, where the verb heeds it and the thing is a customer's. None if that is not known.
@@ -183,7 +190,7 @@ impl Basis {
 
 /// Of several grants, as the customer's limits leave them: one that allows the length that is asked for, then the one
 /// that needs the fewest approvals, then one that is no broken glass, then the one with the longest checkouts, then the
-/// one that ends last. Those who agreed to a glass have said their yes: what the customer wants of that is asked of them.
+/// one that reaches furthest, then the one that ends last. Those who agreed to a glass have said their yes: what the customer wants of that is asked of them.
 fn best<'l>(links: impl Iterator<Item = &'l Link>, around: &Circumstances<'_>, limits: &Limits) -> Option<&'l Link> {
     links.max_by_key(|link| {
         let most = limits.most(link.max_checkout_seconds);
@@ -191,7 +198,7 @@ fn best<'l>(links: impl Iterator<Item = &'l Link>, around: &Circumstances<'_>, l
         let glass = link.break_glass.is_some();
         let rule = limits.approvals(link.conditions.approvals).filter(|_| !glass);
         let approvals = rule.map_or((0, false), |rule| (rule.count, rule.by_customer));
-        (allows, Reverse(approvals), Reverse(glass), most, link.expires_at, link.grant)
+        (allows, Reverse(approvals), Reverse(glass), most, link.conditions.reaches, link.expires_at, link.grant)
     })
 }
 

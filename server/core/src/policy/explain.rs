@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use cedar_policy::Context;
 use claviger_api::GrantId;
 
-use super::decide::{ask, basis, limits};
+use super::decide::{ask, basis, limits, of_place};
 use super::{Action, Circumstances, Compiled, Condition, Denied, Policies, Resource, Subject};
 
 /// Why a subject may do something, or why it may not.
@@ -32,6 +32,7 @@ pub fn explain(
 ) -> Explanation {
     let verdict = super::decide::verdict(policies, compiled, subject, action, resource, around);
     let mut grants = BTreeMap::new();
+    let around = &of_place(action, resource, around);
     if let Some(basis) = basis(policies, compiled, subject, action, resource) {
         for link in basis.links.iter().filter(|link| around.now < link.expires_at) {
             grants.insert(link.grant, link.unmet(subject.kind, action, around).collect());

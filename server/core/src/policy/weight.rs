@@ -113,6 +113,7 @@ impl Action {
                 | Self::CheckoutReveal
                 | Self::CheckoutExtend
                 | Self::AccountRevealUnresolved
+                | Self::BreakGlassOpen
         )
     }
 

@@ -3,7 +3,7 @@
 use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::record::FieldName;
 use claviger_api::problem::ProblemType;
-use claviger_api::wire::{self, BREAK_GLASS_TTL_DEFAULT_SECONDS, NewBreakGlass, Reach, Role, GrantKind};
+use claviger_api::wire::{self, BREAK_GLASS_TTL_DEFAULT_SECONDS, GrantKind, NewBreakGlass, Reach, Role};
 use claviger_api::{BreakGlassId, CustomerId, GrantId, PrincipalId, Scope};
 use claviger_core::break_glass::{BreakGlass, FellDue, Opened, Refusal, Wanted};
 use claviger_core::checkout::Approval;
@@ -201,9 +201,7 @@ impl Open {
             .glass_change(EventKind::BreakGlassClosed, by, &glass, |event| event.with(FieldName::Outcome, outcome))
             .await?;
         if let Some(opened) = glass.opened() {
-            change = change
-                .erase(RowId::grant(Scope::Operator, opened.grant))
-                .touches(RowId::principal(glass.opener));
+            change = change.erase(RowId::grant(Scope::Operator, opened.grant)).touches(RowId::principal(glass.opener));
         }
         change = retimed(change, before, &glass)?;
         self.commit(change.update(&row, &BreakGlassRecord(glass))?).await?;

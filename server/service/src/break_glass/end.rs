@@ -31,7 +31,8 @@ impl Open {
                 Some(FellDue::EndCheckouts) => {
                     self.end_checkouts_under(customer, &row.value.0).await?;
                     let event = EventKind::BreakGlassEnded;
-                    deciding(|| self.glass_moves(customer, id, FellDue::EndCheckouts, event, BreakGlass::ended)).await?;
+                    deciding(|| self.glass_moves(customer, id, FellDue::EndCheckouts, event, BreakGlass::ended))
+                        .await?;
                 }
                 Some(FellDue::Remind) => {
                     tracing::warn!(glass = %id, "break-glass was not reviewed in time");

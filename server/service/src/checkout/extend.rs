@@ -43,7 +43,8 @@ impl Open {
                 )
                 .await?
                 .with(FieldName::ExpiresAt, until);
-            let change = Glass::expected(glass.as_ref(), self.change(event)).update(&case.checkout, &CheckoutRecord(checkout.clone()))?;
+            let change = Glass::expected(glass.as_ref(), self.change(event))
+                .update(&case.checkout, &CheckoutRecord(checkout.clone()))?;
             self.commit(Self::retimed(change, customer, checkout.id, before.due(), checkout.due())?).await?;
             self.checkout_view(customer, found.id).await
         })

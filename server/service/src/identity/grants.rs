@@ -117,7 +117,10 @@ impl Open {
             let row = self.load::<GrantRecord>(&RowId::grant(Scope::Operator, id)).await?;
             let grant = row.value.0.clone();
             if grant.break_glass.is_some() {
-                return Err(Error::new(ProblemType::Forbidden, "What a broken glass gives ends with it; break another."));
+                return Err(Error::new(
+                    ProblemType::Forbidden,
+                    "What a broken glass gives ends with it; break another.",
+                ));
             }
             let now = self.now();
             let wanted = WantedGrant {

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::merkle::root_of;
 use claviger_api::audit::record::FieldName;
-use claviger_api::wire::{AccountKind, BreakGlassState, CandidateState, PrincipalKind, PrincipalState, RevocationState};
+use claviger_api::wire::{
+    AccountKind, BreakGlassState, CandidateState, PrincipalKind, PrincipalState, RevocationState,
+};
 use claviger_api::{AccountId, BreakGlassId, CheckoutId, CustomerId, PrincipalId, RotationId, Scope};
 use claviger_core::break_glass::BreakGlass;
 use claviger_core::checkout::{Checkout, State};
@@ -24,10 +26,10 @@ use crate::inventory::account_name;
 use crate::journal::LogHead;
 use crate::journal::head::{LogTile, leaf_hash};
 use crate::records::{
-    AccountRecord, BreakGlassRecord, CeremonyRecord, CeremonyState, CheckoutRecord, CustomerRecord, FactorsRecord, FormerPrincipalRecord,
-    GrantRecord, IdempotencyRecord, IdentityProviderRecord, IssuerRecord, LoginCounter, NameRecord, PrincipalRecord,
-    RevealsRecord, ReviewLineRecord, ReviewRecord, RotationRecord, SessionRecord, StateRecord, SystemRecord,
-    TimerRecord, TokenRecord,
+    AccountRecord, BreakGlassRecord, CeremonyRecord, CeremonyState, CheckoutRecord, CustomerRecord, FactorsRecord,
+    FormerPrincipalRecord, GrantRecord, IdempotencyRecord, IdentityProviderRecord, IssuerRecord, LoginCounter,
+    NameRecord, PrincipalRecord, RevealsRecord, ReviewLineRecord, ReviewRecord, RotationRecord, SessionRecord,
+    StateRecord, SystemRecord, TimerRecord, TokenRecord,
 };
 use crate::workers::TimerKind;
 

@@ -43,6 +43,7 @@ async fn anvil_cross_customer_a_hidden_thing_is_answered_like_one_that_is_not_th
         "/v1/checkouts?customer=",
         "/v1/rotations?customer=",
         "/v1/reviews?customer=",
+        "/v1/break-glass?customer=",
         "/v1/audit/events?customer=",
         "/v1/audit/checkpoint?customer=",
         "/v1/audit/proof?index=0&customer=",
@@ -56,6 +57,8 @@ async fn anvil_cross_customer_a_hidden_thing_is_answered_like_one_that_is_not_th
     for body in ["acme/db/root", "none/db/root"] {
         rig.post("/v1/checkouts", &stranger, json!({ "account": body, "reason": "x" })).await.is(ProblemType::NotFound);
         rig.post("/v1/rotations", &stranger, json!({ "account": body })).await.is(ProblemType::NotFound);
+        let glass = json!({ "scope": body, "reason": "x" });
+        rig.post("/v1/break-glass", &stranger, glass).await.is(ProblemType::NotFound);
     }
 }
 
@@ -63,10 +66,11 @@ async fn anvil_cross_customer_a_hidden_thing_is_answered_like_one_that_is_not_th
 async fn an_id_of_no_kind_is_an_id_of_nothing() {
     let rig = rig().await;
     let tokens = rig.opened().await;
-    for path in ["/v1/checkouts/", "/v1/rotations/", "/v1/grants/"] {
+    for path in ["/v1/checkouts/", "/v1/rotations/", "/v1/break-glass/", "/v1/grants/"] {
         let prefix = match path {
             "/v1/checkouts/" => "co",
             "/v1/rotations/" => "ro",
+            "/v1/break-glass/" => "bg",
             _ => "gr",
         };
         let unknown = rig.get(&format!("{path}{prefix}_0197a3c2e1f07b1a8c3d4e5f60718293"), access(&tokens)).await;

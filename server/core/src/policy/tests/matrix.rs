@@ -120,7 +120,7 @@ proptest! {
         }
         for (grant, failing) in why.grants {
             let grant = grants.iter().find(|own| own.id == grant).unwrap();
-            prop_assert_eq!(failing, reference::unmet(grant, subject.kind, action, &around));
+            prop_assert_eq!(failing, reference::unmet(grant, subject.kind, action, &resource, &around));
         }
         for later in [0_i64, 2, 3_600_000] {
             let around = usual(after(later));
@@ -316,9 +316,9 @@ fn any_grants() -> impl Strategy<Value = Vec<Grant>> {
                 conditions,
                 expires_at: after(end),
                 // Every other one of those who break glass has broken it.
-                break_glass: open_glass(n, scope).break_glass.filter(|_| {
-                    role == Role::BreakGlass && kind == GrantKind::MayUse && n % 2 == 0
-                }),
+                break_glass: open_glass(n, scope)
+                    .break_glass
+                    .filter(|_| role == Role::BreakGlass && kind == GrantKind::MayUse && n % 2 == 0),
                 ..grant(n, kind, role, scope)
             })
             .collect()

@@ -92,12 +92,8 @@ fn anvil_fresh_auth_a_program_does_a_sensitive_verb_by_name_alone() {
     let ask = |grants: &[Grant], action, resource: &Resource| ask(&subject, grants, action, resource, now());
     let person = |action, resource: &Resource| super::world::ask(&msp_user(0), &broad, action, resource, now());
     let mut by_name = BTreeSet::new();
-    let of_people = [
-        Action::BreakGlassOpen,
-        Action::BreakGlassAgree,
-        Action::BreakGlassReview,
-        Action::AccountRevealUnresolved,
-    ];
+    let of_people =
+        [Action::BreakGlassOpen, Action::BreakGlassAgree, Action::BreakGlassReview, Action::AccountRevealUnresolved];
     for &action in Action::ALL {
         for resource in resources() {
             let (usual, by_its_name) = (ask(&broad, action, &resource), ask(&named, action, &resource));
