@@ -134,7 +134,7 @@ fn an_account_without_a_secret_cannot_even_be_waited_for() {
 }
 
 fn under_glass(n: u128, until: i64) -> Wanted {
-    let id = claviger_api::BreakGlassId::from_uuid(Uuid::from_u128(9));
+    let id = BreakGlassId::from_uuid(Uuid::from_u128(9));
     Wanted { under_glass: Some(UnderGlass { id, until: after(until) }), ..wanted(n, OnConflict::Fail) }
 }
 

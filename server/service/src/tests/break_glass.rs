@@ -253,8 +253,13 @@ async fn no_use_outlives_it() {
 #[tokio::test]
 async fn a_closed_glass_ends_what_was_taken_under_it_and_nothing_else() {
     let world = world().await;
+    // An account that is not rotated on usual days.
+    let (service, root, place) = (world.open(), world.root().await, world.place("app").await);
+    let kept = wire::AccountChange { rotate_on_end: Some(false), ..wire::AccountChange::default() };
+    service.change_account(place, &kept, &root, may(&service, &root, place.resource())).await.unwrap();
     let open = open_at(&world, "acme").await;
     let under = take(&world, "gil", "app").await.unwrap();
+    world.reveal(&acting(&world, "gil").await, under.id).await.unwrap();
     world.grant("gil", Role::Technician, GrantScope::Customer(part("acme"))).await.unwrap();
     let usual = take(&world, "gil", "shared").await.unwrap();
     assert_eq!(usual.break_glass, None, "a usual grant comes first");
@@ -272,6 +277,7 @@ async fn a_closed_glass_ends_what_was_taken_under_it_and_nothing_else() {
     assert_eq!(refused.problem(), ProblemType::BreakGlassClosed);
     assert!(world.step().await.is_empty());
     assert_eq!(world.view(under.id).await.state, CheckoutState::Ended);
+    assert_eq!(world.view(under.id).await.revocation.unwrap().state, RevocationState::Proven, "rotated all the same");
     for other in [usual.id, another.id] {
         assert_eq!(world.view(other).await.state, CheckoutState::Active);
     }
