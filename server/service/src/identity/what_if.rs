@@ -130,6 +130,7 @@ impl Open {
             scope,
             max_checkout_seconds,
             conditions,
+            break_glass: None,
             created_at: now,
             expires_at: after(now, new.ttl_seconds),
         })

@@ -133,6 +133,15 @@ fn allowed(kind: EventKind, leaf: &StoredLeaf, log: Scope) -> Option<(Action, Ab
         // tell which.
         | K::GrantRevoked
         | K::UserReEnrolmentCancelled
+        // Of emergency access: decided where its event says in words alone, or by what ended with it.
+        | K::BreakGlassAsked
+        | K::BreakGlassAgreed
+        | K::BreakGlassOpened
+        | K::BreakGlassUnresolvedRevealed
+        | K::BreakGlassClosed
+        | K::BreakGlassEnded
+        | K::BreakGlassReviewOverdue
+        | K::BreakGlassReviewed
         // The whole customer is gone, and its log with it.
         | K::CustomerRemoved
         // No grant is asked for.
