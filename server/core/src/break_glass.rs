@@ -203,7 +203,7 @@ impl BreakGlass {
             return Err(Refusal::Everywhere);
         }
         let rule = wanted.rule.unwrap_or(ApprovalRule { count: 1, by_customer: false, reuse: false });
-        let Conditions { networks, fresh_factor, reaches, .. } = wanted.conditions;
+        let Conditions { fresh_factor, networks, reaches, .. } = wanted.conditions;
         Ok(Self {
             id: wanted.id,
             scope: wanted.scope,
@@ -212,7 +212,7 @@ impl BreakGlass {
             ttl_seconds: wanted.ttl_seconds,
             rule: ApprovalRule { count: rule.count.max(1), ..rule },
             agreed: Vec::new(),
-            conditions: Conditions { networks, fresh_factor, reaches, ..Conditions::default() },
+            conditions: Conditions { fresh_factor, networks, reaches, ..Conditions::default() },
             max_checkout_seconds: wanted.max_checkout_seconds.min(wanted.ttl_seconds),
             asked_at: now,
             checkouts: Vec::new(),

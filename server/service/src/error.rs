@@ -147,7 +147,7 @@ impl From<Refusal> for Error {
         use claviger_core::account::Availability;
         let because = |problem, detail: &str| Self::new(problem, detail);
         match refusal {
-            Refusal::Ttl { .. } => Self::value("ttl_seconds", refusal.to_string()),
+            Refusal::Ttl { .. } | Refusal::BeyondGlass => Self::value("ttl_seconds", refusal.to_string()),
             Refusal::Held => Self::new(ProblemType::AccountHeld, ""),
             Refusal::QueueFull | Refusal::AskingFull => Self::new(ProblemType::AccountHeld, refusal.to_string()),
             Refusal::NotReady => Self::new(ProblemType::CheckoutNotReady, ""),
@@ -160,7 +160,6 @@ impl From<Refusal> for Error {
                 "An approval is for what was asked and no longer: check the account out again for more time.",
             ),
             Refusal::Ended => Self::new(ProblemType::CheckoutEnded, ""),
-            Refusal::BeyondGlass => Self::value("ttl_seconds", refusal.to_string()),
             Refusal::NotUnresolved => Self::new(ProblemType::NotUnresolved, ""),
             Refusal::NotAvailable(Availability::Empty) => Self::new(ProblemType::NothingStored, ""),
             Refusal::NotAvailable(Availability::Unresolved) => because(

@@ -112,8 +112,8 @@ fn what_a_glass_gives_is_bound_by_what_its_opener_may_and_by_its_own_length() {
     };
     let glass = BreakGlass::ask(Wanted { conditions: conditions.clone(), ..wanted() }, now()).unwrap();
     let kept = Conditions {
-        networks: conditions.networks,
         fresh_factor: true,
+        networks: conditions.networks,
         reaches: conditions.reaches,
         ..Conditions::default()
     };

@@ -13,7 +13,8 @@ use crate::records::BreakGlassRecord;
 
 /// A glass that is open, expected to stay as it is until the decision is committed.
 pub(crate) struct Glass {
-    row: Versioned<BreakGlassRecord>,
+    /// On the heap: usual check-outs, which have none, carry no room for it.
+    row: Box<Versioned<BreakGlassRecord>>,
     /// What a checkout under it remembers.
     pub under: UnderGlass,
 }
@@ -22,9 +23,13 @@ impl Open {
     /// The glass that a permit rests on, if it does.
     pub(crate) async fn glass(&self, customer: CustomerId, id: Option<BreakGlassId>) -> Result<Option<Glass>> {
         let Some(id) = id else { return Ok(None) };
-        let row = self.load_glass(customer, id).await?;
+        Box::pin(self.open_glass(customer, id)).await.map(Some)
+    }
+
+    async fn open_glass(&self, customer: CustomerId, id: BreakGlassId) -> Result<Glass> {
+        let row = Box::new(self.load_glass(customer, id).await?);
         let opened = row.value.0.open_at(self.now()).ok_or(Refusal::Closed)?;
-        Ok(Some(Glass { under: UnderGlass { id, until: opened.ends_at }, row }))
+        Ok(Glass { under: UnderGlass { id, until: opened.ends_at }, row })
     }
 
     /// Remembers a checkout in its glass, in the commit that makes it.

@@ -115,15 +115,12 @@ impl Open {
         checkout: &Checkout,
         glass: &Glass,
     ) -> Result<crate::journal::Change<'a>> {
-        match held {
-            Some(held) => Glass::expected(Some(glass), change).update(&held, &CheckoutRecord(checkout.clone())),
-            None => {
-                let change = self.noted(change, Some(glass), checkout.id)?;
-                let change =
-                    change.create(RowId::checkout(customer, checkout.id), &CheckoutRecord(checkout.clone()))?;
-                Self::retimed(change, customer, checkout.id, None, checkout.due())
-            }
+        if let Some(held) = held {
+            return Glass::expected(Some(glass), change).update(&held, &CheckoutRecord(checkout.clone()));
         }
+        let change = self.noted(change, Some(glass), checkout.id)?;
+        let change = change.create(RowId::checkout(customer, checkout.id), &CheckoutRecord(checkout.clone()))?;
+        Self::retimed(change, customer, checkout.id, None, checkout.due())
     }
 
     fn unresolved_event(

@@ -214,7 +214,7 @@ async fn a_crowd_at_once_gets_one_seat_and_one_queue() {
     let asked = join_all(
         [&tess, &tom, &bot]
             .into_iter()
-            .flat_map(|who| [world.check_out(who, &now, &none), world.check_out(who, &later, &none)]),
+            .flat_map(|who| [&now, &later].map(|new| Box::pin(world.check_out(who, new, &none)))),
     );
     let made: Vec<_> = asked.await.into_iter().filter_map(Result::ok).collect();
     let seated = made.iter().filter(|checkout| checkout.state == CheckoutState::Active).count();

@@ -75,6 +75,7 @@ impl About {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "a line a kind, to be read as one")]
 fn allowed(kind: EventKind, leaf: &StoredLeaf, log: Scope) -> Option<(Action, About)> {
     use {About as B, Action as A, EventKind as K};
     match kind {
