@@ -87,7 +87,7 @@ async fn show(world: &World, id: BreakGlassId) -> wire::BreakGlass {
 }
 
 /// An open glass of gil's, to which gus agreed.
-async fn open_at(world: &World, scope: &str) -> wire::BreakGlass {
+pub(super) async fn open_at(world: &World, scope: &str) -> wire::BreakGlass {
     let asked = ask(world, "gil", &at(scope), &Once::none()).await.unwrap();
     let open = agree(world, "gus", asked.id).await.unwrap();
     assert_eq!(open.state, BreakGlassState::Open);

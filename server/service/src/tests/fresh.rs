@@ -7,8 +7,9 @@ use claviger_api::wire::{
     AccountChange, Conditions, GrantScope, NewGrant, NewServiceAccount, Reach, Role, SecondFactor, Tier,
 };
 use claviger_core::policy::{
-    AccountRemove, AccountUpdate, Act, Action, AuditExport, CheckoutApprove, CustomerLimit, CustomerRemove,
-    PrincipalManage, Resource, SysSeal, SystemUpdate, Weight,
+    AccountRemove, AccountRevealUnresolved, AccountUpdate, Act, Action, AuditExport, BreakGlassAgree, BreakGlassOpen,
+    BreakGlassReview, CheckoutApprove, CustomerLimit, CustomerRemove, PrincipalManage, Resource, SysSeal, SystemUpdate,
+    Weight,
 };
 
 use super::world::{Refused as _, World, may, new_grant, of, part, seconds};
@@ -21,7 +22,7 @@ async fn ask<A: Act>(world: &World, caller: &Caller, resource: Resource) -> (Act
 }
 
 /// Each sensitive verb there is, in a session of each who may.
-async fn all(world: &World, [root, ann, cara]: [&Caller; 3], requested: Resource) -> Vec<(Action, Result<()>)> {
+async fn all(world: &World, [root, ann, cara, gil]: [&Caller; 4], requested: Resource) -> Vec<(Action, Result<()>)> {
     let place = world.place("app").await;
     let (acme, system) = (Resource::Customer(place.customer), Resource::System(place.customer, place.system));
     let grant = new_grant("tess", Role::Approver, GrantScope::Customer(part("acme")));
@@ -37,6 +38,10 @@ async fn all(world: &World, [root, ann, cara]: [&Caller; 3], requested: Resource
         (Action::GrantMake, made.map(drop)),
         ask::<AuditExport>(world, root, Resource::Operator).await,
         ask::<AuditExport>(world, root, acme).await,
+        ask::<BreakGlassOpen>(world, gil, acme).await,
+        ask::<BreakGlassAgree>(world, gil, acme).await,
+        ask::<BreakGlassReview>(world, ann, acme).await,
+        ask::<AccountRevealUnresolved>(world, gil, place.resource()).await,
     ]
 }
 
@@ -52,11 +57,17 @@ async fn anvil_fresh_auth_each_sensitive_verb_is_refused_after_six_minutes_and_g
     let of_root = world.log_in("root", super::world::PASSWORD).await.unwrap();
     let of_ann = world.log_in("ann", super::world::PASSWORD).await.unwrap();
     let of_cara = world.log_in("cara", super::world::PASSWORD).await.unwrap();
+    for name in ["gil", "gus"] {
+        world.enrolled(name).await;
+        world.grant(name, Role::BreakGlass, GrantScope::Customer(part("acme"))).await.unwrap();
+    }
+    let of_gil = world.log_in("gil", super::world::PASSWORD).await.unwrap();
+    super::break_glass::open_at(&world, "acme").await;
     world.clock.advance(seconds(6 * 60));
     let (root, ann) = (world.caller(&of_root).await.unwrap(), world.caller(&of_ann).await.unwrap());
-    let cara = world.caller(&of_cara).await.unwrap();
+    let (cara, gil) = (world.caller(&of_cara).await.unwrap(), world.caller(&of_gil).await.unwrap());
 
-    let refused = all(&world, [&root, &ann, &cara], requested).await;
+    let refused = all(&world, [&root, &ann, &cara, &gil], requested).await;
     let sensitive = Action::ALL.iter().copied().filter(|action| action.weight() == Weight::Sensitive);
     let asked: BTreeSet<Action> = refused.iter().map(|(action, _)| *action).collect();
     assert_eq!(asked, sensitive.collect(), "each of the list is tried here");
@@ -72,13 +83,13 @@ async fn anvil_fresh_auth_each_sensitive_verb_is_refused_after_six_minutes_and_g
     assert!(open.revoke_grant(grant, &root, may(&open, &root, Resource::Operator)).await.is_ok());
     assert!(world.revoke(&root, held.id).await.is_ok());
 
-    for (name, caller) in [("root", &root), ("ann", &ann), ("cara", &cara)] {
+    for (name, caller) in [("root", &root), ("ann", &ann), ("cara", &cara), ("gil", &gil)] {
         let code = SecondFactor::Totp(world.code(name).await.disclose());
         open.step_up(&code, caller).await.unwrap();
     }
     let (root, ann) = (world.caller(&of_root).await.unwrap(), world.caller(&of_ann).await.unwrap());
-    let cara = world.caller(&of_cara).await.unwrap();
-    for (action, given) in all(&world, [&root, &ann, &cara], requested).await {
+    let (cara, gil) = (world.caller(&of_cara).await.unwrap(), world.caller(&of_gil).await.unwrap());
+    for (action, given) in all(&world, [&root, &ann, &cara, &gil], requested).await {
         assert!(given.is_ok(), "{action}: {:?}", given.err());
     }
     world.check().await;
