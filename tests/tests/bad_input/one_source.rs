@@ -32,6 +32,9 @@ fn places(operation: &Operation) -> BTreeSet<Place> {
     .collect()
 }
 
+/// Refused to whoever has no open break-glass, before its body is read.
+const UNDER_GLASS: &str = "revealUnresolved";
+
 #[tokio::test]
 async fn anvil_one_source_a_second_customer_in_a_request_is_refused() {
     let house = House::start().await;
@@ -50,7 +53,7 @@ async fn anvil_one_source_a_second_customer_in_a_request_is_refused() {
         let reply = administrator.ask(operation.method.clone(), &format!("{path}?{twice}"), None).await;
         assert_eq!(reply.problem_type(), ProblemType::MalformedRequest, "{} {}", operation.id, reply.text());
         in_query += 1;
-        if places.contains(&Place::Path) && !operation.fields.is_empty() {
+        if places.contains(&Place::Path) && !operation.fields.is_empty() && operation.id != UNDER_GLASS {
             let body = json!({ "customer": "umbra" });
             let mut reply = administrator.ask(operation.method.clone(), &path, Some(&body)).await;
             if reply.status == StatusCode::FORBIDDEN {
@@ -95,6 +98,7 @@ fn about_acme(part: &str) -> &'static str {
         "checkout" => "co_0197a3c2e1f07b1a8c3d4e5f60718293",
         "rotation" => "ro_0197a3c2e1f07b1a8c3d4e5f60718293",
         "grant" => "gr_0197a3c2e1f07b1a8c3d4e5f60718293",
+        "glass" => "bg_0197a3c2e1f07b1a8c3d4e5f60718293",
         "review" => "rv_0197a3c2e1f07b1a8c3d4e5f60718293",
         "factor" => "fa_0197a3c2e1f07b1a8c3d4e5f60718293",
         other => panic!("a part of a path that this test does not know: {other}"),
