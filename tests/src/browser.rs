@@ -18,6 +18,8 @@ use tokio::process::{Child, Command};
 
 /// A start on a busy machine.
 const SOON: Duration = Duration::from_mins(1);
+/// How often the driver is started before it is given up.
+const DRIVER_STARTS_MOST: u32 = 5;
 /// Debian's packages.
 const DRIVER: &str = "/usr/bin/chromedriver";
 const CHROMIUM: &str = "/usr/bin/chromium";
@@ -36,20 +38,7 @@ impl Browser {
     /// Starts one.
     pub async fn start() -> Self {
         assert!(std::path::Path::new(DRIVER).exists(), "{DRIVER} is not there: run `scripts/setup test`");
-        // The driver ends with the test's process; the browser, which it talks to through a pipe, ends with the driver.
-        let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "--", DRIVER, "--port=0"]).kill_on_drop(true);
-        let mut driver = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-        let mut lines = BufReader::new(driver.stdout.take().expect("a pipe")).lines();
-        let port = tokio::time::timeout(SOON, async {
-            while let Some(line) = lines.next_line().await.unwrap() {
-                if let Some((_, port)) = line.split_once("successfully on port ") {
-                    return port.trim_end_matches('.').to_owned();
-                }
-            }
-            panic!("the driver of the browser does not start");
-        });
-        let port = port.await.expect("the driver of the browser starts in time");
+        let (driver, port) = driver().await;
         let profile = TempDir::with_prefix("claviger-chromium-").unwrap();
         let client = ClientBuilder::new(HttpConnector::new())
             .capabilities(capabilities(&profile))
@@ -179,6 +168,30 @@ impl WebDriverCompatibleCommand for WebAuthn {
     fn method_and_body(&self, _: &Url) -> (Method, Option<String>) {
         (self.method.clone(), self.body.as_ref().map(ToString::to_string))
     }
+}
+
+/// The driver, and the port that it has found. It takes one that is free to IPv4 and gives up where another has the same
+/// to IPv6: then it is started again.
+async fn driver() -> (Child, String) {
+    for _ in 0..DRIVER_STARTS_MOST {
+        // The driver ends with the test's process; the browser, which it talks to through a pipe, ends with the driver.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "--", DRIVER, "--port=0"]).kill_on_drop(true);
+        let mut driver = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut lines = BufReader::new(driver.stdout.take().expect("a pipe")).lines();
+        let port = tokio::time::timeout(SOON, async {
+            while let Some(line) = lines.next_line().await.unwrap() {
+                if let Some((_, port)) = line.split_once("successfully on port ") {
+                    return Some(port.trim_end_matches('.').to_owned());
+                }
+            }
+            None
+        });
+        if let Some(port) = port.await.expect("the driver of the browser starts in time") {
+            return (driver, port);
+        }
+    }
+    panic!("the driver of the browser does not start");
 }
 
 fn capabilities(profile: &TempDir) -> Capabilities {

@@ -21,7 +21,7 @@ use tokio::process::Command;
 /// Fixed, so that what fails today fails tomorrow.
 const SEED: &str = "20";
 /// Requests that are made up for each operation, besides those at the edges of the description.
-const EXAMPLES: &str = "25";
+const EXAMPLES: &str = "10";
 /// What every answer must keep.
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,\
                       response_headers_conformance,response_schema_conformance,ignored_auth,unsupported_method,\
@@ -30,7 +30,7 @@ const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_co
 const CHECKS_WHILE_SEALED: &str = "status_code_conformance,content_type_conformance,response_headers_conformance,\
                                    response_schema_conformance,unsupported_method,allow_header_conformance";
 /// The most that one run may take.
-const AT_MOST: Duration = Duration::from_mins(3);
+const AT_MOST: Duration = Duration::from_mins(8);
 
 /// These end the session, or close the vault: each is fuzzed alone, and last.
 const LAST: [&str; 2] = ["logOut", "seal"];
