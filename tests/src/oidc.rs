@@ -22,6 +22,8 @@ pub const CLIENT_SECRET: &str = "s3cret/+%&=: x";
 pub const LANDING_PORT: u16 = 1024;
 /// How long it may take to start.
 const SOON: Duration = Duration::from_secs(30);
+/// How often the provider is started before it is given up.
+const STARTS_MOST: u32 = 3;
 /// The most steps from one page to the next.
 const STEPS_MAX: usize = 20;
 
@@ -50,15 +52,25 @@ impl Provider {
         let secret = client("vault", ("client_secret", CLIENT_SECRET));
         let public = client("public", ("token_endpoint_auth_method", "none"));
         let config = json!({ "key": own.key, "certificate": own.certificate, "clients": [secret, public] });
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("oidc/provider.mjs");
+        let (url, process) = started(&config.to_string()).await;
+        Self { ca: ca.pem, url, _process: process }
+    }
+}
+
+/// Its address, once it listens. Node.js stands still at its start now and then: then it is started again.
+async fn started(config: &str) -> (String, Child) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("oidc/provider.mjs");
+    for _ in 0..STARTS_MOST {
         let mut command = Command::new("node");
-        command.arg(script).arg(modules()).arg(config.to_string());
+        command.arg(&script).arg(modules()).arg(config);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit()).kill_on_drop(true);
         let mut process = command.spawn().expect("node is installed: run `scripts/setup test`");
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let url = tokio::time::timeout(SOON, lines.next_line()).await.expect("it listens soon").unwrap();
-        Self { ca: ca.pem, url: url.expect("the provider says where it listens"), _process: process }
+        if let Ok(url) = tokio::time::timeout(SOON, lines.next_line()).await {
+            return (url.unwrap().expect("the provider says where it listens"), process);
+        }
     }
+    panic!("the provider does not start");
 }
 
 /// `scripts/setup test` installs them.
