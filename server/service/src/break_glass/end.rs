@@ -2,10 +2,8 @@
 //! which ends what was checked out under it, also if the server dies half-way.
 
 use claviger_api::audit::kind::EventKind;
-use claviger_api::audit::record::FieldName;
 use claviger_api::problem::ProblemType;
-use claviger_api::wire::{CheckoutState, EndCause};
-use claviger_api::{BreakGlassId, CheckoutId, CustomerId, Scope};
+use claviger_api::{BreakGlassId, CheckoutId, CustomerId};
 use claviger_core::break_glass::{BreakGlass, FellDue};
 use claviger_store::RowId;
 use futures::stream::{self, StreamExt as _};
@@ -87,16 +85,7 @@ impl Open {
                 Err(error) if error.problem == ProblemType::NotFound => return Ok(()),
                 case => case?,
             };
-            let checkout = &case.checkout.value.0;
-            if checkout.state_name() == CheckoutState::Ended {
-                return Ok(());
-            }
-            let ends_as = checkout.overdue(self.now()).unwrap_or(EndCause::Revoked);
-            let event = self
-                .automatic(Scope::Customer(customer), EventKind::CheckoutEnded, ACTOR)
-                .with(FieldName::Principal, checkout.principal)
-                .with(FieldName::Detail, "break-glass closed");
-            let change = self.ended(&case, ends_as, event, None).await?;
+            let Some(change) = self.end_cut(&case, ACTOR, "break-glass closed").await? else { return Ok(()) };
             self.commit(change).await.map(drop)
         })
         .await

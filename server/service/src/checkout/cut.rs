@@ -12,6 +12,7 @@ use claviger_api::{CheckoutId, CustomerId, PrincipalId, Scope};
 use claviger_store::{Range, RowId, Table, Timer, Versioned};
 use futures::stream::{self, StreamExt as _};
 
+use super::Case;
 use crate::error::{Error, Result};
 use crate::journal::Change;
 use crate::open::{Open, deciding};
@@ -90,19 +91,24 @@ impl Open {
                 return Ok(());
             }
             let case = self.case(customer, id).await?;
-            let checkout = &case.checkout.value.0;
-            if checkout.state_name() == CheckoutState::Ended {
-                return Ok(());
-            }
-            let ends_as = checkout.overdue(self.now()).unwrap_or(EndCause::Revoked);
-            let event = self
-                .automatic(Scope::Customer(customer), EventKind::CheckoutEnded, ACTOR)
-                .with(FieldName::Principal, checkout.principal)
-                .with(FieldName::Detail, why);
-            let change = self.ended(&case, ends_as, event, None).await?;
+            let Some(change) = self.end_cut(&case, ACTOR, why).await? else { return Ok(()) };
             self.commit(change.expect(pending)).await.map(drop)
         })
         .await
+    }
+
+    /// Ends a checkout whose holder's right to it has gone; nothing is to be done where it has ended.
+    pub(crate) async fn end_cut(&self, case: &Case, actor: &'static str, why: &str) -> Result<Option<Change<'_>>> {
+        let checkout = &case.checkout.value.0;
+        if checkout.state_name() == CheckoutState::Ended {
+            return Ok(None);
+        }
+        let ends_as = checkout.overdue(self.now()).unwrap_or(EndCause::Revoked);
+        let event = self
+            .automatic(Scope::Customer(case.customer), EventKind::CheckoutEnded, actor)
+            .with(FieldName::Principal, checkout.principal)
+            .with(FieldName::Detail, why);
+        self.ended(case, ends_as, event, None).await.map(Some)
     }
 
     /// The checkouts of a principal that have not ended, by the timers of their ends and starts.
