@@ -34,6 +34,14 @@ pub trait Fixture: Send + Sync {
     fn fresh_secret(&self) -> Secret;
     /// The longest login names that the system tells apart, and names that it would cut.
     fn edge_logins(&self) -> EdgeLogins;
+    /// Whether the system can hold a login, or a group, of this name. What it cannot is refused as a whole.
+    fn takes_login(&self, _login: &Login) -> bool {
+        true
+    }
+    /// Whether the system can hold this secret exactly. What it cannot is refused as a whole.
+    fn takes_secret(&self, _secret: &Secret) -> bool {
+        true
+    }
     /// The system's clock.
     async fn now(&self) -> Timestamp;
 

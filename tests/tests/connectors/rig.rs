@@ -127,7 +127,7 @@ impl Fixture for Rig {
 
     async fn exists(&self, login: &Login) -> bool {
         let admin = self.postgres.admin_client().await;
-        let found = admin.query("SELECT 1 FROM pg_roles WHERE rolname = $1", &[&login.as_str()]).await.unwrap();
+        let found = admin.query("SELECT 1 FROM pg_roles WHERE rolname::text = $1", &[&login.as_str()]).await.unwrap();
         !found.is_empty()
     }
 

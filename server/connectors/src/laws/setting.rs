@@ -47,12 +47,14 @@ pub async fn an_absent_login_is_not_made(fixture: &dyn Fixture) {
     assert!(!fixture.exists(&absent).await);
 }
 
-/// Hostile login names are meant exactly as they are written.
+/// Hostile login names are meant exactly as they are written; what the system cannot hold is refused.
 pub async fn hostile_logins_are_exact(fixture: &dyn Fixture) {
     let (bystander, untouched) = (login("x"), fixture.fresh_secret());
     fixture.add_login(&bystander, &untouched).await;
     let edge = fixture.edge_logins();
-    let all: Vec<Login> = HOSTILE.into_iter().map(login).chain(edge.longest).collect();
+    let (all, beyond): (Vec<Login>, Vec<Login>) =
+        HOSTILE.into_iter().map(login).chain(edge.longest).partition(|it| fixture.takes_login(it));
+    assert!(!all.is_empty());
     let first = fixture.fresh_secret();
     for it in &all {
         fixture.add_login(it, &first).await;
@@ -64,6 +66,12 @@ pub async fn hostile_logins_are_exact(fixture: &dyn Fixture) {
         assert_eq!(probe(fixture, it, &new).await, ProbeResult::Accepted, "{it}");
         assert_eq!(probe(fixture, it, &first).await, ProbeResult::Refused, "{it}");
         assert!(fixture.opens(it, &new).await, "{it}, by other means");
+    }
+    for it in &beyond {
+        let new = fixture.fresh_secret();
+        let outcome = set(fixture, it, &new).await;
+        assert!(matches!(outcome, SetOutcome::Refused { by_policy: false, .. }), "{it}: {outcome:?}");
+        assert_ne!(probe(fixture, it, &new).await, ProbeResult::Accepted, "{it}");
     }
     assert!(fixture.opens(&bystander, &untouched).await, "nobody else was touched");
 }
@@ -78,15 +86,22 @@ pub async fn names_are_never_cut(fixture: &dyn Fixture) {
     }
 }
 
-/// Hostile passwords arrive exactly, for whoever else logs in with them too.
+/// Hostile passwords arrive exactly, for whoever else logs in with them too; what the system cannot hold is refused.
 pub async fn hostile_secrets_are_exact(fixture: &dyn Fixture) {
-    let (it, _, _) = added(fixture, "hostile-secret").await;
+    let (it, mut held, _) = added(fixture, "hostile-secret").await;
     for text in HOSTILE_SECRETS {
         let new = secret(text);
+        if !fixture.takes_secret(&new) {
+            let outcome = set(fixture, &it, &new).await;
+            assert!(matches!(outcome, SetOutcome::Refused { by_policy: true, .. }), "{text:?}: {outcome:?}");
+            assert!(fixture.opens(&it, &held).await, "{text:?} changed nothing");
+            continue;
+        }
         assert_eq!(set(fixture, &it, &new).await, SetOutcome::Applied, "{text:?}");
         assert_eq!(probe(fixture, &it, &new).await, ProbeResult::Accepted, "{text:?}");
         assert!(fixture.opens(&it, &new).await, "{text:?}, by other means");
         assert_eq!(probe(fixture, &it, &fixture.fresh_secret()).await, ProbeResult::Refused, "after {text:?}");
+        held = new;
     }
 }
 
