@@ -56,7 +56,9 @@ async fn run() -> Result<bool> {
 }
 
 async fn migrate(revealed: Revealed, file: &str) -> Result<bool> {
-    let SystemSpec::Postgresql { host, port, database, .. } = &revealed.system;
+    let SystemSpec::Postgresql { host, port, database, .. } = &revealed.system else {
+        return Err(Error::usage("the account is not one of a PostgreSQL server"));
+    };
     let status = Command::new("psql")
         .args(["--no-psqlrc", "--single-transaction", "--set=ON_ERROR_STOP=1", "--file", file])
         .env("PGHOST", host)

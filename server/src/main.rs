@@ -100,7 +100,7 @@ impl Run {
             Some(file) => Config::read(file)?,
             None => dev::config(&self.dir, self.listen)?,
         };
-        let _logging = logging::begin(config.log.level);
+        logging::begin(config.log.level);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let stopped = runtime.block_on(self.serve(config))?;
         // What workers still have in hand ends here, as by a crash: they take it up again after the next unsealing.

@@ -1,8 +1,8 @@
-//! A line to a real PostgreSQL that fails where a test wants it to. The server behind it is real: what the line loses
-//! is lost to one side only.
+//! A line to a real PostgreSQL or MariaDB that fails where a test wants it to. The server behind it is real: what the
+//! line loses is lost to one side only.
 //!
-//! It reads the bare protocol (it answers a request for TLS with no) and acts on simple queries, in which the
-//! connector sends every change.
+//! It reads the bare protocol (a PostgreSQL's request for TLS it answers with no) and acts on simple queries, in which
+//! the connectors send every change.
 
 #![expect(clippy::unwrap_used, reason = "a test whose line does not start cannot go on")]
 
@@ -15,6 +15,8 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+
+mod mariadb;
 
 /// What goes wrong. A fault that names a statement happens once, then everything passes again.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +42,8 @@ pub enum Statement {
     Nth(usize),
     /// The first that contains this text, e.g. `ALTER ROLE`.
     Containing(String),
+    /// The first that begins with one of these, e.g. `ALTER USER`.
+    Beginning(&'static [&'static str]),
 }
 
 /// The line. It ends when dropped.
@@ -55,6 +59,12 @@ struct Plan {
     fired: bool,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    Postgresql,
+    Mariadb,
+}
+
 /// What is to happen to one statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
@@ -65,15 +75,24 @@ enum Verdict {
 }
 
 impl Faulty {
-    /// A line to `server` on which everything passes.
+    /// A line to a PostgreSQL on which everything passes.
     pub async fn before(server: SocketAddr) -> Self {
+        Self::of(Protocol::Postgresql, server).await
+    }
+
+    /// A line to a MariaDB on which everything passes. What a fault is for may have no result set.
+    pub async fn before_mariadb(server: SocketAddr) -> Self {
+        Self::of(Protocol::Mariadb, server).await
+    }
+
+    async fn of(protocol: Protocol, server: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let plan = Arc::new(Mutex::new(Plan { fault: Fault::Pass, seen: 0, fired: false }));
         let shared = Arc::clone(&plan);
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(serve(client, server, Arc::clone(&shared)));
+                tokio::spawn(serve(protocol, client, server, Arc::clone(&shared)));
             }
         });
         Self { address, plan, task }
@@ -113,6 +132,7 @@ impl Plan {
         let meant = match statement {
             Statement::Nth(n) => self.seen == *n,
             Statement::Containing(text) => sql.contains(text),
+            Statement::Beginning(words) => words.iter().any(|words| sql.starts_with(words)),
         };
         if !meant {
             return Verdict::Pass;
@@ -122,7 +142,7 @@ impl Plan {
     }
 }
 
-async fn serve(client: TcpStream, server: SocketAddr, plan: Arc<Mutex<Plan>>) {
+async fn serve(protocol: Protocol, client: TcpStream, server: SocketAddr, plan: Arc<Mutex<Plan>>) {
     let fault = plan.lock().unwrap().fault.clone();
     match fault {
         Fault::Refuse => return,
@@ -137,9 +157,15 @@ async fn serve(client: TcpStream, server: SocketAddr, plan: Arc<Mutex<Plan>>) {
     let (verdict, verdicts) = watch::channel(Verdict::Pass);
     let to_client = Arc::new(tokio::sync::Mutex::new(to_client));
     // Whichever side ends first ends the line, and with it both connections.
-    tokio::select! {
-        _ = statements(from_client, to_server, &to_client, &plan, &verdict) => {}
-        _ = replies(from_server, &to_client, verdicts) => {}
+    match protocol {
+        Protocol::Postgresql => tokio::select! {
+            _ = statements(from_client, to_server, &to_client, &plan, &verdict) => {}
+            _ = replies(from_server, &to_client, verdicts) => {}
+        },
+        Protocol::Mariadb => tokio::select! {
+            _ = mariadb::statements(from_client, to_server, &plan, &verdict) => {}
+            _ = mariadb::replies(from_server, &to_client, verdicts) => {}
+        },
     }
 }
 

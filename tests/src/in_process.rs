@@ -36,7 +36,7 @@ impl InProcess {
     /// A new vault with other connectors, or something around them.
     pub async fn start_with(connectors: impl FnOnce(Registry) -> Registry) -> Self {
         let config = Config::parse(&config_text(Path::new("/nonexistent"), "warn")).unwrap();
-        drop(claviger_server::logging::begin(config.log.level));
+        claviger_server::logging::begin(config.log.level);
         let clock = Arc::new(ManualClock::at(start_of_time()));
         let store = MemoryStore::new();
         let shipped = ground(&config, Arc::new(store.clone())).unwrap();

@@ -7,6 +7,7 @@ pub mod faulty;
 pub mod in_process;
 pub mod inventory;
 pub mod issuer;
+pub mod mariadb;
 pub mod oidc;
 pub mod openapi;
 pub mod people;

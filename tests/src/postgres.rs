@@ -224,13 +224,10 @@ impl Postgres {
     }
 
     fn make_certificates(&mut self) {
-        let ca = new_ca("Claviger test CA");
-        let key = KeyPair::generate().unwrap();
-        let names = ["localhost".to_owned(), HOST.to_owned()];
-        let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &ca).unwrap();
-        write_private(&self.folder.path().join("server.crt"), &certificate.pem());
-        write_private(&self.folder.path().join("server.key"), &key.serialize_pem());
-        self.ca_certificate = ca.pem();
+        let made = server_certificate();
+        write_private(&self.folder.path().join("server.crt"), &made.certificate);
+        write_private(&self.folder.path().join("server.key"), &made.key);
+        self.ca_certificate = made.ca;
     }
 
     /// Starts the server process and waits until it takes logins; false where it ends at once, e.g. for its port.
@@ -298,6 +295,22 @@ pub fn random_text() -> String {
     format!("T{}", uuid::Uuid::new_v4().simple())
 }
 
+/// A CA, and a server's certificate made out to [`HOST`] and `localhost`; in PEM.
+pub(crate) struct ServerCertificate {
+    pub(crate) ca: String,
+    pub(crate) certificate: String,
+    pub(crate) key: String,
+}
+
+/// A certificate by a CA of its own.
+pub(crate) fn server_certificate() -> ServerCertificate {
+    let ca = new_ca("Claviger test CA");
+    let key = KeyPair::generate().unwrap();
+    let names = ["localhost".to_owned(), HOST.to_owned()];
+    let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &ca).unwrap();
+    ServerCertificate { ca: ca.pem(), certificate: certificate.pem(), key: key.serialize_pem() }
+}
+
 fn new_ca(name: &str) -> CertifiedIssuer<'static, KeyPair> {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -343,7 +356,7 @@ fn write_private(path: &Path, text: &str) {
     give_to_server(path);
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind((HOST, 0)).unwrap().local_addr().unwrap().port()
 }
 

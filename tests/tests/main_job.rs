@@ -17,6 +17,8 @@ mod expiry;
 mod life;
 #[path = "main_job/limits.rs"]
 mod limits;
+#[path = "main_job/mariadb.rs"]
+mod mariadb;
 #[path = "main_job/people.rs"]
 mod people;
 #[path = "main_job/program.rs"]

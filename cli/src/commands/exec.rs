@@ -1,24 +1,25 @@
 //! `claviger exec`: a command with an account's secret in its environment; checked in when it ends, however it ends.
 
 use std::ffi::OsString;
-use std::io::{IsTerminal as _, Write as _, stdin};
+use std::io::{IsTerminal as _, stdin};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 
 use clap::Args;
-use claviger_client::api::wire::{Checkout, Revealed, SystemSpec, TlsMode};
+use claviger_client::api::wire::Checkout;
 use claviger_client::api::{CheckoutId, ProblemType};
 use claviger_client::{Client, Exit};
 use rustix::process::{Pid, Signal, kill_process};
-use tempfile::NamedTempFile;
 use tokio::process::{Child, Command};
 
+use self::environment::Environment;
 use super::taking::{Taking, Unapproved, ended_by};
 use crate::connection::Context;
 use crate::failure::Failure;
-use crate::output::word;
 use crate::progress::note;
 use crate::signals::{Signals, exit_code};
+
+mod environment;
 
 /// Variables that are this program's own secrets, not the command's.
 const KEPT_BACK: [&str; 1] = ["CLAVIGER_TOKEN"];
@@ -81,53 +82,6 @@ impl Exec {
     }
 }
 
-/// What the command finds in its environment.
-struct Environment {
-    variables: Vec<(String, zeroize::Zeroizing<String>)>,
-    /// Deleted when the command has ended.
-    _ca_certificate: Option<NamedTempFile>,
-}
-
-impl Environment {
-    /// The secret alone under the given name, or what the system's own tools read.
-    fn of(revealed: Revealed, name: Option<&str>) -> Result<Self, Failure> {
-        let secret = revealed.secret.into_secret();
-        let mut variables = Vec::new();
-        let mut set =
-            |name: &str, value: &str| variables.push((name.to_owned(), zeroize::Zeroizing::new(value.to_owned())));
-        if let Some(name) = name {
-            set(name, secret.expose());
-            return Ok(Self { variables, _ca_certificate: None });
-        }
-        let SystemSpec::Postgresql { host, port, database, tls, ca_certificate } = &revealed.system;
-        set("PGHOST", host);
-        set("PGPORT", &port.to_string());
-        set("PGDATABASE", database);
-        set("PGUSER", revealed.login.as_str());
-        set("PGPASSWORD", secret.expose());
-        set("PGSSLMODE", &word(tls));
-        let ca_certificate = ca_certificate.as_deref().map(file_of).transpose()?;
-        if let Some(file) = &ca_certificate {
-            set("PGSSLROOTCERT", &file.path().to_string_lossy());
-        } else if *tls == TlsMode::VerifyFull && std::env::var_os("PGSSLROOTCERT").is_none() {
-            set("PGSSLROOTCERT", "system"); // the machine's own CAs, as the vault does; libpq 16 and newer
-        }
-        Ok(Self { variables, _ca_certificate: ca_certificate })
-    }
-}
-
-/// libpq reads CA certificates from a file only.
-fn file_of(pem: &str) -> Result<NamedTempFile, Failure> {
-    let write = || {
-        let mut file = NamedTempFile::with_prefix("claviger-ca-")?;
-        file.write_all(pem.as_bytes())?;
-        file.flush()?;
-        Ok(file)
-    };
-    write()
-        .map_err(|error: std::io::Error| Failure::failed(format!("cannot write the system's CA certificate: {error}")))
-}
-
 /// Waits for the child and passes signals on to it.
 async fn watch(child: &mut Child, signals: &mut Signals) -> Result<ExitStatus, Failure> {
     loop {
@@ -178,58 +132,10 @@ fn variable_name(text: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
 
-    fn revealed(system: &serde_json::Value) -> Revealed {
-        serde_json::from_value(serde_json::json!({
-            "checkout": {
-                "id": "co_0197a3c2e1f07b1a8c3d4e5f60718293",
-                "account": "acme/db01/postgres",
-                "account_id": "ac_0197a3c2e1f07b1a8c3d4e5f60718293",
-                "principal": "anna",
-                "principal_id": "pr_0197a3c2e1f07b1a8c3d4e5f60718293",
-                "state": "active",
-                "reason": "x",
-                "ttl_seconds": 1800,
-                "created_at": "2026-11-23T08:00:00Z",
-            },
-            "login": "postgres",
-            "secret": "p'w",
-            "version": 1,
-            "system": system,
-            "event_index": 3,
-        }))
-        .unwrap()
-    }
-
-    fn variables(environment: &Environment) -> BTreeMap<&str, &str> {
-        environment.variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
-    }
-
     #[test]
-    fn postgresql_tools_find_what_they_read() {
-        let system = serde_json::json!({"kind": "postgresql", "host": "db", "port": 6432, "tls": "verify-ca", "ca_certificate": "PEM"});
-        let environment = Environment::of(revealed(&system), None).unwrap();
-        let variables = variables(&environment);
-        assert_eq!(variables["PGHOST"], "db");
-        assert_eq!(variables["PGPORT"], "6432");
-        assert_eq!(variables["PGDATABASE"], "postgres");
-        assert_eq!(variables["PGUSER"], "postgres");
-        assert_eq!(variables["PGPASSWORD"], "p'w");
-        assert_eq!(variables["PGSSLMODE"], "verify-ca");
-        let ca = variables["PGSSLROOTCERT"].to_owned();
-        assert_eq!(std::fs::read_to_string(&ca).unwrap(), "PEM");
-        drop(environment);
-        assert!(std::fs::metadata(ca).is_err(), "the file is gone with the command");
-    }
-
-    #[test]
-    fn a_named_variable_is_the_only_one() {
-        let system = serde_json::json!({"kind": "postgresql", "host": "db"});
-        let environment = Environment::of(revealed(&system), Some("DB_PASSWORD")).unwrap();
-        assert_eq!(variables(&environment), BTreeMap::from([("DB_PASSWORD", "p'w")]));
+    fn a_variable_has_the_name_of_one() {
         assert!(variable_name("DB_PASSWORD").is_ok());
         for bad in ["", "1A", "A=B", "A B", "Ä"] {
             assert!(variable_name(bad).is_err(), "{bad}");

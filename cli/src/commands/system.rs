@@ -62,10 +62,10 @@ pub struct Set {
 /// How to reach a system, and how to know it.
 #[derive(Args)]
 struct Reach {
-    /// TCP port; 5432 by default
+    /// TCP port; by default the kind's own, 5432 or 3306
     #[arg(long)]
     port: Option<u16>,
-    /// The database to log in to; postgres by default
+    /// postgresql: the database to log in to; postgres by default
     #[arg(long)]
     database: Option<String>,
     /// How to check whom the vault talks to, as libpq names it; verify-full by default
@@ -74,6 +74,12 @@ struct Reach {
     /// The CA certificates to trust for it, in PEM
     #[arg(long, value_name = "FILE")]
     system_ca: Option<PathBuf>,
+    /// mysql: after how many failed logins the server blocks an account, its max_password_errors
+    #[arg(long, value_name = "LOGINS")]
+    lockout_threshold: Option<u32>,
+    /// mysql: a database for events that end ephemeral logins even where the vault is down
+    #[arg(long, value_name = "DATABASE")]
+    event_database: Option<String>,
     /// The account on this system that may change the others
     #[arg(long, value_name = "ACCOUNT")]
     management_account: Option<Part>,
@@ -81,7 +87,10 @@ struct Reach {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Kind {
+    /// PostgreSQL
     Postgresql,
+    /// MariaDB
+    Mysql,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -119,17 +128,9 @@ impl System {
 
 impl Add {
     fn new_system(&self) -> Result<NewSystem, Failure> {
-        let Kind::Postgresql = self.kind;
-        let spec = SystemSpec::Postgresql {
-            host: self.host.clone(),
-            port: 5432,
-            database: "postgres".to_owned(),
-            tls: TlsMode::default(),
-            ca_certificate: None,
-        };
         Ok(NewSystem {
             name: self.system.system.clone(),
-            spec: self.reach.apply(spec)?,
+            spec: self.reach.apply(self.kind.at(self.host.clone()))?,
             management_account: self.reach.management_account.clone(),
         })
     }
@@ -138,9 +139,12 @@ impl Add {
 impl Set {
     /// The present address with the named parts replaced; nothing, when none is named.
     fn change(&self, present: &SystemSpec) -> Result<SystemChange, Failure> {
-        let SystemSpec::Postgresql { host, port, database, tls, ca_certificate } = present.clone();
-        let host = self.host.clone().unwrap_or(host);
-        let spec = self.reach.apply(SystemSpec::Postgresql { host, port, database, tls, ca_certificate })?;
+        let mut spec = self.reach.apply(present.clone())?;
+        if let Some(new) = &self.host {
+            match &mut spec {
+                SystemSpec::Postgresql { host, .. } | SystemSpec::Mysql { host, .. } => host.clone_from(new),
+            }
+        }
         Ok(SystemChange {
             spec: (spec != *present).then_some(spec),
             management_account: self.reach.management_account.clone(),
@@ -149,18 +153,61 @@ impl Set {
 }
 
 impl Reach {
-    fn apply(&self, spec: SystemSpec) -> Result<SystemSpec, Failure> {
-        let SystemSpec::Postgresql { host, port, database, tls, ca_certificate } = spec;
-        Ok(SystemSpec::Postgresql {
-            host,
-            port: self.port.unwrap_or(port),
-            database: self.database.clone().unwrap_or(database),
-            tls: self.tls.map_or(tls, Tls::mode),
-            ca_certificate: match &self.system_ca {
-                Some(file) => Some(read(file)?),
-                None => ca_certificate,
+    /// The address with the named parts replaced. A part that the kind does not have is refused, never dropped.
+    fn apply(&self, mut spec: SystemSpec) -> Result<SystemSpec, Failure> {
+        let kind = spec.kind();
+        match &mut spec {
+            SystemSpec::Postgresql { host: _, port, database, tls, ca_certificate } => {
+                without(kind, "--lockout-threshold", self.lockout_threshold.is_some())?;
+                without(kind, "--event-database", self.event_database.is_some())?;
+                self.apply_common(port, tls, ca_certificate)?;
+                *database = self.database.clone().unwrap_or_else(|| database.clone());
+            }
+            SystemSpec::Mysql { host: _, port, tls, ca_certificate, lockout_threshold, event_database } => {
+                without(kind, "--database", self.database.is_some())?;
+                self.apply_common(port, tls, ca_certificate)?;
+                *lockout_threshold = self.lockout_threshold.or(*lockout_threshold);
+                *event_database = self.event_database.clone().or_else(|| event_database.clone());
+            }
+        }
+        Ok(spec)
+    }
+
+    fn apply_common(
+        &self,
+        port: &mut u16,
+        tls: &mut TlsMode,
+        ca_certificate: &mut Option<String>,
+    ) -> Result<(), Failure> {
+        *port = self.port.unwrap_or(*port);
+        *tls = self.tls.map_or(*tls, Tls::mode);
+        if let Some(file) = &self.system_ca {
+            *ca_certificate = Some(read(file)?);
+        }
+        Ok(())
+    }
+}
+
+fn without(kind: &str, option: &str, given: bool) -> Result<(), Failure> {
+    if given { Err(Failure::usage(format!("{option} is nothing that {kind} has"), "leave it out")) } else { Ok(()) }
+}
+
+impl Kind {
+    fn at(self, host: String) -> SystemSpec {
+        let (tls, ca_certificate) = (TlsMode::default(), None);
+        match self {
+            Self::Postgresql => {
+                SystemSpec::Postgresql { host, port: 5432, database: "postgres".to_owned(), tls, ca_certificate }
+            }
+            Self::Mysql => SystemSpec::Mysql {
+                host,
+                port: 3306,
+                tls,
+                ca_certificate,
+                lockout_threshold: None,
+                event_database: None,
             },
-        })
+        }
     }
 }
 
@@ -212,5 +259,20 @@ mod tests {
         };
         assert_eq!((host.as_str(), port, database.as_str()), ("db2", 6432, "app"));
         assert_eq!((tls, ca_certificate.as_deref()), (TlsMode::VerifyFull, Some("pem")));
+    }
+
+    #[test]
+    fn what_a_kind_does_not_have_is_refused() {
+        let (postgresql, mysql) = (Kind::Postgresql.at("db".to_owned()), Kind::Mysql.at("db".to_owned()));
+        assert!(set("--event-database vault").change(&postgresql).is_err());
+        assert!(set("--lockout-threshold 5").change(&postgresql).is_err());
+        assert!(set("--database app").change(&mysql).is_err());
+        let Some(SystemSpec::Mysql { host, port, lockout_threshold, event_database, .. }) =
+            set("--host db2 --lockout-threshold 5 --event-database vault").change(&mysql).unwrap().spec
+        else {
+            panic!("no change")
+        };
+        assert_eq!((host.as_str(), port), ("db2", 3306));
+        assert_eq!((lockout_threshold, event_database.as_deref()), (Some(5), Some("vault")));
     }
 }

@@ -72,11 +72,15 @@ impl Row for System {
     const HEADS: &'static [&'static str] = &["system", "kind", "address", "tls", "management account"];
 
     fn cells(&self) -> Vec<String> {
-        let SystemSpec::Postgresql { host, port, database, tls, .. } = &self.spec;
+        let (host, port) = (self.spec.host(), self.spec.port());
+        let (address, tls) = match &self.spec {
+            SystemSpec::Postgresql { database, tls, .. } => (format!("{host}:{port}/{database}"), tls),
+            SystemSpec::Mysql { tls, .. } => (format!("{host}:{port}"), tls),
+        };
         vec![
             format!("{}/{}", self.customer, self.name),
-            "postgresql".to_owned(),
-            format!("{host}:{port}/{database}"),
+            self.spec.kind().to_owned(),
+            address,
             word(tls),
             or_dash(self.management_account.as_ref()),
         ]

@@ -58,6 +58,9 @@ pub struct Traits {
     pub ends_sessions: bool,
     /// Whether logins can be created and removed.
     pub makes_logins: bool,
+    /// Whether the system itself refuses a login that was made for a time once that time is over, even where nobody
+    /// removes it. Where not, the vault alone ends it.
+    pub ends_logins: bool,
     /// After so long no call is still at work, neither here nor on the system.
     pub deadline: Duration,
 }

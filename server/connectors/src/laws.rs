@@ -57,9 +57,13 @@ pub trait Fixture: Send + Sync {
     async fn opens(&self, login: &Login, secret: &Secret) -> bool;
     /// Logs in and stays.
     async fn stay(&self, login: &Login, secret: &Secret) -> Box<dyn Stay>;
+    /// Whether logins own what they make; where not, what they made is nobody's and stays.
+    fn has_owners(&self) -> bool {
+        true
+    }
     /// Makes the login own things, everywhere where it can.
     async fn leave_property(&self, login: &Login, secret: &Secret);
-    /// Who owns what [`leave_property`](Self::leave_property) left; an error where it is gone.
+    /// Who owns what [`leave_property`](Self::leave_property) left; it panics where that is gone.
     async fn property_owners(&self) -> Vec<Login>;
 }
 

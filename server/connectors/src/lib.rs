@@ -6,14 +6,20 @@
 //! budget. Every connector passes [`laws`].
 
 pub mod connector;
+pub mod deadlines;
 pub mod dial;
+mod failure;
 pub mod https;
 pub mod laws;
+pub mod mysql;
 pub mod postgresql;
 pub mod registry;
+mod tls;
 pub mod trust;
 
 pub use connector::{Connector, Credential, NewLogin, Probe, SetOutcome, Traits};
+pub use deadlines::Deadlines;
 pub use dial::{Dial, DialError, Direct, IpNet, Stream};
+pub use mysql::Mysql;
 pub use postgresql::Postgresql;
 pub use registry::Registry;

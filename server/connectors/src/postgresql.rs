@@ -11,31 +11,16 @@ use claviger_api::wire::{ProbeResult, SystemSpec};
 use claviger_api::{Login, Secret, Timestamp};
 use tokio::time::{sleep, timeout};
 
-use self::session::{Failure, Session, Target, open_for_changes};
+use self::session::{Session, Target, open_for_changes};
 use self::sql::{Role, Verifier};
+pub use crate::Deadlines;
+use crate::failure::Failure;
 use crate::{Connector, Credential, Dial, NewLogin, Probe, SetOutcome, Traits};
 
 mod session;
 mod sql;
 mod tls;
 mod wire;
-
-/// How long a server may take for what. The sum bounds every call.
-#[derive(Debug, Clone, Copy)]
-pub struct Deadlines {
-    /// From dialling to an open session.
-    pub login: Duration,
-    /// All statements of one call together.
-    pub work: Duration,
-    /// After which the server itself gives a statement up, so that none takes effect when nobody waits any more.
-    pub statement: Duration,
-}
-
-impl Deadlines {
-    /// What a system on a slow line needs.
-    pub const STANDARD: Self =
-        Self { login: Duration::from_secs(8), work: Duration::from_secs(14), statement: Duration::from_secs(8) };
-}
 
 /// A session that was told to end is looked for so many times, this long apart.
 const ENDING_LOOKS: u32 = 40;
@@ -72,7 +57,8 @@ impl Connector for Postgresql {
             lockout_threshold: None,
             ends_sessions: true,
             makes_logins: true,
-            deadline: self.deadlines.login + self.deadlines.work + self.deadlines.statement,
+            ends_logins: true,
+            deadline: self.deadlines.total(),
         }
     }
 
@@ -81,8 +67,7 @@ impl Connector for Postgresql {
             // The server would cut the name and try another role's secret.
             return Probe { result: ProbeResult::Refused, detail: detail(refused) };
         }
-        let target = Target::from(system);
-        let opening = Session::open(&*self.dial, &target, login, secret);
+        let opening = async { Session::open(&*self.dial, &Target::of(system)?, login, secret).await };
         match timeout(self.deadlines.login, opening).await {
             Ok(Ok(_session)) => Probe { result: ProbeResult::Accepted, detail: "logged in".to_owned() },
             Ok(Err(Failure { result, detail })) => Probe { result, detail },
@@ -95,7 +80,7 @@ impl Connector for Postgresql {
             (Ok(role), Ok(verifier)) => sql::set_password(&role, &verifier),
             (Err(refused), _) | (_, Err(refused)) => return refused,
         };
-        let session = match self.open(&Target::from(system), by).await {
+        let session = match self.open(Target::of(system), by).await {
             Ok(session) => session,
             Err(not_sent) => return not_sent,
         };
@@ -107,7 +92,7 @@ impl Connector for Postgresql {
             (Ok(create), Ok(renew)) => (create, renew),
             (Err(refused), _) | (_, Err(refused)) => return refused,
         };
-        let session = match self.open(&Target::from(system), by).await {
+        let session = match self.open(Target::of(system), by).await {
             Ok(session) => session,
             Err(not_sent) => return not_sent,
         };
@@ -132,7 +117,7 @@ impl Connector for Postgresql {
             Ok(role) => role,
             Err(refused) => return refused,
         };
-        let session = match self.open(&Target::from(system), by).await {
+        let session = match self.open(Target::of(system), by).await {
             Ok(session) => session,
             Err(not_sent) => return not_sent,
         };
@@ -147,12 +132,11 @@ impl Connector for Postgresql {
     }
 
     async fn remove_login(&self, system: &SystemSpec, by: &Credential<'_>, login: &Login) -> SetOutcome {
-        let target = Target::from(system);
         let (role, owner) = match (Role::new(login), Role::new(by.login)) {
             (Ok(role), Ok(owner)) => (role, owner),
             (Err(refused), _) | (_, Err(refused)) => return refused,
         };
-        let session = match self.open(&target, by).await {
+        let session = match self.open(Target::of(system), by).await {
             Ok(session) => session,
             Err(not_sent) => return not_sent,
         };
@@ -165,7 +149,7 @@ impl Connector for Postgresql {
             // First what ends the right, then what tidies up: each step may run twice.
             session.run(&sql::bar(&role)).await?;
             end_sessions_of(&session, login).await?;
-            self.give_away(&target, by, &session, login, (&role, &owner)).await?;
+            self.give_away(system, by, &session, login, (&role, &owner)).await?;
             session.run(&sql::drop_role(&role)).await
         };
         self.settle(work).await
@@ -175,7 +159,7 @@ impl Connector for Postgresql {
         if let Err(refused) = Role::new(login) {
             return refused;
         }
-        let session = match self.open(&Target::from(system), by).await {
+        let session = match self.open(Target::of(system), by).await {
             Ok(session) => session,
             Err(not_sent) => return not_sent,
         };
@@ -185,9 +169,13 @@ impl Connector for Postgresql {
 
 impl Postgresql {
     /// Opens a session for changes. Where that fails, nothing was sent.
-    async fn open<'a>(&self, target: &Target<'_>, by: &Credential<'a>) -> Result<Session<'a>, SetOutcome> {
+    async fn open<'a>(
+        &self,
+        target: Result<Target<'_>, Failure>,
+        by: &Credential<'a>,
+    ) -> Result<Session<'a>, SetOutcome> {
         let statement_ms = self.deadlines.statement.as_millis();
-        let opening = open_for_changes(&*self.dial, target, by.login, by.secret, statement_ms);
+        let opening = async { open_for_changes(&*self.dial, &target?, by.login, by.secret, statement_ms).await };
         match timeout(self.deadlines.login, opening).await {
             Ok(Ok(session)) => Ok(session),
             Ok(Err(Failure { result, detail })) => Err(SetOutcome::NotSent { result, detail }),
@@ -211,7 +199,7 @@ impl Postgresql {
     /// Gives what a login owns to the asking role, and takes its privileges, in every database where it left a trace.
     async fn give_away(
         &self,
-        target: &Target<'_>,
+        system: &SystemSpec,
         by: &Credential<'_>,
         session: &Session<'_>,
         login: &Login,
@@ -222,8 +210,8 @@ impl Postgresql {
         }
         session.run(&sql::give_away(role, owner)).await?;
         for database in session.ask::<String>(sql::OTHER_DATABASES, login).await? {
-            let there = Target { database: &database, ..*target };
-            let there = self.open(&there, by).await.map_err(|failed| {
+            let there = Target::of(system).map(|target| Target { database: &database, ..target });
+            let there = self.open(there, by).await.map_err(|failed| {
                 SetOutcome::Unknown(format!("{login} is barred, but database {database} is closed: {}", detail(failed)))
             })?;
             there.run(&sql::give_away(role, owner)).await?;

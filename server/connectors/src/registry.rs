@@ -4,30 +4,32 @@ use std::sync::Arc;
 
 use claviger_api::wire::SystemSpec;
 
-use crate::{Connector, Dial, Postgresql};
+use crate::{Connector, Dial, Mysql, Postgresql};
 
 /// One connector a kind of system.
 #[derive(Clone)]
 pub struct Registry {
     postgresql: Arc<dyn Connector>,
+    mysql: Arc<dyn Connector>,
 }
 
 impl Registry {
     /// The connectors as shipped, reaching their systems through `dial`.
     pub fn standard(dial: Arc<dyn Dial>) -> Self {
-        Self { postgresql: Arc::new(Postgresql::new(dial)) }
+        Self { postgresql: Arc::new(Postgresql::new(Arc::clone(&dial))), mysql: Arc::new(Mysql::new(dial)) }
     }
 
     /// The same registry with something around each connector, e.g. what a test counts or breaks.
     #[must_use]
     pub fn wrapped(self, wrap: impl Fn(Arc<dyn Connector>) -> Arc<dyn Connector>) -> Self {
-        Self { postgresql: wrap(self.postgresql) }
+        Self { postgresql: wrap(self.postgresql), mysql: wrap(self.mysql) }
     }
 
     /// The connector of a system.
     pub fn connector(&self, system: &SystemSpec) -> Arc<dyn Connector> {
         match system {
             SystemSpec::Postgresql { .. } => Arc::clone(&self.postgresql),
+            SystemSpec::Mysql { .. } => Arc::clone(&self.mysql),
         }
     }
 }

@@ -16,8 +16,6 @@ use actix_web::{App, Error, HttpMessage as _, web};
 use claviger_api::RequestId;
 use claviger_service::clock::new_uuid;
 
-use crate::logging::ACCESS;
-
 /// The application, as each worker makes it.
 pub fn app(
     site: web::Data<Site>,
@@ -96,12 +94,12 @@ fn no_path(request: ServiceRequest) -> ServiceResponse {
 
 /// The route's template, never the path: what somebody typed there may be a secret.
 fn log<B>(response: &ServiceResponse<B>, request: RequestId, begun: Instant) {
-    if !tracing::enabled!(target: ACCESS, tracing::Level::INFO) {
+    if !tracing::enabled!(target: "claviger_server::access", tracing::Level::INFO) {
         return;
     }
     let route = response.request().match_pattern();
     tracing::info!(
-        target: ACCESS,
+        target: "claviger_server::access",
         %request,
         method = known(response.request().method()),
         route = route.as_deref().unwrap_or("none"),

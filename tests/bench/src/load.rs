@@ -1,14 +1,11 @@
 //! Load: connections that each send one request after the other, for a while.
 
-use std::sync::{Arc, Barrier};
-use std::thread;
 use std::time::Duration;
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use futures::future::try_join_all;
 use serde::Serialize;
-use tokio::runtime;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use crate::http::{Connection, Target};
 use crate::process::{cpu_seconds, resident_mib};
@@ -80,9 +77,8 @@ pub trait Work: Send + 'static {
     fn once(&mut self, connection: &mut Connection) -> impl Future<Output = Result<()>> + Send;
 }
 
-/// Lets each of these work on a connection of its own, all at once. The connections are dealt out to a thread a processor,
-/// each with a loop of its own, as load programs do: what moves tasks between threads would take from the server.
-pub fn drive<W: Work>(
+/// Lets each of these work on a connection of its own, all at once.
+pub async fn drive<W: Work>(
     what: &'static str,
     target: &Target,
     pid: u32,
@@ -90,43 +86,20 @@ pub fn drive<W: Work>(
     workers: Vec<W>,
 ) -> Result<Measured> {
     let connections = workers.len();
-    let threads = thread::available_parallelism()?.get().min(connections);
-    let mut shares: Vec<Vec<W>> = (0..threads).map(|_| Vec::new()).collect();
-    for (worker, thread) in workers.into_iter().zip((0..threads).cycle()) {
-        shares.get_mut(thread).unwrap_or(&mut Vec::new()).push(worker);
+    let mut ready = Vec::with_capacity(connections);
+    for worker in workers {
+        ready.push((target.connect().await?, worker));
     }
-    let ready = Arc::new(Barrier::new(threads + 1));
-    let running: Vec<_> = shares
-        .into_iter()
-        .map(|share| {
-            let (target, ready) = (target.clone(), Arc::clone(&ready));
-            thread::spawn(move || one_thread(&target, share, times, &ready))
-        })
-        .collect();
-    ready.wait();
-    thread::sleep(times.warm_up);
-    let before = cpu_seconds(pid)?;
-    thread::sleep(times.measured);
-    let used = Used { cpu_seconds: cpu_seconds(pid)? - before, resident_mib: resident_mib(pid)? };
-    let mut latencies = Vec::new();
-    for thread in running {
-        latencies.extend(thread.join().map_err(|_| anyhow!("a thread of the load panicked"))??);
-    }
-    Ok(Measured::new(what, connections, times, &Counted::of(latencies), used))
-}
-
-/// A share of the connections: connects them all, waits until everybody is ready, and lets them work.
-fn one_thread<W: Work>(target: &Target, share: Vec<W>, times: Times, ready: &Barrier) -> Result<Vec<u32>> {
-    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-    let connected = runtime.block_on(try_join_all(share.iter().map(|_| target.connect())));
-    ready.wait();
     let begin = Instant::now() + times.warm_up;
     let end = begin + times.measured;
-    runtime.block_on(async {
-        let running = connected?.into_iter().zip(share).map(|(connection, worker)| run(connection, worker, begin, end));
-        let tasks: Vec<_> = running.map(tokio::spawn).collect();
-        Ok(try_join_all(tasks).await?.into_iter().collect::<Result<Vec<_>>>()?.concat())
-    })
+    let running: Vec<_> =
+        ready.into_iter().map(|(connection, worker)| tokio::spawn(run(connection, worker, begin, end))).collect();
+    sleep_until(begin).await;
+    let before = cpu_seconds(pid)?;
+    sleep_until(end).await;
+    let used = Used { cpu_seconds: cpu_seconds(pid)? - before, resident_mib: resident_mib(pid)? };
+    let latencies = try_join_all(running).await?.into_iter().collect::<Result<Vec<_>>>()?.concat();
+    Ok(Measured::new(what, connections, times, &Counted::of(latencies), used))
 }
 
 /// The latencies, in microseconds, of what ended within the measured time.

@@ -61,7 +61,7 @@ async fn main() -> Result<()> {
     eprintln!("Adding {most} accounts of each kind ...");
     let vault = Vault::start(&server, &directory, &[]).await?;
     let mut inventory = Inventory::make(&vault, most).await?;
-    let rows = measure(&cli, stage.path(), &vault, &inventory, times)?;
+    let rows = measure(&cli, stage.path(), &vault, &inventory, times).await?;
     vault.stop()?;
     eprintln!("Counting flushes ...");
     let flushes = flushes::count(&server, &directory, &mut inventory).await?;
@@ -74,7 +74,7 @@ async fn main() -> Result<()> {
 
 /// All that is compared at one number of connections is measured in a row, so that a machine whose speed drifts stays
 /// fair.
-fn measure(cli: &Cli, stage: &Path, vault: &Vault, inventory: &Inventory, times: Times) -> Result<Vec<Measured>> {
+async fn measure(cli: &Cli, stage: &Path, vault: &Vault, inventory: &Inventory, times: Times) -> Result<Vec<Measured>> {
     let handler = Handler::start(&cli.programs.join("examples/bare_handler"), vault)?;
     let store = cli.programs.join("examples/bare_store");
     let (target, pid) = (vault.target()?, vault.hints.pid);
@@ -82,10 +82,10 @@ fn measure(cli: &Cli, stage: &Path, vault: &Vault, inventory: &Inventory, times:
     for n in cli.connections.iter().copied() {
         eprintln!("Measuring at {n} ...");
         let fetches = (0..n).map(|_| Fetch::new()).collect();
-        rows.push(drive(HANDLER, &handler.target, handler.pid(), times, fetches)?);
-        rows.push(drive(REVEAL, &target, pid, times, inventory.reveals(n))?);
-        rows.push(drive("check-out and check-in", &target, pid, times, inventory.lends(n))?);
-        rows.push(drive("service login", &target, pid, times, inventory.logins(n))?);
+        rows.push(drive(HANDLER, &handler.target, handler.pid(), times, fetches).await?);
+        rows.push(drive(REVEAL, &target, pid, times, inventory.reveals(n)).await?);
+        rows.push(drive("check-out and check-in", &target, pid, times, inventory.lends(n)).await?);
+        rows.push(drive("service login", &target, pid, times, inventory.logins(n)).await?);
         for way in [Way::Merged, Way::Single] {
             rows.push(bare::store(&store, stage, way, n, times)?);
         }

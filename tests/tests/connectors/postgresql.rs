@@ -242,7 +242,7 @@ async fn a_ca_that_cannot_be_read_is_said() {
     let rig = Rig::start().await;
     for bad in ["", "not PEM", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
         let mut system = rig.system();
-        let SystemSpec::Postgresql { ca_certificate, .. } = &mut system;
+        let SystemSpec::Postgresql { ca_certificate, .. } = &mut system else { unreachable!() };
         *ca_certificate = Some(bad.to_owned());
         let probe = rig.connector.probe(&system, &rig.postgres.superuser(), rig.management().secret).await;
         assert_eq!(probe.result, ProbeResult::Unknown);
@@ -485,14 +485,14 @@ fn bare(port: u16) -> SystemSpec {
 
 fn in_database(system: &SystemSpec, name: &str) -> SystemSpec {
     let mut system = system.clone();
-    let SystemSpec::Postgresql { database, .. } = &mut system;
+    let SystemSpec::Postgresql { database, .. } = &mut system else { unreachable!() };
     name.clone_into(database);
     system
 }
 
 fn at_host(system: &SystemSpec, name: &str) -> SystemSpec {
     let mut system = system.clone();
-    let SystemSpec::Postgresql { host, .. } = &mut system;
+    let SystemSpec::Postgresql { host, .. } = &mut system else { unreachable!() };
     name.clone_into(host);
     system
 }

@@ -168,8 +168,7 @@ pub struct AtItsStep {
 
 impl AtItsStep {
     fn line(&self, system: &SystemSpec) -> &Line {
-        let SystemSpec::Postgresql { port, .. } = system;
-        self.lines.get(port).unwrap()
+        self.lines.get(&system.port()).unwrap()
     }
 }
 

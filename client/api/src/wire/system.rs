@@ -47,6 +47,60 @@ pub enum SystemSpec {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         ca_certificate: Option<String>,
     },
+    /// A MariaDB server. An account's login is `user@host` as `CURRENT_USER()` writes it; without a host it is `%`.
+    Mysql {
+        /// Host name or address.
+        #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 253))]
+        host: String,
+        /// TCP port.
+        #[serde(default = "mysql_port")]
+        #[cfg_attr(feature = "openapi", schema(minimum = 1))]
+        port: u16,
+        /// How to check whom the vault talks to.
+        #[serde(default)]
+        tls: TlsMode,
+        /// The CA certificates that `verify-ca` and `verify-full` trust, in PEM; the machine's own when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ca_certificate: Option<String>,
+        /// After how many failed logins the server blocks an account (its `max_password_errors`), so that the vault
+        /// never fails as often. Absent: never.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(feature = "openapi", schema(minimum = 1))]
+        lockout_threshold: Option<u32>,
+        /// A database in which the vault keeps an event for each ephemeral login, which bars it at its end even where
+        /// the vault is down. Absent: the vault alone ends ephemeral logins.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 63))]
+        event_database: Option<String>,
+    },
+}
+
+impl SystemSpec {
+    /// Its kind, as the tag names it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Postgresql { .. } => "postgresql",
+            Self::Mysql { .. } => "mysql",
+        }
+    }
+
+    /// Host name or address.
+    pub fn host(&self) -> &str {
+        match self {
+            Self::Postgresql { host, .. } | Self::Mysql { host, .. } => host,
+        }
+    }
+
+    /// TCP port.
+    pub fn port(&self) -> u16 {
+        match self {
+            Self::Postgresql { port, .. } | Self::Mysql { port, .. } => *port,
+        }
+    }
+}
+
+fn mysql_port() -> u16 {
+    3306
 }
 
 fn postgresql_port() -> u16 {

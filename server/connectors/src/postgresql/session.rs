@@ -12,10 +12,9 @@ use tokio_postgres::{Client, Config, Connection};
 
 use super::wire::{AlreadyOpen, Foul, Progress, Watched};
 use super::{sql, tls};
+use crate::failure::{Failure, is_unreadable, plain_words};
 use crate::{Dial, SetOutcome};
 
-/// What is shown of a server's words.
-const DETAIL_CHARS_MAX: usize = 300;
 /// The oldest server that knows SCRAM-SHA-256; an older one would take the verifier for the password itself.
 const OLDEST_MAJOR_VERSION: u32 = 10;
 
@@ -29,39 +28,13 @@ pub(super) struct Target<'a> {
     pub(super) ca_certificate: Option<&'a str>,
 }
 
-impl<'a> From<&'a SystemSpec> for Target<'a> {
-    fn from(system: &'a SystemSpec) -> Self {
+impl<'a> Target<'a> {
+    pub(super) fn of(system: &'a SystemSpec) -> Result<Self, Failure> {
         match system {
             SystemSpec::Postgresql { host, port, database, tls, ca_certificate } => {
-                Self { host, port: *port, database, tls: *tls, ca_certificate: ca_certificate.as_deref() }
+                Ok(Self { host, port: *port, database, tls: *tls, ca_certificate: ca_certificate.as_deref() })
             }
-        }
-    }
-}
-
-/// Why no session was opened, and what that tells about the secret: `Accepted` where it was right and something else
-/// was in the way.
-#[derive(Debug)]
-pub(super) struct Failure {
-    pub(super) result: ProbeResult,
-    pub(super) detail: String,
-}
-
-impl Failure {
-    pub(super) fn unknown(detail: impl Into<String>) -> Self {
-        Self { result: ProbeResult::Unknown, detail: detail.into() }
-    }
-
-    pub(super) fn unreachable(detail: impl Into<String>) -> Self {
-        Self { result: ProbeResult::Unreachable, detail: detail.into() }
-    }
-
-    /// A connection that broke says nothing; one that brought nonsense cannot be read.
-    pub(super) fn io(error: &io::Error) -> Self {
-        if is_unreadable(error) {
-            Self::unknown(format!("the server's answer cannot be read: {error}"))
-        } else {
-            Self::unreachable(format!("the connection broke: {error}"))
+            SystemSpec::Mysql { .. } => Err(Failure::another_kind()),
         }
     }
 }
@@ -219,10 +192,6 @@ fn foul(error: &io::Error) -> Option<&Foul> {
     error.get_ref().and_then(|inner| inner.downcast_ref::<Foul>())
 }
 
-fn is_unreadable(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::Other)
-}
-
 /// Classes 08 (connection), 57 (operator intervention) and XX (internal), and "statement completion unknown".
 fn leaves_doubt(code: &str) -> bool {
     code == "40003" || ["08", "57", "XX"].iter().any(|class| code.starts_with(class))
@@ -233,15 +202,13 @@ fn is_policy(code: &str) -> bool {
     matches!(code, "22023" | "28000")
 }
 
-/// A server's words with their SQLSTATE: no line breaks, not too many, and never the secret, should it know it.
+/// A server's words with their SQLSTATE.
 fn words(said: &DbError, secret: &Secret) -> String {
     let mut message = said.message().to_owned();
     if let Some(detail) = said.detail() {
         message = format!("{message}: {detail}");
     }
-    let message = message.replace('\n', "; ").replace(secret.expose(), "…");
-    let plain: String = message.chars().filter(|c| !c.is_control()).take(DETAIL_CHARS_MAX).collect();
-    format!("{plain} ({})", said.code().code())
+    format!("{} ({})", plain_words(&message, secret), said.code().code())
 }
 
 fn described(error: &tokio_postgres::Error) -> String {

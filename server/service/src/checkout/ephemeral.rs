@@ -45,7 +45,7 @@ impl Open {
         let secret = generate(&rules, None, &mut |bytes| random.fill(bytes)).map_err(Error::internal)?;
         let id = checkout.id.uuid().as_simple().to_string();
         let suffix = id.get(id.len().saturating_sub(SUFFIX)..).unwrap_or_default();
-        let login = format!("{}_{suffix}", account.login).parse().map_err(Error::internal)?;
+        let login = suffixed(account.login.as_str(), suffix).parse().map_err(Error::internal)?;
         state.logins.push(checkout.id);
         checkout.ephemeral = Some(EphemeralLogin { login, version, made: false, removed: false, removal_failures: 0 });
         self.with_secret(change, customer, account.id, version, &secret)
@@ -241,6 +241,14 @@ impl Open {
     }
 }
 
+/// The name of one checkout's login. What follows an `@` is a host or a domain, and stays the end: `app_5f60@10.%`.
+fn suffixed(login: &str, suffix: &str) -> String {
+    match login.rsplit_once('@') {
+        Some((name, place)) => format!("{name}_{suffix}@{place}"),
+        None => format!("{login}_{suffix}"),
+    }
+}
+
 /// Until when the system itself may let the login in: the latest end that the checkout can have without an extension.
 fn longest(checkout: &Checkout) -> Timestamp {
     let ttl = SignedDuration::from_secs(i64::try_from(checkout.ttl_seconds).unwrap_or(i64::MAX));
@@ -260,5 +268,17 @@ fn failure(outcome: &SetOutcome) -> Option<&str> {
         SetOutcome::NotSent { detail, .. } | SetOutcome::Refused { detail, .. } | SetOutcome::Unknown(detail) => {
             Some(detail)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::suffixed;
+
+    #[test]
+    fn a_logins_suffix_leaves_its_host_or_domain_at_the_end() {
+        assert_eq!(suffixed("dba", "5f60"), "dba_5f60");
+        assert_eq!(suffixed("dba@10.%", "5f60"), "dba_5f60@10.%");
+        assert_eq!(suffixed("anna@example.com@%", "5f60"), "anna@example.com_5f60@%");
     }
 }

@@ -51,7 +51,7 @@ impl Open {
     ) -> Result<Revealed> {
         let customer = found.customer;
         let case = self.case(customer, found.id).await?;
-        let before = &case.checkout.value.0;
+        let before = case.checkout.value.0.clone();
         // Whoever comes too late is told so, whatever becomes of the account now.
         if before.state_name() == CheckoutState::Ended || before.overdue(self.now()).is_some() {
             return Err(Refusal::Ended.into());
@@ -60,8 +60,7 @@ impl Open {
         let glass = self.glass(customer, before.under_glass.map(|under| under.id)).await.map_err(ended_with_glass)?;
         let (version, login) = version_to_reveal(&case)?;
         let still = self.still_approvers(&case).await?;
-        let revealed = CheckoutRecord(before.clone().reveal(version, |by| still.contains(&by), self.now())?);
-        let checkout = &revealed.0;
+        let checkout = before.clone().reveal(version, |by| still.contains(&by), self.now())?;
         let secret: Secret = self.secret(customer, checkout.account, version).await?;
         let system = self.load::<SystemRecord>(&RowId::system(customer, checkout.system)).await?.value;
         let path = AccountPath {
@@ -71,18 +70,18 @@ impl Open {
         };
         let event = of_account(self.event(Scope::Customer(customer), EventKind::CheckoutRevealed, caller), &path)
             .with(FieldName::Checkout, checkout.id)
-            .with(FieldName::BreakGlass, super::glass_of(checkout))
+            .with(FieldName::BreakGlass, super::glass_of(&checkout))
             .with(FieldName::Version, version)
             .with(FieldName::RevealNumber, checkout.reveals)
             .with(FieldName::ExpiresAt, checkout.due().unwrap_or(Timestamp::MAX));
         let change = Glass::expected(glass.as_ref(), self.change(event));
-        let change = change.expect(&case.state).update(&case.checkout, &revealed)?;
+        let change = change.expect(&case.state).update(&case.checkout, &CheckoutRecord(checkout.clone()))?;
         let change = Self::retimed(change, customer, checkout.id, before.due(), checkout.due())?;
         let change = self.spending(change, permit).await?;
         let receipt = self.commit(change).await?;
         let event_index = receipt.events.first().map_or(0, |(_, index)| *index);
         Ok(Revealed {
-            checkout: self.view_at(path, customer, revealed.0).await?,
+            checkout: self.view_at(path, customer, checkout).await?,
             login,
             secret: secret.disclose(),
             version,

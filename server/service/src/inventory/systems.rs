@@ -93,6 +93,9 @@ impl Open {
             let row = self.load::<SystemRecord>(&RowId::system(customer, id)).await?;
             let mut record = row.value.clone();
             if let Some(spec) = &change.spec {
+                if spec.kind() != record.spec.kind() {
+                    return Err(Error::value("spec.kind", "the kind that the system has; add another system instead"));
+                }
                 record.spec = spec.clone();
             }
             if let Some(account) = &change.management_account {
@@ -160,16 +163,31 @@ fn view(customer: claviger_api::Part, record: SystemRecord) -> System {
 }
 
 fn check_spec(spec: &SystemSpec) -> Result<()> {
-    let SystemSpec::Postgresql { host, port, database, .. } = spec;
     let plain = |text: &str, most| !text.is_empty() && text.len() <= most && !text.chars().any(char::is_control);
+    let host = spec.host();
     if !plain(host, HOST_MAX) || host.contains(char::is_whitespace) {
         return Err(Error::value("spec.host", "a host name or address of at most 253 characters"));
     }
-    if *port == 0 {
+    if spec.port() == 0 {
         return Err(Error::value("spec.port", "a TCP port, 1 to 65535"));
     }
-    if !plain(database, DATABASE_MAX) {
-        return Err(Error::value("spec.database", "the name of a database, 1 to 63 bytes"));
+    match spec {
+        SystemSpec::Postgresql { database, .. } => {
+            if !plain(database, DATABASE_MAX) {
+                return Err(Error::value("spec.database", "the name of a database, 1 to 63 bytes"));
+            }
+        }
+        SystemSpec::Mysql { lockout_threshold, event_database, .. } => {
+            if *lockout_threshold == Some(0) {
+                return Err(Error::value(
+                    "spec.lockout_threshold",
+                    "a number of failed logins, from 1; or leave it out",
+                ));
+            }
+            if event_database.as_ref().is_some_and(|database| !plain(database, DATABASE_MAX)) {
+                return Err(Error::value("spec.event_database", "the name of a database, 1 to 63 bytes"));
+            }
+        }
     }
     Ok(())
 }

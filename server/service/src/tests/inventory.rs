@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use claviger_api::problem::ProblemType;
-use claviger_api::wire::{GrantScope, ImportRequest, ImportRow, NewAccount, NewCustomer, Role};
+use claviger_api::wire::{GrantScope, ImportRequest, ImportRow, NewAccount, NewCustomer, Role, SystemChange};
 use claviger_core::policy::Resource;
 use claviger_store::memory::{CommitFault, FaultPlan};
 
@@ -140,4 +140,27 @@ async fn a_customer_of_unknown_outcome_has_its_key() {
     world.add_system("brief", "db").await;
     assert_eq!(open.customer_named(&part("brief")).await.unwrap(), made.id);
     world.check().await;
+}
+
+#[tokio::test]
+async fn a_system_keeps_its_kind_and_each_kind_has_its_own_limits() {
+    let world = World::new().await;
+    let (open, root, place) = (world.open(), world.root().await, world.place("app").await);
+    let change = async |spec: serde_json::Value| {
+        let change = SystemChange { spec: Some(serde_json::from_value(spec).unwrap()), management_account: None };
+        let permit = may(&open, &root, Resource::System(place.customer, place.system));
+        open.change_system(place.customer, place.system, &change, &root, permit).await
+    };
+    let before = world.census();
+    let other = change(serde_json::json!({"kind": "mysql", "host": "db"})).await.err().unwrap();
+    let named: Vec<_> = other.errors.iter().map(|error| error.at.as_str()).collect();
+    assert_eq!((other.problem, named), (ProblemType::InvalidValue, vec!["spec.kind"]));
+    assert_eq!(world.census(), before);
+    for (field, wrong) in [("lockout_threshold", serde_json::json!(0)), ("event_database", serde_json::json!(""))] {
+        let mut spec = serde_json::json!({"kind": "mysql", "host": "db"});
+        spec[field] = wrong;
+        let refused = change(spec).await.err().unwrap();
+        let named: Vec<_> = refused.errors.iter().map(|error| error.at.clone()).collect();
+        assert_eq!(named, [format!("spec.{field}")]);
+    }
 }

@@ -75,6 +75,7 @@ impl SimulatedSystem {
             lockout_threshold: None,
             ends_sessions: true,
             makes_logins: true,
+            ends_logins: true,
             deadline: Duration::from_secs(5),
         };
         let machine = Machine {
