@@ -16,6 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+mod ldap;
 mod mariadb;
 
 /// What goes wrong. A fault that names a statement happens once, then everything passes again.
@@ -63,6 +64,7 @@ struct Plan {
 enum Protocol {
     Postgresql,
     Mariadb,
+    Ldap,
 }
 
 /// What is to happen to one statement.
@@ -83,6 +85,12 @@ impl Faulty {
     /// A line to a MariaDB on which everything passes. What a fault is for may have no result set.
     pub async fn before_mariadb(server: SocketAddr) -> Self {
         Self::of(Protocol::Mariadb, server).await
+    }
+
+    /// A line to a directory on which everything passes. A statement is a request that changes something, by its kind:
+    /// `Add`, `Modify`, `Delete` or `Extended`.
+    pub async fn before_ldap(server: SocketAddr) -> Self {
+        Self::of(Protocol::Ldap, server).await
     }
 
     async fn of(protocol: Protocol, server: SocketAddr) -> Self {
@@ -165,6 +173,10 @@ async fn serve(protocol: Protocol, client: TcpStream, server: SocketAddr, plan: 
         Protocol::Mariadb => tokio::select! {
             _ = mariadb::statements(from_client, to_server, &plan, &verdict) => {}
             _ = mariadb::replies(from_server, &to_client, verdicts) => {}
+        },
+        Protocol::Ldap => tokio::select! {
+            _ = ldap::requests(from_client, to_server, &plan, &verdict) => {}
+            _ = ldap::answers(from_server, &to_client, verdicts) => {}
         },
     }
 }

@@ -10,6 +10,7 @@ pub mod issuer;
 pub mod mariadb;
 pub mod oidc;
 pub mod openapi;
+pub mod openldap;
 pub mod people;
 pub mod pki;
 pub mod poll;

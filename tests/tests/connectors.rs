@@ -1,6 +1,8 @@
 //! The connectors on real systems: the laws, and what is particular to each kind.
 
 mod connectors {
+    mod ldap;
+    mod ldap_rig;
     mod mysql;
     mod mysql_rig;
     mod postgresql;

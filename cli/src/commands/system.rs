@@ -62,7 +62,7 @@ pub struct Set {
 /// How to reach a system, and how to know it.
 #[derive(Args)]
 struct Reach {
-    /// TCP port; by default the kind's own, 5432 or 3306
+    /// TCP port; by default the kind's own: 5432, 3306, 636 (389 with --start-tls)
     #[arg(long)]
     port: Option<u16>,
     /// postgresql: the database to log in to; postgres by default
@@ -74,7 +74,25 @@ struct Reach {
     /// The CA certificates to trust for it, in PEM
     #[arg(long, value_name = "FILE")]
     system_ca: Option<PathBuf>,
-    /// mysql: after how many failed logins the server blocks an account, its max_password_errors
+    /// ldap: encrypt by StartTLS on the port for bare connections, instead of LDAPS
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    start_tls: Option<bool>,
+    /// ldap: the entry right below which logins are, e.g. ou=people,dc=example,dc=org
+    #[arg(long, value_name = "DN")]
+    base: Option<String>,
+    /// ldap: the attribute that names a login; uid by default
+    #[arg(long, value_name = "ATTRIBUTE")]
+    login_attribute: Option<String>,
+    /// ldap: an object class of ephemeral entries, inetOrgPerson by default; may be repeated
+    #[arg(long, value_name = "CLASS")]
+    object_class: Vec<String>,
+    /// ldap: the entry right below which groups are; --base by default
+    #[arg(long, value_name = "DN")]
+    group_base: Option<String>,
+    /// ldap: the directory keeps a password policy, so that ephemeral entries end by themselves
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    password_policy: Option<bool>,
+    /// mysql, ldap: after how many failed logins the system locks an account
     #[arg(long, value_name = "LOGINS")]
     lockout_threshold: Option<u32>,
     /// mysql: a database for events that end ephemeral logins even where the vault is down
@@ -91,6 +109,8 @@ enum Kind {
     Postgresql,
     /// MariaDB
     Mysql,
+    /// OpenLDAP
+    Ldap,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -142,7 +162,11 @@ impl Set {
         let mut spec = self.reach.apply(present.clone())?;
         if let Some(new) = &self.host {
             match &mut spec {
-                SystemSpec::Postgresql { host, .. } | SystemSpec::Mysql { host, .. } => host.clone_from(new),
+                SystemSpec::Postgresql { host, .. }
+                | SystemSpec::Mysql { host, .. }
+                | SystemSpec::Ldap { host, .. } => {
+                    host.clone_from(new);
+                }
             }
         }
         Ok(SystemChange {
@@ -160,17 +184,59 @@ impl Reach {
             SystemSpec::Postgresql { host: _, port, database, tls, ca_certificate } => {
                 without(kind, "--lockout-threshold", self.lockout_threshold.is_some())?;
                 without(kind, "--event-database", self.event_database.is_some())?;
+                self.without_directory(kind)?;
                 self.apply_common(port, tls, ca_certificate)?;
                 *database = self.database.clone().unwrap_or_else(|| database.clone());
             }
             SystemSpec::Mysql { host: _, port, tls, ca_certificate, lockout_threshold, event_database } => {
                 without(kind, "--database", self.database.is_some())?;
+                self.without_directory(kind)?;
                 self.apply_common(port, tls, ca_certificate)?;
                 *lockout_threshold = self.lockout_threshold.or(*lockout_threshold);
                 *event_database = self.event_database.clone().or_else(|| event_database.clone());
             }
+            SystemSpec::Ldap {
+                host: _,
+                port,
+                tls,
+                start_tls,
+                ca_certificate,
+                base,
+                login_attribute,
+                object_classes,
+                group_base,
+                password_policy,
+                lockout_threshold,
+            } => {
+                without(kind, "--database", self.database.is_some())?;
+                without(kind, "--event-database", self.event_database.is_some())?;
+                if self.start_tls == Some(true) && !*start_tls && *port == LDAPS_PORT {
+                    *port = LDAP_PORT;
+                }
+                self.apply_common(port, tls, ca_certificate)?;
+                *start_tls = self.start_tls.unwrap_or(*start_tls);
+                replace(base, self.base.as_ref());
+                replace(login_attribute, self.login_attribute.as_ref());
+                replace(object_classes, Some(&self.object_class).filter(|classes| !classes.is_empty()));
+                *group_base = self.group_base.clone().or_else(|| group_base.clone());
+                *password_policy = self.password_policy.unwrap_or(*password_policy);
+                *lockout_threshold = self.lockout_threshold.or(*lockout_threshold);
+                if base.is_empty() {
+                    return Err(Failure::usage("a directory needs --base", "e.g. --base ou=people,dc=example,dc=org"));
+                }
+            }
         }
         Ok(spec)
+    }
+
+    /// Refuses what only a directory has.
+    fn without_directory(&self, kind: &str) -> Result<(), Failure> {
+        without(kind, "--start-tls", self.start_tls.is_some())?;
+        without(kind, "--base", self.base.is_some())?;
+        without(kind, "--login-attribute", self.login_attribute.is_some())?;
+        without(kind, "--object-class", !self.object_class.is_empty())?;
+        without(kind, "--group-base", self.group_base.is_some())?;
+        without(kind, "--password-policy", self.password_policy.is_some())
     }
 
     fn apply_common(
@@ -185,6 +251,16 @@ impl Reach {
             *ca_certificate = Some(read(file)?);
         }
         Ok(())
+    }
+}
+
+/// LDAP over TLS, and LDAP that becomes so by StartTLS.
+const LDAPS_PORT: u16 = 636;
+const LDAP_PORT: u16 = 389;
+
+fn replace<T: Clone>(present: &mut T, new: Option<&T>) {
+    if let Some(new) = new {
+        present.clone_from(new);
     }
 }
 
@@ -206,6 +282,19 @@ impl Kind {
                 ca_certificate,
                 lockout_threshold: None,
                 event_database: None,
+            },
+            Self::Ldap => SystemSpec::Ldap {
+                host,
+                port: LDAPS_PORT,
+                tls,
+                start_tls: false,
+                ca_certificate,
+                base: String::new(),
+                login_attribute: "uid".to_owned(),
+                object_classes: vec!["inetOrgPerson".to_owned()],
+                group_base: None,
+                password_policy: false,
+                lockout_threshold: None,
             },
         }
     }
@@ -267,6 +356,16 @@ mod tests {
         assert!(set("--event-database vault").change(&postgresql).is_err());
         assert!(set("--lockout-threshold 5").change(&postgresql).is_err());
         assert!(set("--database app").change(&mysql).is_err());
+        assert!(set("--base dc=x").change(&mysql).is_err() && set("--start-tls").change(&postgresql).is_err());
+        let ldap = Kind::Ldap.at("ldap".to_owned());
+        assert!(set("--database app --base dc=x").change(&ldap).is_err());
+        assert!(set("--start-tls").change(&ldap).is_err(), "no base");
+        let Some(SystemSpec::Ldap { port, start_tls, base, object_classes, .. }) =
+            set("--start-tls --base dc=x --object-class account --object-class top").change(&ldap).unwrap().spec
+        else {
+            panic!("no change")
+        };
+        assert_eq!((port, start_tls, base.as_str(), object_classes.len()), (LDAP_PORT, true, "dc=x", 2));
         let Some(SystemSpec::Mysql { host, port, lockout_threshold, event_database, .. }) =
             set("--host db2 --lockout-threshold 5 --event-database vault").change(&mysql).unwrap().spec
         else {

@@ -76,6 +76,7 @@ impl Row for System {
         let (address, tls) = match &self.spec {
             SystemSpec::Postgresql { database, tls, .. } => (format!("{host}:{port}/{database}"), tls),
             SystemSpec::Mysql { tls, .. } => (format!("{host}:{port}"), tls),
+            SystemSpec::Ldap { tls, base, .. } => (format!("{host}:{port}/{base}"), tls),
         };
         vec![
             format!("{}/{}", self.customer, self.name),

@@ -90,6 +90,19 @@ impl Login {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The login name as a value in a distinguished name (RFC 4514 §2.4): it never ends its own part.
+    pub fn in_a_dn(&self) -> String {
+        use fmt::Write as _;
+        let mut value = String::with_capacity(self.0.len());
+        let last = self.0.chars().count().saturating_sub(1);
+        for (at, c) in self.0.chars().enumerate() {
+            let special = "\",+;<>=\\".contains(c) || (c == ' ' && (at == 0 || at == last)) || (c == '#' && at == 0);
+            // Writing into a string cannot fail.
+            let _ = if special { write!(value, "\\{:02x}", u32::from(c)) } else { write!(value, "{c}") };
+        }
+        value
+    }
 }
 
 impl FromStr for Login {
@@ -164,6 +177,16 @@ text_form! {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn anvil_ldap_escape_a_login_never_ends_its_part_of_a_distinguished_name() {
+        let value = |text: &str| text.parse::<Login>().unwrap().in_a_dn();
+        assert_eq!(value("admin,dc=evil"), "admin\\2cdc\\3devil");
+        assert_eq!(value("a+cn=b;<>\"\\"), "a\\2bcn\\3db\\3b\\3c\\3e\\22\\5c");
+        assert_eq!(value(" #x "), "\\20#x\\20");
+        assert_eq!(value("#x y"), "\\23x y");
+        assert_eq!(value("Ädmin*(|)"), "Ädmin*(|)", "what only a filter knows is nothing here");
+    }
 
     #[test]
     fn a_part_has_one_form() {

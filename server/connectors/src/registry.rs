@@ -4,25 +4,30 @@ use std::sync::Arc;
 
 use claviger_api::wire::SystemSpec;
 
-use crate::{Connector, Dial, Mysql, Postgresql};
+use crate::{Connector, Dial, Ldap, Mysql, Postgresql};
 
 /// One connector a kind of system.
 #[derive(Clone)]
 pub struct Registry {
     postgresql: Arc<dyn Connector>,
     mysql: Arc<dyn Connector>,
+    ldap: Arc<dyn Connector>,
 }
 
 impl Registry {
     /// The connectors as shipped, reaching their systems through `dial`.
     pub fn standard(dial: Arc<dyn Dial>) -> Self {
-        Self { postgresql: Arc::new(Postgresql::new(Arc::clone(&dial))), mysql: Arc::new(Mysql::new(dial)) }
+        Self {
+            postgresql: Arc::new(Postgresql::new(Arc::clone(&dial))),
+            mysql: Arc::new(Mysql::new(Arc::clone(&dial))),
+            ldap: Arc::new(Ldap::new(dial)),
+        }
     }
 
     /// The same registry with something around each connector, e.g. what a test counts or breaks.
     #[must_use]
     pub fn wrapped(self, wrap: impl Fn(Arc<dyn Connector>) -> Arc<dyn Connector>) -> Self {
-        Self { postgresql: wrap(self.postgresql), mysql: wrap(self.mysql) }
+        Self { postgresql: wrap(self.postgresql), mysql: wrap(self.mysql), ldap: wrap(self.ldap) }
     }
 
     /// The connector of a system.
@@ -30,6 +35,7 @@ impl Registry {
         match system {
             SystemSpec::Postgresql { .. } => Arc::clone(&self.postgresql),
             SystemSpec::Mysql { .. } => Arc::clone(&self.mysql),
+            SystemSpec::Ldap { .. } => Arc::clone(&self.ldap),
         }
     }
 }

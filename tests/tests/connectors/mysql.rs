@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use claviger_api::Secret;
 use claviger_api::wire::{ProbeResult, SystemSpec, TlsMode};
-use claviger_connectors::laws::{Fixture, HOSTILE_SECRETS, ephemeral, hosts, probing, setting};
+use claviger_connectors::laws::{Fixture, HOSTILE, HOSTILE_SECRETS, ephemeral, hosts, probing, setting};
 use claviger_connectors::{Connector, Credential, Deadlines, Direct, NewLogin, Registry, SetOutcome};
 use claviger_tests::faulty::Fault;
 use claviger_tests::postgres::{HOST, OTHER_HOST};
@@ -59,6 +59,15 @@ async fn anvil_sql_names() {
     setting::hostile_logins_are_exact(&rig).await;
     setting::names_are_never_cut(&rig).await;
     setting::hostile_secrets_are_exact(&rig).await;
+    for name in HOSTILE.into_iter().map(login).filter(|name| rig.takes_login(name)) {
+        let new = rig.fresh_secret();
+        assert_eq!(
+            rig.connector.set(&rig.system(), &rig.management(), &name, &new).await,
+            SetOutcome::Applied,
+            "{name}"
+        );
+        assert!(rig.opens(&name, &new).await, "{name} by the management account");
+    }
     let log = rig.mariadb.query_log();
     assert!(log.contains("ALTER USER 'hostile-secret'@'%' IDENTIFIED VIA"), "statements are logged");
     for clear in HOSTILE_SECRETS {

@@ -54,6 +54,20 @@ impl Environment {
                 environment.set("MYSQL_HOME", &folder.path().to_string_lossy());
                 environment.files = Some(Files::Folder(folder));
             }
+            SystemSpec::Ldap { host, port, start_tls, ca_certificate, base, login_attribute, .. } => {
+                let scheme = if *start_tls { "ldap" } else { "ldaps" };
+                environment.set("LDAPURI", &format!("{scheme}://{}:{port}", bracketed(host)));
+                environment.set("LDAPBASE", base);
+                environment.set("LDAPBINDDN", &dn_of(&revealed.login, login_attribute, base));
+                environment.set("LDAP_PASSWORD", secret.expose());
+                if let Some(pem) = ca_certificate {
+                    let file = file_of(pem).map_err(|error| {
+                        Failure::failed(format!("cannot write the system's CA certificate: {error}"))
+                    })?;
+                    environment.set("LDAPTLS_CACERT", &file.path().to_string_lossy());
+                    environment.files = Some(Files::One(file));
+                }
+            }
         }
         Ok(environment)
     }
@@ -73,6 +87,19 @@ impl Environment {
             self.set("PGSSLROOTCERT", "system"); // the machine's own CAs, as the vault does; libpq 16 and newer
         }
         Ok(())
+    }
+}
+
+/// An IPv6 address in a URL stands in brackets.
+fn bracketed(host: &str) -> String {
+    if host.contains(':') { format!("[{host}]") } else { host.to_owned() }
+}
+
+/// The distinguished name of a login, as the vault makes it.
+fn dn_of(login: &Login, attribute: &str, base: &str) -> String {
+    match login.as_str().strip_prefix("dn:") {
+        Some(dn) => dn.to_owned(),
+        None => format!("{attribute}={},{base}", login.in_a_dn()),
     }
 }
 
@@ -200,5 +227,20 @@ mod tests {
         assert_eq!(std::fs::read_to_string(format!("{folder}/ca.pem")).unwrap(), "PEM");
         drop(environment);
         assert!(std::fs::metadata(folder).is_err(), "the folder is gone with the command");
+    }
+
+    #[test]
+    fn tools_of_a_directory_find_what_they_read() {
+        let system =
+            serde_json::json!({"kind": "ldap", "host": "fd12::1", "base": "ou=people,dc=x", "ca_certificate": "PEM"});
+        let mut revealed = revealed(&system);
+        revealed.login = "o,neill".parse().unwrap();
+        let environment = Environment::of(revealed, None).unwrap();
+        let variables = variables(&environment);
+        assert_eq!(variables["LDAPURI"], "ldaps://[fd12::1]:636");
+        assert_eq!(variables["LDAPBASE"], "ou=people,dc=x");
+        assert_eq!(variables["LDAPBINDDN"], "uid=o\\2cneill,ou=people,dc=x");
+        assert_eq!(variables["LDAP_PASSWORD"], "p'w");
+        assert_eq!(std::fs::read_to_string(variables["LDAPTLS_CACERT"]).unwrap(), "PEM");
     }
 }

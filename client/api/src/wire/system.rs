@@ -73,6 +73,50 @@ pub enum SystemSpec {
         #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 63))]
         event_database: Option<String>,
     },
+    /// An LDAP directory (OpenLDAP). An account's login is the value of `login_attribute` right below `base`, or, after
+    /// `dn:`, a distinguished name as it is.
+    Ldap {
+        /// Host name or address.
+        #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 253))]
+        host: String,
+        /// TCP port: 636 for LDAPS; with `start_tls` it is 389 as a rule.
+        #[serde(default = "ldaps_port")]
+        #[cfg_attr(feature = "openapi", schema(minimum = 1))]
+        port: u16,
+        /// How to check whom the vault talks to. A login sends the password itself, so `prefer` is `require` here.
+        #[serde(default)]
+        tls: TlsMode,
+        /// Begin in clear and encrypt by StartTLS, instead of LDAPS.
+        #[serde(default)]
+        start_tls: bool,
+        /// The CA certificates that `verify-ca` and `verify-full` trust, in PEM; the machine's own when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ca_certificate: Option<String>,
+        /// The entry right below which logins are, e.g. `ou=people,dc=example,dc=org`.
+        #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 255))]
+        base: String,
+        /// The attribute that names a login.
+        #[serde(default = "ldap_login_attribute")]
+        #[cfg_attr(feature = "openapi", schema(pattern = "^[A-Za-z][A-Za-z0-9-]{0,62}$"))]
+        login_attribute: String,
+        /// The object classes of an ephemeral entry.
+        #[serde(default = "ldap_object_classes")]
+        #[cfg_attr(feature = "openapi", schema(min_items = 1, max_items = 16))]
+        object_classes: Vec<String>,
+        /// The entry right below which groups are, named by `cn`; `base` when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 255))]
+        group_base: Option<String>,
+        /// The directory keeps a password policy (OpenLDAP 2.5 and newer, overlay `ppolicy`): ephemeral entries get an end
+        /// of their own, `pwdEndTime`. Without it the vault alone ends them.
+        #[serde(default)]
+        password_policy: bool,
+        /// After how many failed logins the directory locks an account (its `pwdMaxFailure`), so that the vault never
+        /// fails as often. Absent: never.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(feature = "openapi", schema(minimum = 1))]
+        lockout_threshold: Option<u32>,
+    },
 }
 
 impl SystemSpec {
@@ -81,22 +125,35 @@ impl SystemSpec {
         match self {
             Self::Postgresql { .. } => "postgresql",
             Self::Mysql { .. } => "mysql",
+            Self::Ldap { .. } => "ldap",
         }
     }
 
     /// Host name or address.
     pub fn host(&self) -> &str {
         match self {
-            Self::Postgresql { host, .. } | Self::Mysql { host, .. } => host,
+            Self::Postgresql { host, .. } | Self::Mysql { host, .. } | Self::Ldap { host, .. } => host,
         }
     }
 
     /// TCP port.
     pub fn port(&self) -> u16 {
         match self {
-            Self::Postgresql { port, .. } | Self::Mysql { port, .. } => *port,
+            Self::Postgresql { port, .. } | Self::Mysql { port, .. } | Self::Ldap { port, .. } => *port,
         }
     }
+}
+
+fn ldaps_port() -> u16 {
+    636
+}
+
+fn ldap_login_attribute() -> String {
+    "uid".to_owned()
+}
+
+fn ldap_object_classes() -> Vec<String> {
+    vec!["inetOrgPerson".to_owned()]
 }
 
 fn mysql_port() -> u16 {

@@ -166,13 +166,22 @@ impl Open {
             None => Ok(connector.probe(&system.spec, &login.login, &secret).await),
         };
         match probe {
-            Ok(probe) if probe.result == ProbeResult::Refused => self.login_removed(customer, id, due).await,
+            Ok(probe) if probe.result == ProbeResult::Refused => {
+                let sessions_may_remain = !connector.traits(&system.spec).ends_sessions;
+                self.login_removed(customer, id, due, sessions_may_remain).await
+            }
             Ok(probe) => self.login_remains(customer, id, due, &probe.detail).await,
             Err(failed) => self.login_remains(customer, id, due, &failed).await,
         }
     }
 
-    async fn login_removed(&self, customer: CustomerId, id: CheckoutId, due: Timestamp) -> Result<()> {
+    async fn login_removed(
+        &self,
+        customer: CustomerId,
+        id: CheckoutId,
+        due: Timestamp,
+        sessions_may_remain: bool,
+    ) -> Result<()> {
         deciding(|| async {
             let case = self.case(customer, id).await?;
             let mut checkout = case.checkout.value.0.clone();
@@ -180,7 +189,7 @@ impl Open {
             let State::Ended { at, revocation, .. } = &mut checkout.state else { return Ok(()) };
             revocation.state = RevocationState::Proven;
             revocation.refused_at = Some(now);
-            revocation.sessions_may_remain = false;
+            revocation.sessions_may_remain = sessions_may_remain;
             let lag = milliseconds(*at, now);
             let Some(login) = &mut checkout.ephemeral else { return Ok(()) };
             login.removed = true;

@@ -19,6 +19,12 @@ use crate::records::{AccountRecord, NameRecord, SystemRecord};
 const HOST_MAX: usize = 253;
 /// The longest name of a database.
 const DATABASE_MAX: usize = 63;
+/// The longest distinguished name.
+const DN_MAX: usize = 255;
+/// The longest name of an attribute or an object class.
+const ATTRIBUTE_MAX: usize = 63;
+/// The most object classes of an ephemeral entry.
+const OBJECT_CLASSES_MAX: usize = 16;
 
 impl Open {
     /// Adds a system. Nothing is sent to it yet.
@@ -186,6 +192,32 @@ fn check_spec(spec: &SystemSpec) -> Result<()> {
             }
             if event_database.as_ref().is_some_and(|database| !plain(database, DATABASE_MAX)) {
                 return Err(Error::value("spec.event_database", "the name of a database, 1 to 63 bytes"));
+            }
+        }
+        SystemSpec::Ldap { base, login_attribute, object_classes, group_base, lockout_threshold, .. } => {
+            if *lockout_threshold == Some(0) {
+                return Err(Error::value(
+                    "spec.lockout_threshold",
+                    "a number of failed logins, from 1; or leave it out",
+                ));
+            }
+            for (name, base) in [("spec.base", Some(base)), ("spec.group_base", group_base.as_ref())] {
+                if base.is_some_and(|base| !plain(base, DN_MAX)) {
+                    return Err(Error::value(name, "a distinguished name, 1 to 255 bytes"));
+                }
+            }
+            let keyword = |word: &str| {
+                let rest = |c: char| c.is_ascii_alphanumeric() || c == '-';
+                plain(word, ATTRIBUTE_MAX)
+                    && word.starts_with(|c: char| c.is_ascii_alphabetic())
+                    && word.chars().all(rest)
+            };
+            if !keyword(login_attribute) {
+                return Err(Error::value("spec.login_attribute", "the name of an attribute, e.g. uid"));
+            }
+            let few = (1..=OBJECT_CLASSES_MAX).contains(&object_classes.len());
+            if !few || !object_classes.iter().all(|class| keyword(class)) {
+                return Err(Error::value("spec.object_classes", "1 to 16 names of object classes, e.g. inetOrgPerson"));
             }
         }
     }

@@ -163,4 +163,14 @@ async fn a_system_keeps_its_kind_and_each_kind_has_its_own_limits() {
         let named: Vec<_> = refused.errors.iter().map(|error| error.at.clone()).collect();
         assert_eq!(named, [format!("spec.{field}")]);
     }
+    let wrong = serde_json::json!({
+        "base": "", "group_base": "\n", "login_attribute": "uid=x", "object_classes": [], "lockout_threshold": 0,
+    });
+    for (field, wrong) in wrong.as_object().unwrap() {
+        let mut spec = serde_json::json!({"kind": "ldap", "host": "ldap", "base": "dc=x"});
+        spec[field] = wrong.clone();
+        let refused = change(spec).await.err().unwrap();
+        let named: Vec<_> = refused.errors.iter().map(|error| error.at.clone()).collect();
+        assert_eq!(named, [format!("spec.{field}")]);
+    }
 }

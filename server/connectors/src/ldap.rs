@@ -1,0 +1,328 @@
+//! LDAP: the entries of a directory, as OpenLDAP keeps them.
+//!
+//! A login is proven by a simple bind and changed by the password modify operation (RFC 3062): both send the password
+//! itself, so the connection is encrypted unless an administrator says `disable`. What it needs, and what it cannot
+//! do, stands in `docs/connectors.md`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use claviger_api::wire::{ProbeResult, SystemSpec};
+use claviger_api::{Login, Secret, Timestamp};
+use ldap3_proto::proto::{
+    LdapAddRequest, LdapDerefAliases, LdapFilter, LdapModify, LdapModifyRequest, LdapModifyType, LdapOp,
+    LdapPartialAttribute, LdapResultCode, LdapSearchRequest, LdapSearchScope,
+};
+use tokio::time::timeout;
+
+use self::session::{Dn, Session, Target, password_modify};
+use crate::failure::Failure;
+use crate::{Connector, Credential, Deadlines, Dial, NewLogin, Probe, SetOutcome, Traits};
+
+mod session;
+
+/// What every entry that the vault makes says of itself: only such entries are extended and removed.
+const MARK: &str = "claviger: ephemeral login";
+/// The most groups that a search may find.
+const GROUPS_MAX: i32 = 1000;
+
+/// The connector.
+pub struct Ldap {
+    dial: Arc<dyn Dial>,
+    deadlines: Deadlines,
+}
+
+impl Ldap {
+    /// Reaches its directories through `dial`.
+    pub fn new(dial: Arc<dyn Dial>) -> Self {
+        Self::with_deadlines(dial, Deadlines::STANDARD)
+    }
+
+    /// With deadlines of one's own.
+    pub fn with_deadlines(dial: Arc<dyn Dial>, deadlines: Deadlines) -> Self {
+        Self { dial, deadlines }
+    }
+}
+
+#[async_trait]
+impl Connector for Ldap {
+    fn kind(&self) -> &'static str {
+        "ldap"
+    }
+
+    fn traits(&self, system: &SystemSpec) -> Traits {
+        let (lockout_threshold, ends_logins) = match system {
+            SystemSpec::Ldap { lockout_threshold, password_policy, .. } => (*lockout_threshold, *password_policy),
+            SystemSpec::Postgresql { .. } | SystemSpec::Mysql { .. } => (None, false),
+        };
+        Traits {
+            grace: Duration::ZERO,
+            propagation: Duration::ZERO,
+            lockout_threshold,
+            ends_sessions: false,
+            makes_logins: true,
+            ends_logins,
+            deadline: self.deadlines.total(),
+        }
+    }
+
+    async fn probe(&self, system: &SystemSpec, login: &Login, secret: &Secret) -> Probe {
+        let opening = async {
+            Session::open(&*self.dial, &Target::of(system)?, login, secret).await?.close().await;
+            Ok(())
+        };
+        match timeout(self.deadlines.login, opening).await {
+            Ok(Ok(())) => Probe { result: ProbeResult::Accepted, detail: "logged in".to_owned() },
+            Ok(Err(Failure { result, detail })) => Probe { result, detail },
+            Err(_) => Probe { result: ProbeResult::Unreachable, detail: self.too_slow() },
+        }
+    }
+
+    async fn set(&self, system: &SystemSpec, by: &Credential<'_>, login: &Login, new: &Secret) -> SetOutcome {
+        let (mut session, target) = match self.open(system, by).await {
+            Ok(open) => open,
+            Err(not_sent) => return not_sent,
+        };
+        let work = async {
+            // A policy may want the old one from whoever changes their own.
+            let old = (login == by.login).then_some(by.secret);
+            session.change(password_modify(&target.entry(login), old, new)).await?;
+            session.close().await;
+            Ok(())
+        };
+        self.settle(work).await
+    }
+
+    async fn create_login(&self, system: &SystemSpec, by: &Credential<'_>, new: &NewLogin<'_>) -> SetOutcome {
+        let (mut session, target) = match self.open(system, by).await {
+            Ok(open) => open,
+            Err(not_sent) => return not_sent,
+        };
+        let entry = target.entry(new.login);
+        let work = async {
+            // Nobody can log in before the last step: there is no password until then.
+            match maker(&mut session, &entry).await? {
+                Maker::Nobody => session.change(new_entry(&target, &entry, new.login)).await?,
+                Maker::Vault => session.change(replace(&entry, "userPassword", None)).await?,
+                Maker::Another => return Err(not_ours(&entry)),
+            }
+            let done = furnish(&mut session, &target, &entry, new).await;
+            if matches!(done, Err(SetOutcome::Refused { .. })) {
+                // As a whole, or not at all.
+                take_away(&mut session, &target, &entry).await.map_err(in_doubt)?;
+            }
+            session.close().await;
+            done
+        };
+        self.settle(work).await
+    }
+
+    async fn extend_login(
+        &self,
+        system: &SystemSpec,
+        by: &Credential<'_>,
+        login: &Login,
+        valid_until: Timestamp,
+    ) -> SetOutcome {
+        let (mut session, target) = match self.open(system, by).await {
+            Ok(open) => open,
+            Err(not_sent) => return not_sent,
+        };
+        let entry = target.entry(login);
+        let work = async {
+            match maker(&mut session, &entry).await? {
+                Maker::Vault => {}
+                Maker::Nobody => return Err(refused(format!("there is no entry {}", entry.0))),
+                Maker::Another => return Err(not_ours(&entry)),
+            }
+            place_end(&mut session, &target, &entry, valid_until).await?;
+            session.close().await;
+            Ok(())
+        };
+        self.settle(work).await
+    }
+
+    async fn remove_login(&self, system: &SystemSpec, by: &Credential<'_>, login: &Login) -> SetOutcome {
+        let (mut session, target) = match self.open(system, by).await {
+            Ok(open) => open,
+            Err(not_sent) => return not_sent,
+        };
+        let entry = target.entry(login);
+        let work = async {
+            match maker(&mut session, &entry).await? {
+                Maker::Nobody => return Ok(()),
+                Maker::Another => return Err(not_ours(&entry)),
+                Maker::Vault => {}
+            }
+            // First what ends the right, then what tidies up: each step may run twice.
+            session.change(replace(&entry, "userPassword", None)).await?;
+            take_away(&mut session, &target, &entry).await?;
+            session.close().await;
+            Ok(())
+        };
+        self.settle(work).await
+    }
+
+    async fn end_sessions(&self, system: &SystemSpec, by: &Credential<'_>, _login: &Login) -> SetOutcome {
+        match self.open(system, by).await {
+            Ok((session, _)) => {
+                session.close().await;
+                refused("LDAP has no way to end somebody's sessions".to_owned())
+            }
+            Err(not_sent) => not_sent,
+        }
+    }
+}
+
+impl Ldap {
+    /// Opens a session for changes. Where that fails, nothing was sent.
+    async fn open<'a, 's>(
+        &self,
+        system: &'s SystemSpec,
+        by: &Credential<'a>,
+    ) -> Result<(Session<'a>, Target<'s>), SetOutcome> {
+        let opening = async {
+            let target = Target::of(system)?;
+            Ok((Session::open(&*self.dial, &target, by.login, by.secret).await?, target))
+        };
+        match timeout(self.deadlines.login, opening).await {
+            Ok(Ok(open)) => Ok(open),
+            Ok(Err(Failure { result, detail })) => Err(SetOutcome::NotSent { result, detail }),
+            Err(_) => Err(SetOutcome::NotSent { result: ProbeResult::Unreachable, detail: self.too_slow() }),
+        }
+    }
+
+    /// Waits for the work, but not for ever. From here on something may have been sent.
+    async fn settle(&self, work: impl Future<Output = Result<(), SetOutcome>>) -> SetOutcome {
+        match timeout(self.deadlines.work, work).await {
+            Ok(Ok(())) => SetOutcome::Applied,
+            Ok(Err(outcome)) => outcome,
+            Err(_) => SetOutcome::Unknown(format!("no answer within {:?}", self.deadlines.work)),
+        }
+    }
+
+    fn too_slow(&self) -> String {
+        format!("no login within {:?}", self.deadlines.login)
+    }
+}
+
+/// Who made an entry, as its description tells.
+enum Maker {
+    /// There is no such entry.
+    Nobody,
+    /// This connector.
+    Vault,
+    /// Somebody else: it is not ours to extend or remove.
+    Another,
+}
+
+async fn maker(session: &mut Session<'_>, entry: &Dn) -> Result<Maker, SetOutcome> {
+    let search = search(&entry.0, LdapSearchScope::Base, LdapFilter::Present("objectClass".to_owned()), "description");
+    let Some(found) = session.search(search).await? else { return Ok(Maker::Nobody) };
+    let mut values = found.iter().flat_map(|entry| &entry.attributes).flat_map(|attribute| &attribute.vals);
+    Ok(if values.any(|value| value == MARK.as_bytes()) { Maker::Vault } else { Maker::Another })
+}
+
+/// Groups and an end, and then the password.
+async fn furnish(
+    session: &mut Session<'_>,
+    target: &Target<'_>,
+    entry: &Dn,
+    new: &NewLogin<'_>,
+) -> Result<(), SetOutcome> {
+    for group in new.member_of {
+        let member = modify(&target.group(group), LdapModifyType::Add, "member", Some(&entry.0));
+        session.change_unless(member, &LdapResultCode::AttributeOrValueExists).await?;
+    }
+    place_end(session, target, entry, new.valid_until).await?;
+    session.change(password_modify(entry, None, new.secret)).await
+}
+
+/// The directory's own end, where it knows one.
+async fn place_end(
+    session: &mut Session<'_>,
+    target: &Target<'_>,
+    entry: &Dn,
+    at: Timestamp,
+) -> Result<(), SetOutcome> {
+    if !target.password_policy {
+        return Ok(());
+    }
+    session.change(replace(entry, "pwdEndTime", Some(&at.strftime("%Y%m%d%H%M%SZ").to_string()))).await
+}
+
+/// Out of its groups, and away.
+async fn take_away(session: &mut Session<'_>, target: &Target<'_>, entry: &Dn) -> Result<(), SetOutcome> {
+    let holds = LdapFilter::Equality("member".to_owned(), entry.0.clone());
+    let groups = session.search(search(target.groups(), LdapSearchScope::Subtree, holds, "cn")).await?;
+    for group in groups.unwrap_or_default() {
+        let leaves = modify(&Dn(group.dn), LdapModifyType::Delete, "member", Some(&entry.0));
+        session.change_unless(leaves, &LdapResultCode::NoSuchAttribute).await?;
+    }
+    session.change_unless(LdapOp::DelRequest(entry.0.clone()), &LdapResultCode::NoSuchObject).await
+}
+
+fn new_entry(target: &Target<'_>, entry: &Dn, login: &Login) -> LdapOp {
+    let name = || vec![login.as_str().as_bytes().to_vec()];
+    let mut attributes = BTreeMap::from([
+        ("cn".to_owned(), name()),
+        ("sn".to_owned(), name()),
+        ("description".to_owned(), vec![MARK.as_bytes().to_vec()]),
+    ]);
+    attributes.insert(target.login_attribute.to_owned(), name());
+    attributes.insert(
+        "objectClass".to_owned(),
+        target.object_classes.iter().map(|class| class.as_bytes().to_vec()).collect(),
+    );
+    let attributes = attributes.into_iter().map(|(atype, vals)| LdapPartialAttribute { atype, vals }).collect();
+    LdapOp::AddRequest(LdapAddRequest { dn: entry.0.clone(), attributes })
+}
+
+fn replace(entry: &Dn, attribute: &str, value: Option<&str>) -> LdapOp {
+    modify(entry, LdapModifyType::Replace, attribute, value)
+}
+
+fn modify(entry: &Dn, operation: LdapModifyType, attribute: &str, value: Option<&str>) -> LdapOp {
+    let vals = value.map(|value| value.as_bytes().to_vec()).into_iter().collect();
+    let modification = LdapPartialAttribute { atype: attribute.to_owned(), vals };
+    LdapOp::ModifyRequest(LdapModifyRequest {
+        dn: entry.0.clone(),
+        changes: vec![LdapModify { operation, modification }],
+    })
+}
+
+fn search(base: &str, scope: LdapSearchScope, filter: LdapFilter, attribute: &str) -> LdapSearchRequest {
+    LdapSearchRequest {
+        base: base.to_owned(),
+        scope,
+        aliases: LdapDerefAliases::Never,
+        sizelimit: GROUPS_MAX,
+        timelimit: 0,
+        typesonly: false,
+        filter,
+        attrs: vec![attribute.to_owned()],
+    }
+}
+
+fn refused(detail: String) -> SetOutcome {
+    SetOutcome::Refused { detail, by_policy: false }
+}
+
+fn not_ours(entry: &Dn) -> SetOutcome {
+    refused(format!(
+        "the vault did not make the entry {} (it lacks the description '{MARK}') and leaves it alone",
+        entry.0
+    ))
+}
+
+/// What could not be undone is there in part.
+fn in_doubt(outcome: SetOutcome) -> SetOutcome {
+    match outcome {
+        SetOutcome::Applied => SetOutcome::Unknown("an entry without a password may remain".to_owned()),
+        SetOutcome::NotSent { detail, .. } | SetOutcome::Refused { detail, .. } | SetOutcome::Unknown(detail) => {
+            SetOutcome::Unknown(format!("an entry without a password remains: {detail}"))
+        }
+    }
+}
