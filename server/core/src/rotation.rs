@@ -205,6 +205,10 @@ pub enum Happened {
     Outcome(Version, CandidateState),
     /// Somebody took an interrupted rotation up.
     TakenUp,
+    /// A login is about to be tried: it is counted against the system's lockout.
+    Trying(Version),
+    /// Nothing is tried, so that nobody is locked out.
+    Waiting,
     /// A login attempt and its result.
     Probed(Version, ProbeResult),
     /// The candidate opens the account and is current now.
@@ -292,8 +296,43 @@ impl Rotation {
         (self.moved(secrets, Happened::CandidateStored(candidate)), candidate)
     }
 
+    /// Before a login is tried, as [`Action::Probe`] asks, on a system that locks accounts: the attempt is counted first. It
+    /// is to be stored before; if the rotation then waits, nothing may be tried. Elsewhere there is nothing to store.
+    pub fn trying(
+        mut self,
+        secrets: SecretSet,
+        version: Version,
+        traits: &SystemTraits,
+        now: Timestamp,
+    ) -> Option<Transition> {
+        traits.lockout_threshold?;
+        Some(match self.failed_logins.reserve(traits, now) {
+            Ok(()) => self.moved(secrets, Happened::Trying(version)),
+            Err(until) => self.waits_for_people(secrets, until),
+        })
+    }
+
+    /// As many logins have failed as may: the rest are left for people, until the system has forgotten these.
+    fn waits_for_people(mut self, secrets: SecretSet, until: Timestamp) -> Transition {
+        self.not_before = Some(until);
+        self.message = String::from("waiting: one more failed login could lock the account");
+        self.moved(secrets, Happened::Waiting)
+    }
+
     /// A login was tried, as [`Action::Probe`] asked.
-    pub fn probed(self, secrets: SecretSet, result: ProbeResult, traits: &SystemTraits, now: Timestamp) -> Transition {
+    pub fn probed(
+        mut self,
+        secrets: SecretSet,
+        result: ProbeResult,
+        traits: &SystemTraits,
+        now: Timestamp,
+    ) -> Transition {
+        match result {
+            ProbeResult::Refused | ProbeResult::LockedOut | ProbeResult::Unknown => {}
+            ProbeResult::Accepted | ProbeResult::Unreachable | ProbeResult::HostMismatch => {
+                self.failed_logins.give_back();
+            }
+        }
         match self.step.clone() {
             Step::Verifying { candidate, until } => self.verified(secrets, candidate, until, result, traits, now),
             Step::Recovering { untried } => self.recovered(secrets, &untried, result, traits, now),
@@ -311,6 +350,8 @@ impl Rotation {
     pub fn cancel(mut self, secrets: SecretSet, now: Timestamp) -> Result<Transition, NotCancelled> {
         match self.step {
             Step::Preparing | Step::Ready { .. } if !self.checkouts.is_empty() => Err(NotCancelled::Revokes),
+            // An earlier candidate may still arrive, or be there already, where logins do not see it yet.
+            Step::Preparing | Step::Ready { .. } if secrets.may_be_elsewhere() => Err(NotCancelled::Sent),
             Step::Preparing | Step::Ready { .. } => {
                 self.step = Step::Cancelled { at: now };
                 self.unresolved = false;

@@ -105,6 +105,14 @@ impl SecretSet {
         sent.map(|c| c.version).chain(self.current).chain(self.previous.iter().copied()).collect()
     }
 
+    /// Whether a system may have taken a candidate, now or later, and no later one was verified since.
+    pub fn may_be_elsewhere(&self) -> bool {
+        self.candidates.iter().any(|c| match c.state {
+            CandidateState::SentUnknown | CandidateState::Acknowledged => c.kept_until.is_none(),
+            CandidateState::NeverSent | CandidateState::Refused => false,
+        })
+    }
+
     /// Every version whose secret is kept.
     pub fn versions(&self) -> impl Iterator<Item = Version> + '_ {
         self.candidates.iter().map(|c| c.version).chain(self.current).chain(self.previous.iter().copied())

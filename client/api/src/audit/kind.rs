@@ -170,6 +170,9 @@ words! {
     BreakGlassReviewOverdue = "break_glass.review_overdue",
     /// Somebody who had no part in it looked at what was done, and said what came of it.
     BreakGlassReviewed = "break_glass.reviewed",
+
+    /// A login is about to be tried on a system that locks accounts: the attempt is counted first.
+    RotationTrying = "rotation.trying",
 }
 
 #[cfg(test)]

@@ -9,26 +9,43 @@ use super::{SystemTraits, later};
 /// How many of the system's allowed failures are left for people.
 const LEFT_FOR_PEOPLE: u32 = 2;
 
-/// The failed logins of the present window.
+/// The logins that failed, or may have, since the system's counter was last empty. Each is counted before it is tried:
+/// what a crash forgets is an outcome, never an attempt.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailedLogins {
     count: u32,
+    /// When the last of them was counted: the system's window begins anew with each.
     since: Option<Timestamp>,
 }
 
 impl FailedLogins {
-    /// A login with this version was refused just now.
-    pub(super) fn spend(&mut self, traits: &SystemTraits, now: Timestamp) {
-        if self.since.is_none_or(|since| later(since, traits.lockout_window) <= now) {
-            *self = Self { count: 0, since: Some(now) };
+    /// A login is about to be tried. An error says until when it must not be: its failure could lock the account.
+    pub(super) fn reserve(&mut self, traits: &SystemTraits, now: Timestamp) -> Result<(), Timestamp> {
+        let Some(threshold) = traits.lockout_threshold else { return Ok(()) };
+        match self.since.map(|last| forgotten(last, traits)) {
+            Some(until) if until > now && self.count >= threshold.saturating_sub(LEFT_FOR_PEOPLE).max(1) => {
+                return Err(until);
+            }
+            Some(until) if until > now => self.count = self.count.saturating_add(1),
+            Some(_) | None => self.count = 1,
         }
-        self.count = self.count.saturating_add(1);
+        self.since = Some(now);
+        Ok(())
     }
 
-    /// Until when nothing may be tried, if the next refusal could lock the account.
-    pub(super) fn wait_before(&self, traits: &SystemTraits, now: Timestamp) -> Option<Timestamp> {
-        let allowed = traits.lockout_threshold?.saturating_sub(LEFT_FOR_PEOPLE).max(1);
-        let until = later(self.since?, traits.lockout_window.saturating_add(SignedDuration::from_secs(1)));
-        (self.count >= allowed && until > now).then_some(until)
+    /// The login did not fail, or was never tried.
+    pub(super) fn give_back(&mut self) {
+        self.count = self.count.saturating_sub(1);
     }
+
+    /// How many count now.
+    #[cfg(test)]
+    pub(super) fn count_at(&self, traits: &SystemTraits, now: Timestamp) -> u32 {
+        if self.since.is_none_or(|last| forgotten(last, traits) <= now) { 0 } else { self.count }
+    }
+}
+
+/// From then on the system does not count a failure of this time any more.
+fn forgotten(last: Timestamp, traits: &SystemTraits) -> Timestamp {
+    later(last, traits.lockout_window.saturating_add(SignedDuration::from_secs(1)))
 }

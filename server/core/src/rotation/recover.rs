@@ -57,8 +57,7 @@ impl Rotation {
 
     /// One more is refused. When all are, only the management account can help, by a further candidate.
     fn one_refused(&mut self, tried: Version, rest: &[Version], traits: &SystemTraits, now: Timestamp) {
-        self.failed_logins.spend(traits, now);
-        self.not_before = self.failed_logins.wait_before(traits, now);
+        self.not_before = None;
         self.message = format!("version {tried} is refused");
         if !rest.is_empty() {
             self.step = Step::Recovering { untried: rest.to_vec() };

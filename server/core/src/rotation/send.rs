@@ -23,13 +23,21 @@ pub enum Sent {
 }
 
 impl Rotation {
-    /// Before the system is told: the candidate may have been set from here on, whatever happens next.
+    /// Before the system is told: the candidate may have been set from here on, whatever happens next. A change by the
+    /// account itself begins with a login; where that could lock the account, nothing is sent, and the rotation waits.
     pub fn sending(mut self, mut secrets: SecretSet, traits: &SystemTraits, now: Timestamp) -> Transition {
         let Step::Ready { candidate } = self.step else {
             return self.moved(secrets, Happened::TakenUp);
         };
+        if self.by == By::Itself
+            && let Err(until) = self.failed_logins.reserve(traits, now)
+        {
+            return self.waits_for_people(secrets, until);
+        }
         secrets.mark(candidate, CandidateState::SentUnknown);
-        self.step = Step::Sending { candidate, lease_until: later(now, traits.deadline) };
+        // Whoever takes this up waits for the sender, and until logins see what became of it.
+        let lease = traits.deadline.saturating_add(traits.propagation);
+        self.step = Step::Sending { candidate, lease_until: later(now, lease) };
         self.message = format!("telling the system of candidate {candidate}");
         self.moved(secrets, Happened::Sending(candidate))
     }
@@ -47,6 +55,16 @@ impl Rotation {
         let Step::Sending { candidate, .. } = self.step else {
             return self.moved(secrets, Happened::TakenUp);
         };
+        let login_failed = match outcome {
+            Sent::NotSent(ProbeResult::Refused | ProbeResult::LockedOut | ProbeResult::Unknown) => true,
+            Sent::NotSent(ProbeResult::Accepted | ProbeResult::Unreachable | ProbeResult::HostMismatch)
+            | Sent::Applied
+            | Sent::Refused { .. }
+            | Sent::Unknown => false,
+        };
+        if self.by == By::Itself && !login_failed {
+            self.failed_logins.give_back();
+        }
         let state = match outcome {
             Sent::Applied => {
                 self.went_well();
@@ -64,6 +82,7 @@ impl Rotation {
             }
             Sent::Unknown => {
                 self.step = Step::Recovering { untried: Vec::new() };
+                self.not_before = Some(later(now, traits.propagation));
                 self.message = format!("the answer to candidate {candidate} was lost: {said}");
                 CandidateState::SentUnknown
             }

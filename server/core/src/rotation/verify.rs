@@ -20,12 +20,10 @@ impl Rotation {
         match result {
             ProbeResult::Accepted => return self.promote(secrets, candidate, traits, now),
             ProbeResult::Refused if now < until => {
-                self.failed_logins.spend(traits, now);
-                self.not_before = self.failed_logins.wait_before(traits, now).or(Some(later(now, PROPAGATION_STEP)));
+                self.not_before = Some(later(now, PROPAGATION_STEP));
                 self.message = format!("candidate {candidate} is not accepted yet");
             }
             ProbeResult::Refused => {
-                self.failed_logins.spend(traits, now);
                 self.step = Step::Recovering { untried: secrets.probe_order() };
                 self.unresolved = true;
                 self.message = format!("the system took candidate {candidate} and refuses it");

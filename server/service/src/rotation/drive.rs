@@ -35,7 +35,7 @@ impl Open {
                 Action::Finished | Action::Wait(_) => return Ok(()),
                 Action::Prepare => self.prepare_candidate(&turn).await,
                 Action::Recover => self.take_up(&turn).await,
-                Action::Probe { version } => self.probe_version(&turn, version).await,
+                Action::Probe { version } => self.probe_version(turn, version).await,
                 Action::Send { candidate, by } => self.send(turn, candidate, by).await,
             };
             match stepped {
@@ -77,7 +77,28 @@ impl Open {
         self.store_transition(turn, transition, Beside::default()).await
     }
 
-    async fn probe_version(&self, turn: &Turn, version: Version) -> Result<()> {
+    /// Where failed logins lock accounts, the attempt is counted durably before it is made.
+    async fn probe_version(&self, turn: Turn, version: Version) -> Result<()> {
+        let counted = turn.row.value.rotation.clone().trying(
+            turn.state.value.0.secrets.clone(),
+            version,
+            &self.traits(&turn),
+            self.now(),
+        );
+        let turn = match counted {
+            None => turn,
+            Some(counted) => {
+                let (customer, id, revision) = (turn.customer, counted.rotation.id, turn.row.revision + 1);
+                self.store_transition(&turn, counted, Beside::default()).await?;
+                let turn = self.turn(customer, id).await?;
+                let goes_on = turn.row.value.rotation.next(self.now()) == Action::Probe { version };
+                if turn.row.revision != revision || !goes_on {
+                    return Ok(());
+                }
+                turn
+            }
+        };
+        let turn = &turn;
         let secret = self.secret(turn.customer, turn.account.id, version).await?;
         let spec = &turn.system.spec;
         let probe = self.ground().connectors.connector(spec).probe(spec, &turn.account.login, &secret).await;
@@ -124,7 +145,11 @@ impl Open {
         let traits = self.traits(&turn);
         let rotation = turn.row.value.rotation.clone();
         let sending = rotation.sending(turn.state.value.0.secrets.clone(), &traits, self.now());
+        let waits = !matches!(sending.rotation.step, Step::Sending { .. });
         self.store_transition(&turn, sending, Beside::default()).await?;
+        if waits {
+            return Ok(());
+        }
 
         let secret = self.secret(turn.customer, turn.account.id, candidate).await?;
         let (login, by_secret) = &asking;
@@ -164,7 +189,7 @@ impl Open {
     async fn not_even_tried(&self, turn: Turn, said: &str) -> Result<()> {
         let traits = self.traits(&turn);
         let sending = turn.row.value.rotation.clone().sending(turn.state.value.0.secrets.clone(), &traits, self.now());
-        let sent = Sent::NotSent(ProbeResult::Unknown);
+        let sent = Sent::NotSent(ProbeResult::Unreachable);
         let transition = sending.rotation.sent(sending.secrets, sent, said, &traits, self.now());
         self.store_transition(&turn, transition, Beside { said, ..Beside::default() }).await
     }

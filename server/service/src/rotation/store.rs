@@ -81,6 +81,8 @@ impl Open {
                 of(EventKind::RotationOutcome, version).with(FieldName::Outcome, snake_case(state))
             }
             Happened::TakenUp => event(EventKind::RotationUnresolved).with(FieldName::Outcome, "recovering"),
+            Happened::Trying(version) => of(EventKind::RotationTrying, version),
+            Happened::Waiting => event(EventKind::RotationUnresolved).with(FieldName::Outcome, "waiting"),
             Happened::Probed(version, result) if rotation.unresolved => {
                 of(EventKind::RotationUnresolved, version).with(FieldName::Outcome, snake_case(result))
             }
@@ -121,6 +123,8 @@ impl Open {
             | Happened::Sending(_)
             | Happened::Outcome(..)
             | Happened::TakenUp
+            | Happened::Trying(_)
+            | Happened::Waiting
             | Happened::Probed(..)
             | Happened::Promoted(_)
             | Happened::Cancelled => return Ok(change),

@@ -181,6 +181,7 @@ fn allowed(kind: EventKind, leaf: &StoredLeaf, log: Scope) -> Option<(Action, Ab
         | K::RotationOldRefused
         | K::RotationOldStillAccepted
         | K::RotationUnresolved
+        | K::RotationTrying
         | K::RotationFinished
         | K::LogCheckpoint
         | K::LogRead
