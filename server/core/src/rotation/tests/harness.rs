@@ -28,6 +28,7 @@ const LOOK: SignedDuration = SignedDuration::from_secs(1);
 
 /// What the simulated system is like.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "every combination of these is a kind")]
 pub struct Kind {
     /// Has a policy: refuses what it had before, and whatever else it does not like.
     pub history: bool,
@@ -125,7 +126,14 @@ struct System {
 /// What tells two states apart. Times matter relative to each other, and every wait is jumped over.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Place {
-    system: (Version, Option<(Version, bool)>, Vec<Version>, u32, bool, Option<Version>, bool, u32),
+    set: Version,
+    before: Option<(Version, bool)>,
+    had: Vec<Version>,
+    failed: u32,
+    forgotten: bool,
+    in_flight: Option<Version>,
+    surprised: bool,
+    refused_in_a_row: u32,
     rotation: String,
     crashes: u8,
     faults: u8,
@@ -188,7 +196,9 @@ fn every_path_ends(known: &HashMap<Place, usize>, honest: &[Option<Place>]) -> b
                 return false;
             }
         }
-        path.into_iter().for_each(|passed| ends[passed] = true);
+        for passed in path {
+            ends[passed] = true;
+        }
     }
     true
 }
@@ -226,7 +236,7 @@ impl State {
         };
         let waits = match self.rotation.next(self.now) {
             Action::Wait(until) => until.duration_since(self.now).as_secs(),
-            _ => 0,
+            Action::Prepare | Action::Send { .. } | Action::Recover | Action::Probe { .. } | Action::Finished => 0,
         };
         let candidates: Vec<_> =
             self.secrets.candidates.iter().map(|c| (c.version, c.state, c.kept_until.is_some())).collect();
@@ -235,16 +245,14 @@ impl State {
         let (policy, stopped) = (rotation.policy_refusals.min(POLICY_REFUSALS_MOST), self.stopped);
         let old = rotation.old_still_accepted;
         Place {
-            system: (
-                s.set,
-                before,
-                s.had.clone(),
-                s.failed,
-                over(s.failed_at),
-                s.in_flight,
-                s.surprised,
-                s.refused_in_a_row,
-            ),
+            set: s.set,
+            before,
+            had: if s.kind.history { s.had.clone() } else { vec![] },
+            failed: if s.kind.locks { s.failed } else { 0 },
+            forgotten: s.failed > 0 && s.kind.locks && over(s.failed_at),
+            in_flight: s.in_flight,
+            surprised: s.surprised,
+            refused_in_a_row: s.refused_in_a_row,
             rotation: format!(
                 "{step} {by:?} {waits} {budget} {policy} {stopped} {old} {:?} {:?} {candidates:?}",
                 self.secrets.current, self.secrets.previous
@@ -468,11 +476,12 @@ impl State {
     /// Stores what a login told.
     fn told(&self, version: Version, result: ProbeResult) -> Self {
         let traits = self.system.kind.traits();
-        let thrown_away = match (self.hole, result, &self.rotation.step) {
-            (Some(Hole::UnreachableIsWrong), ProbeResult::Unreachable, Step::Verifying { .. }) => true,
-            (Some(Hole::VerifyLag), ProbeResult::Refused, Step::Verifying { .. }) => true,
-            _ => false,
-        };
+        let thrown_away = matches!(self.rotation.step, Step::Verifying { .. })
+            && match self.hole {
+                Some(Hole::UnreachableIsWrong) => result == ProbeResult::Unreachable,
+                Some(Hole::VerifyLag) => result == ProbeResult::Refused,
+                _ => false,
+            };
         if thrown_away {
             let mut failed = self.clone();
             failed.secrets.candidates.retain(|c| c.version != version);
