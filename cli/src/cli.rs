@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    access, account, approval, audit, break_glass, checkout, customer, exec, grant, identity_provider, import, issuer,
-    login, mfa, operator, pages, password, review, rotation, service_account, sign_on, system, user,
+    access, account, approval, audit, break_glass, checkout, customer, exec, exposure, grant, identity_provider,
+    import, issuer, login, mfa, operator, pages, password, review, rotation, service_account, sign_on, system, user,
 };
 
 /// The privileged credential vault of an MSP, from the command line.
@@ -155,6 +155,9 @@ pub enum Command {
     /// One rotation
     #[command(subcommand)]
     Rotation(rotation::Rotation),
+    /// Who has seen a secret that still works
+    #[command(subcommand)]
+    Exposure(exposure::Exposure),
     /// What happened, and the proof that the record is whole
     #[command(subcommand)]
     Audit(audit::Audit),
@@ -219,6 +222,9 @@ mod tests {
             "exec acme/db/a --for 1h30m --reason x --env SECRET -- psql -c 'select 1' --password",
             "rotate acme/db/a",
             "rotate --customer acme --wait",
+            "rotate --exposed-to bob",
+            "rotate --exposed-to bob --customer acme --wait",
+            "exposure list --principal bob --customer acme",
             "rotate --customer acme --wait=5m",
             "audit log --operator --limit 5",
             "audit log --customer acme --kind checkout. --since 2026-01-01T00:00:00Z",
@@ -250,8 +256,9 @@ mod tests {
             "approve co_0197a3c2e1f07b1a8c3d4e5f60718293", // no comment
             "rotate",                                      // nothing named
             "rotate acme/db/a --customer acme",            // two things named
-            "review confirm acme",                         // no line named
-            "break-glass open acme",                       // no reason
+            "rotate acme/db/a --exposed-to bob",
+            "review confirm acme",   // no line named
+            "break-glass open acme", // no reason
             "break-glass agree bg_0197a3c2e1f07b1a8c3d4e5f60718293",
             "audit log", // no log named
             "audit log --operator --customer acme",

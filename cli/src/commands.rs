@@ -13,6 +13,7 @@ pub mod break_glass;
 pub mod checkout;
 pub mod customer;
 pub mod exec;
+pub mod exposure;
 pub mod grant;
 pub mod identity_provider;
 pub mod import;
@@ -70,6 +71,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Rotate(rotate) => rotate.run(context).await,
         Command::Rotations(rotations) => rotations.run(context).await,
         Command::Rotation(rotation) => rotation.run(context).await,
+        Command::Exposure(exposure) => exposure.run(context).await,
         Command::Audit(audit) => audit.run(context).await,
         Command::Import(import) => import.run(context).await,
         Command::Completions(completions) => completions.run(),

@@ -36,7 +36,11 @@ async fn run() -> Result<bool> {
     let client = client()?;
     let started = client
         .rotations()
-        .start(&NewRotation { account: None, customer: Some(customer), reason: Some("nightly rotation".to_owned()) })
+        .start(&NewRotation {
+            customer: Some(customer),
+            reason: Some("nightly rotation".to_owned()),
+            ..NewRotation::default()
+        })
         .await?;
 
     let mut all_done = started.skipped.is_empty();

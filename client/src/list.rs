@@ -3,8 +3,8 @@
 use std::marker::PhantomData;
 
 use claviger_api::wire::{
-    AuditQuery, BreakGlassQuery, CheckoutQuery, GrantQuery, InactiveQuery, PAGE_MAX, Page, PageQuery, ReviewQuery,
-    RotationQuery, ServiceAccountQuery,
+    AuditQuery, BreakGlassQuery, CheckoutQuery, ExposureQuery, GrantQuery, InactiveQuery, PAGE_MAX, Page, PageQuery,
+    ReviewQuery, RotationQuery, ServiceAccountQuery,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -78,6 +78,7 @@ macro_rules! paged {
 
 paged!(
     PageQuery,
+    ExposureQuery,
     GrantQuery,
     InactiveQuery,
     ReviewQuery,

@@ -31,6 +31,7 @@ mod auth;
 mod break_glass;
 mod checkouts;
 mod customers;
+mod exposures;
 mod factors;
 mod grants;
 mod identity_providers;
@@ -67,6 +68,7 @@ pub fn table() -> Vec<Endpoint> {
         grants::endpoints,
         access::endpoints,
         inactive::endpoints,
+        exposures::endpoints,
         reviews::endpoints,
         break_glass::endpoints,
         issuers::endpoints,

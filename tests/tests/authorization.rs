@@ -325,7 +325,7 @@ impl Ids {
         let account = "acme/db01/only-acme-has-this".parse().unwrap();
         let new = NewCheckout { on_conflict: OnConflict::Fail, ..wanted(&account, 3600) };
         let checkout = technician.checkouts().create(&new).await.unwrap().id;
-        let other = NewRotation { account: Some("acme/db01/other".parse().unwrap()), customer: None, reason: None };
+        let other = NewRotation { account: Some("acme/db01/other".parse().unwrap()), ..NewRotation::default() };
         let rotation = technician.rotations().start(&other).await.unwrap().rotations.remove(0).id;
         let robot = NewServiceAccount::with_token(part("robot"), 3600);
         administrator.service_accounts().add(&robot).await.unwrap();

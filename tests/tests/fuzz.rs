@@ -108,7 +108,7 @@ async fn house() -> Vault {
 async fn there(vault: &Vault) -> String {
     let technician = vault.technician();
     let held = technician.checkouts().create(&wanted(&"acme/db01/admin".parse().unwrap(), 3600)).await.unwrap();
-    let other = NewRotation { account: Some("acme/db01/other".parse().unwrap()), customer: None, reason: None };
+    let other = NewRotation { account: Some("acme/db01/other".parse().unwrap()), ..NewRotation::default() };
     let rotation = technician.rotations().start(&other).await.unwrap().rotations.remove(0).id;
     let review = vault.administrator().reviews().start(&part("acme"), &NewReview::default()).await.unwrap().id;
     let glass = asked_for(vault).await;

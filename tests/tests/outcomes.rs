@@ -51,7 +51,7 @@ async fn no_outcome_of_any_step_loses_a_password() {
 
     let technician = vault.technician();
     for line in lines.all() {
-        let asked = NewRotation { account: Some(path(line)), customer: None, reason: None };
+        let asked = NewRotation { account: Some(path(line)), ..NewRotation::default() };
         technician.rotations().start(&asked).await.unwrap();
     }
     until("every rotation is done", SOON, async || {

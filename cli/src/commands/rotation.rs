@@ -15,13 +15,18 @@ use crate::output::word;
 use crate::progress::{Progress, note};
 
 #[derive(Args)]
-#[command(group = ArgGroup::new("what").required(true).args(["path", "customer"]))]
+#[command(group = ArgGroup::new("what").required(true).multiple(true).args(["path", "customer", "exposed_to"]))]
 pub struct Rotate {
     /// customer/system/account
+    #[arg(conflicts_with_all = ["customer", "exposed_to"])]
     path: Option<AccountPath>,
     /// Every standing account of this customer that nobody holds
     #[arg(long, value_name = "CUSTOMER")]
     customer: Option<Part>,
+    /// Every account whose secret this user or service account has seen and that was not rotated since: a name, of one that
+    /// was removed too, or pr_…; with --customer only that customer's
+    #[arg(long, value_name = "NAME")]
+    exposed_to: Option<String>,
     /// Why; it is in the customer's audit log
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
@@ -60,7 +65,12 @@ pub enum Rotation {
 impl Rotate {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let client = context.client()?;
-        let new = NewRotation { account: self.path, customer: self.customer, reason: self.reason };
+        let new = NewRotation {
+            account: self.path,
+            customer: self.customer,
+            exposed_to: self.exposed_to,
+            reason: self.reason,
+        };
         let mut started = client.rotations().start(&new).await?;
         if let Some(at_most) = self.wait {
             started.rotations = wait(&client, &started.rotations, at_most).await?;

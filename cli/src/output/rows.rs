@@ -2,9 +2,9 @@
 
 use claviger_client::api::Timestamp;
 use claviger_client::api::wire::{
-    AccessLine, Account, AccountSettings, ApprovalRule, AuditEvent, BreakGlass, Checkout, Conditions, Customer, Factor,
-    Grant, GrantKind, IdentityProvider, Inactive, Issuer, IssuerKeys, Principal, Review, ReviewLine, Role, Rotation,
-    System, SystemSpec, WhatIfDecision,
+    AccessLine, Account, AccountSettings, ApprovalRule, AuditEvent, BreakGlass, Checkout, Conditions, Customer,
+    Exposure, Factor, Grant, GrantKind, IdentityProvider, Inactive, Issuer, IssuerKeys, Principal, Review, ReviewLine,
+    Role, Rotation, System, SystemSpec, WhatIfDecision,
 };
 use serde::Serialize;
 
@@ -333,6 +333,19 @@ impl Row for Rotation {
             seconds(self.started_at),
             self.message.clone(),
         ]
+    }
+}
+
+impl Row for Exposure {
+    const HEADS: &'static [&'static str] = &["account", "seen by", "rotation"];
+
+    fn cells(&self) -> Vec<String> {
+        let seen = self.seen_by.iter().map(|seen| {
+            let holds = if seen.holds { ", holds it" } else { "" };
+            format!("{} v{} {} {}{holds}", seen.principal, seen.version, word(&seen.how), seconds(seen.since))
+        });
+        let seen: Vec<String> = seen.collect();
+        vec![self.account.to_string(), seen.join("; "), or_dash(self.rotation.as_ref())]
     }
 }
 

@@ -1,11 +1,11 @@
 //! One account's changing state, in one stored row, so that every decision about it is one expectation.
 
-use claviger_api::wire::AccountState as StateName;
+use claviger_api::wire::{AccountState as StateName, CandidateState};
 use claviger_api::{CheckoutId, PrincipalId, RotationId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::checkout::{Checkout, State};
-use crate::secrets::{SecretSet, Version};
+use crate::secrets::{Candidate, SecretSet, Version};
 
 /// Who sits in one of the account's seats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +61,17 @@ pub struct Proving {
     pub old: Version,
 }
 
+/// Who brought a secret, by hand or by an import, and so knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Brought {
+    /// The version.
+    pub version: Version,
+    /// Who.
+    pub by: PrincipalId,
+    /// When.
+    pub at: Timestamp,
+}
+
 /// What changes on an account.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountState {
@@ -86,6 +97,9 @@ pub struct AccountState {
     /// Approvals that may serve again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub still_good: Vec<StillGood>,
+    /// Who brought the secret that was brought last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub brought: Option<Brought>,
 }
 
 /// Whether the account can be checked out.
@@ -116,6 +130,20 @@ impl AccountState {
             _ if self.seats.len() >= usize::try_from(max_holders).unwrap_or(usize::MAX) => Availability::Held,
             _ => Availability::Free,
         }
+    }
+
+    /// Whether this version opens the account, as far as is known: it is current, a system was told of it and no later one
+    /// was verified since, or it was replaced and not yet seen refused.
+    pub fn still_works(&self, version: Version) -> bool {
+        let told = |candidate: &Candidate| match candidate.state {
+            CandidateState::SentUnknown | CandidateState::Acknowledged | CandidateState::Refused => {
+                candidate.version == version && candidate.kept_until.is_none()
+            }
+            CandidateState::NeverSent => false,
+        };
+        self.secrets.current == Some(version)
+            || self.secrets.candidates.iter().any(told)
+            || self.proving.iter().any(|proof| proof.old == version)
     }
 
     /// Gives the seat up; what was not seated stays as it is.

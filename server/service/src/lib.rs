@@ -11,6 +11,7 @@ pub mod clock;
 mod daily;
 pub mod error;
 mod event;
+pub mod exposure;
 #[cfg(feature = "failpoints")]
 mod failpoint;
 pub mod idempotency;

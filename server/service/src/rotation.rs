@@ -13,7 +13,7 @@ use crate::page::{Page, Paging};
 use crate::records::{AccountRecord, RotationRecord, StateRecord, SystemRecord};
 
 mod drive;
-mod start;
+pub(crate) mod start;
 mod store;
 
 /// A rotation that was found by its id. Finding says nothing of who may know of it.

@@ -8,6 +8,7 @@ mod break_glass;
 mod checkout;
 mod conditions;
 mod ephemeral;
+mod exposure;
 mod faults;
 mod four_eyes;
 mod fresh;

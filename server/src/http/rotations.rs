@@ -1,5 +1,6 @@
 //! `/v1/rotations`.
 
+use claviger_api::Part;
 use claviger_api::ProblemType::{
     AccountHeld, AccountUnavailable, Forbidden, FreshFactorNeeded, InUse, NotFound, NothingStored, OutOfHours,
     RotationRunning, WrongNetwork,
@@ -17,19 +18,24 @@ use super::query::{Query, customer};
 
 pub fn endpoints() -> Vec<Endpoint> {
     vec![
-        Endpoint::post("/v1/rotations", "startRotations", "Rotate one account, or a customer's free ones.", start)
-            .fails(&[
-                AccountHeld,
-                AccountUnavailable,
-                Forbidden,
-                FreshFactorNeeded,
-                InUse,
-                NotFound,
-                NothingStored,
-                OutOfHours,
-                RotationRunning,
-                WrongNetwork,
-            ]),
+        Endpoint::post(
+            "/v1/rotations",
+            "startRotations",
+            "Rotate one account, a customer's free ones, or what somebody has seen.",
+            start,
+        )
+        .fails(&[
+            AccountHeld,
+            AccountUnavailable,
+            Forbidden,
+            FreshFactorNeeded,
+            InUse,
+            NotFound,
+            NothingStored,
+            OutOfHours,
+            RotationRunning,
+            WrongNetwork,
+        ]),
         Endpoint::get("/v1/rotations", "listRotations", "A customer's rotations, the newest first.", list)
             .fails(&[Forbidden, NotFound]),
         Endpoint::get("/v1/rotations/{rotation}", "showRotation", "One rotation, with its progress.", show),
@@ -46,12 +52,14 @@ pub fn endpoints() -> Vec<Endpoint> {
 async fn start(session: Session, Body(new): Body<NewRotation>, once: Once) -> Result<Accepted<RotationsStarted>> {
     let reason = new.reason.as_deref();
     let started = match (&new.account, &new.customer) {
-        (Some(account), None) => {
+        (Some(account), None) if new.exposed_to.is_none() => {
             let place = session.open.place(account).await?;
             let permit = session.permit::<AccountRotate>(&place.resource()).await?;
             let rotation = session.open.rotate(place, reason, &once, &session.caller, permit).await?;
             RotationsStarted { rotations: vec![rotation], skipped: Vec::new() }
         }
+        (None, None) if new.exposed_to.is_some() => exposed(&session, &new, None, &once).await?,
+        (None, Some(slug)) if new.exposed_to.is_some() => exposed(&session, &new, Some(slug), &once).await?,
         (None, Some(slug)) => {
             let id = session.open.customer_named(slug).await?;
             let _seen = session.permit::<CustomerView>(&Resource::Customer(id)).await?;
@@ -60,11 +68,32 @@ async fn start(session: Session, Body(new): Body<NewRotation>, once: Once) -> Re
             };
             session.open.rotate_customer(id, reason, &once, &session.caller, permit).await?
         }
-        (Some(_), Some(_)) | (None, None) => {
-            return Err(Error::value("account", "exactly one of account and customer"));
+        (Some(_), Some(_) | None) | (None, None) => {
+            return Err(Error::value("account", "exactly one of account, customer and exposed_to"));
         }
     };
     Ok(Accepted(started))
+}
+
+/// What somebody has seen, of one customer or of every one where the caller may rotate.
+async fn exposed(
+    session: &Session,
+    new: &NewRotation,
+    customer: Option<&Part>,
+    once: &Once,
+) -> Result<RotationsStarted> {
+    let only = match customer {
+        Some(slug) => {
+            let id = session.open.customer_named(slug).await?;
+            let _seen = session.permit::<CustomerView>(&Resource::Customer(id)).await?;
+            Some(id)
+        }
+        None => None,
+    };
+    let permit =
+        async |place: Place| session.open.permit_untold::<AccountRotate>(&session.caller, &place.resource()).await.ok();
+    let to = new.exposed_to.as_deref().unwrap_or_default();
+    session.open.rotate_exposed(to, only, new.reason.as_deref(), once, &session.caller, permit).await
 }
 
 async fn list(session: Session, Query(query): Query<RotationQuery>) -> Result<Listed<Rotation>> {

@@ -196,6 +196,7 @@ pub const TABLE: &[Wanted] = &[
     vault("listApprovals", ALL, ""),
     customer("takeOverCheckout", &[Technician], REASON),
     customer("startRotations", ROTATORS, r#"{"account":"<customer>/<system>/<account>"}"#),
+    query("listExposures", ACCESS, "customer=<customer>"),
     query("listRotations", ALL, "customer=<customer>"),
     // An approver decides on requests, and has nothing to do with rotations.
     customer("showRotation", &[Administrator, Technician, Automation, Auditor, CustomerAuditor], ""),

@@ -69,7 +69,7 @@ async fn survives(wrong: Wrong) {
         assert_eq!(tried.result, ProbeResult::Unreachable, "not refused: {}", tried.detail);
         assert!(!tried.detail.is_empty());
     }
-    let asked = NewRotation { account: Some(standing.clone()), customer: None, reason: None };
+    let asked = NewRotation { account: Some(standing.clone()), ..NewRotation::default() };
     let id = technician.rotations().start(&asked).await.unwrap().rotations[0].id;
     if matches!(wrong, Wrong::ClosesHalfWay) {
         until("the change is lost", SOON, async || line.fired().then_some(())).await;

@@ -144,7 +144,7 @@ async fn what_is_unresolved_is_revealed_in_the_order_to_try_it() {
     administrator.systems(&part("acme")).set(&part("db01"), &nobody).await.unwrap();
     let by_hand = random_text();
     house.postgres.run_sql(&format!("ALTER ROLE app PASSWORD '{by_hand}'")).await;
-    let rotate = NewRotation { account: Some(account.clone()), customer: None, reason: None };
+    let rotate = NewRotation { account: Some(account.clone()), ..NewRotation::default() };
     let rotation = house.vault.technician().rotations().start(&rotate).await.unwrap().rotations.remove(0).id;
     until("the rotation is unresolved", SOON, async || {
         administrator.rotations().show(rotation).await.unwrap().unresolved.then_some(())

@@ -69,7 +69,8 @@ async fn current(technician: &Client, account: &AccountPath) -> String {
 /// On demand: what opened the account before does not any more, and what the vault has does.
 async fn rotate(house: &House, account: &AccountPath, before: &str) {
     let technician = house.vault.technician();
-    let asked = NewRotation { account: Some(account.clone()), customer: None, reason: Some("a test".to_owned()) };
+    let asked =
+        NewRotation { account: Some(account.clone()), reason: Some("a test".to_owned()), ..NewRotation::default() };
     let started = technician.rotations().start(&asked).await.unwrap();
     let id = started.rotations.first().expect("one was started").id;
     let done = technician.rotations().wait(id, SOON, |_| {}).await.unwrap();

@@ -13,6 +13,8 @@ pub enum RotationCause {
     Requested,
     /// A checkout ended.
     CheckoutEnded,
+    /// Somebody has seen the secret who should not know it any more.
+    Exposure,
 }
 
 /// Where a rotation is. The names say what happens next.
@@ -61,8 +63,8 @@ pub struct CandidateView {
     pub state: CandidateState,
 }
 
-/// `POST /v1/rotations`: exactly one of the two.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// `POST /v1/rotations`: exactly one of account, customer and `exposed_to`; the customer may narrow what somebody has seen.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct NewRotation {
@@ -72,6 +74,10 @@ pub struct NewRotation {
     /// Every standing account of one customer that nobody holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub customer: Option<Part>,
+    /// Every account whose secret this user or service account has seen and that was not rotated since: a name, of one
+    /// that was removed too, or an id. With a customer, only its accounts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exposed_to: Option<String>,
     /// Why; 1 to 500 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 500))]

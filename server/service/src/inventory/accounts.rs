@@ -5,7 +5,7 @@ use claviger_api::audit::record::FieldName;
 use claviger_api::problem::ProblemType;
 use claviger_api::wire::{Account, AccountChange, AccountKind, AccountSettings, HOLDERS_MAX, NewAccount, Verification};
 use claviger_api::{AccountId, CustomerId, Login, Scope, Secret, SystemId};
-use claviger_core::account::AccountState;
+use claviger_core::account::{AccountState, Brought};
 use claviger_core::password::Rules;
 use claviger_core::policy::{
     AccountCreate, AccountRemove, AccountSetSecret, AccountUpdate, AccountVerify, AccountView, Mark, Permit,
@@ -59,7 +59,7 @@ impl Open {
             let system_row = self.load::<SystemRecord>(&RowId::system(customer, system)).await?;
             let event = self.account_event(EventKind::AccountAdded, customer, &record, caller).await?;
             let change = self.change(event).rewrite(&system_row)?;
-            let change = self.with_account(change, customer, &record, secret.as_ref()).await?;
+            let change = self.with_account(change, customer, &record, secret.as_ref(), caller).await?;
             self.commit(self.remember(change, scope, once, caller, record.id.uuid())?).await?;
             self.account_view(customer, record.id).await
         })
@@ -73,6 +73,7 @@ impl Open {
         customer: CustomerId,
         record: &AccountRecord,
         secret: Option<&Secret>,
+        by: &Caller,
     ) -> Result<Change<'a>> {
         let scope = Scope::Customer(customer);
         let name = self.keyring().name(Table::Accounts, scope, &account_name(record.system, &record.name));
@@ -82,7 +83,9 @@ impl Open {
         let mut state = AccountState::default();
         let mut change = change;
         if let Some(secret) = secret {
-            change = self.with_secret(change, customer, record.id, state.secrets.adopt(), secret)?;
+            let version = state.secrets.adopt();
+            state.brought = Some(Brought { version, by: by.id, at: self.now() });
+            change = self.with_secret(change, customer, record.id, version, secret)?;
         }
         change
             .create(name, &NameRecord { id: record.id.uuid() })?
@@ -218,6 +221,7 @@ impl Open {
                 return Err(Error::new(ProblemType::RotationRunning, format!("The rotation is {}.", running.id)));
             }
             let version = state.secrets.adopt();
+            state.brought = Some(Brought { version, by: caller.id, at: self.now() });
             let event = self
                 .account_event(EventKind::AccountSecretSet, customer, &record, caller)
                 .await?

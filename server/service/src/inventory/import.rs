@@ -53,7 +53,7 @@ impl Open {
                     account: row.account.clone(),
                 };
                 change = change.and(of_account(self.event(scope, EventKind::AccountAdded, caller), &path));
-                change = self.with_account(change, customer, record, Some(row.secret.secret())).await?;
+                change = self.with_account(change, customer, record, Some(row.secret.secret()), caller).await?;
             }
             self.commit(self.remember(change, scope, once, caller, customer.uuid())?).await?;
             Ok(imported.clone())

@@ -4,11 +4,12 @@ use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::record::FieldName;
 use claviger_api::problem::ProblemType;
 use claviger_api::wire::{self, AccountKind, RotateBy, RotationCause, RotationsStarted, Skipped};
-use claviger_api::{CheckoutId, CustomerId, RotationId, Scope};
+use claviger_api::{CheckoutId, CustomerId, PrincipalId, RotationId, Scope};
 use claviger_core::account::{AccountState, Running};
 use claviger_core::checkout::State;
 use claviger_core::policy::{AccountRotate, Permit};
 use claviger_core::rotation::{By, Rotation};
+use claviger_core::secrets::Version;
 use claviger_store::{Range, RowId, Table};
 
 use crate::error::{Error, Result};
@@ -20,6 +21,40 @@ use crate::open::{Caller, Open, deciding_once};
 use crate::records::{AccountRecord, CheckoutRecord, RotationRecord, StateRecord, SystemRecord, TimerRecord};
 use crate::workers::TimerKind;
 
+/// Why somebody has a secret rotated.
+#[derive(Default)]
+pub(crate) struct Why<'a> {
+    /// In the caller's words.
+    pub reason: Option<&'a str>,
+    /// Whoever has seen it, in which version.
+    pub exposed: Option<(PrincipalId, &'a [Version])>,
+}
+
+impl Why<'_> {
+    fn cause(&self) -> RotationCause {
+        if self.exposed.is_some() { RotationCause::Exposure } else { RotationCause::Requested }
+    }
+
+    /// What was seen may have been replaced meanwhile.
+    fn still_holds(&self, state: &AccountState) -> Result<()> {
+        match self.exposed {
+            Some((_, versions)) if !versions.iter().any(|version| state.still_works(*version)) => Err(Error::new(
+                ProblemType::Conflict,
+                "It was rotated meanwhile; what was seen does not work any more.",
+            )),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn told(&self, event: Event, caller: &Caller) -> Event {
+        let event = event.with_personal(caller.id, FieldName::Reason, self.reason.unwrap_or_default());
+        match self.exposed {
+            Some((principal, _)) => event.with(FieldName::Cause, "exposure").with(FieldName::Principal, principal),
+            None => event,
+        }
+    }
+}
+
 impl Open {
     /// Starts the rotation of one account that nobody holds. It is carried on in the background.
     pub async fn rotate(
@@ -28,9 +63,21 @@ impl Open {
         reason: Option<&str>,
         once: &Once,
         caller: &Caller,
+        permit: Permit<AccountRotate>,
+    ) -> Result<wire::Rotation> {
+        self.rotate_because(place, &Why { reason, ..Why::default() }, once, caller, permit).await
+    }
+
+    /// The same, for a cause of its own.
+    pub(crate) async fn rotate_because(
+        &self,
+        place: Place,
+        why: &Why<'_>,
+        once: &Once,
+        caller: &Caller,
         _permit: Permit<AccountRotate>,
     ) -> Result<wire::Rotation> {
-        if let Some(reason) = reason {
+        if let Some(reason) = why.reason {
             short_text("reason", reason)?;
         }
         let Place { customer, account, .. } = place;
@@ -42,14 +89,11 @@ impl Open {
             let record = self.load::<AccountRecord>(&RowId::account(customer, account)).await?;
             let row = self.load::<StateRecord>(&RowId::account_state(customer, account)).await?;
             let mut state = row.value.0.clone();
+            why.still_holds(&state)?;
             may_rotate(&record.value, &state)?;
-            let event = self.event(scope, EventKind::RotationStarted, caller).with_personal(
-                caller.id,
-                FieldName::Reason,
-                reason.unwrap_or_default(),
-            );
+            let event = why.told(self.event(scope, EventKind::RotationStarted, caller), caller);
             let change = self.change(of_account(event, &self.path_of(customer, &record.value).await?)).expect(&record);
-            let cause = RotationCause::Requested;
+            let cause = why.cause();
             let (change, id) = self.start_rotation(change, customer, &record.value, &mut state, cause, None).await?;
             let change = change.update(&row, &StateRecord(state))?;
             self.commit(self.remember(change, scope, once, caller, id.uuid())?).await?;
@@ -78,13 +122,18 @@ impl Open {
             }
             match self.rotate(place, reason, &once.for_one(row.value.id.uuid()), caller, permit).await {
                 Ok(rotation) => started.rotations.push(rotation),
-                Err(error) => started.skipped.push(Skipped {
-                    account: self.path_of(customer, &row.value).await?,
-                    why: if error.detail.is_empty() { error.problem.row().title.to_owned() } else { error.detail },
-                }),
+                Err(error) => started.skipped.push(self.skipped(customer, &row.value, error).await?),
             }
         }
         Ok(started)
+    }
+
+    /// An account that was passed over, and why.
+    pub(crate) async fn skipped(&self, customer: CustomerId, account: &AccountRecord, why: Error) -> Result<Skipped> {
+        Ok(Skipped {
+            account: self.path_of(customer, account).await?,
+            why: if why.detail.is_empty() { why.problem.row().title.to_owned() } else { why.detail },
+        })
     }
 
     /// Adds the start of a rotation to a change: its row, its timer, and the account's state. It takes every ended
