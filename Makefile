@@ -1,7 +1,7 @@
 # What people run. Each target installs what it needs (scripts/setup), may run twice, and leaves nothing running.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help demo test check docs bench
+.PHONY: help demo test check docs bench emergency
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -25,3 +25,7 @@ docs: ## the generated pages: docs/errors.md and docs/anvil.md
 bench: ## reveal, check-out and login beside a bare handler and a bare synced store, in one run
 	@scripts/setup
 	@scripts/bench
+
+emergency: ## an emergency rotation of 10,000 accounts that is killed three times
+	@scripts/setup
+	@. scripts/env; cargo nextest run -p claviger-service --locked --run-ignored only -E 'test(ten_thousand_accounts)'

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    access, account, approval, audit, break_glass, checkout, customer, exec, exposure, grant, identity_provider,
-    import, issuer, login, mfa, operator, pages, password, review, rotation, service_account, sign_on, system, user,
+    access, account, approval, audit, break_glass, checkout, customer, emergency, exec, exposure, grant,
+    identity_provider, import, issuer, login, mfa, operator, pages, password, review, rotation, service_account,
+    sign_on, system, user,
 };
 
 /// The privileged credential vault of an MSP, from the command line.
@@ -155,6 +156,9 @@ pub enum Command {
     /// One rotation
     #[command(subcommand)]
     Rotation(rotation::Rotation),
+    /// Emergency rotations of a customer: their progress and their signed reports
+    #[command(subcommand)]
+    Emergency(emergency::Emergency),
     /// Who has seen a secret that still works
     #[command(subcommand)]
     Exposure(exposure::Exposure),
@@ -223,6 +227,10 @@ mod tests {
             "rotate acme/db/a",
             "rotate --customer acme --wait",
             "rotate --exposed-to bob",
+            "rotate --customer acme --all --dry-run",
+            "rotate --customer acme --all --reason theft --report report.jsonl",
+            "emergency thaw acme em_0197a3c2e1f07b1a8c3d4e5f60718293 --reason go",
+            "emergency verify report.jsonl",
             "rotate --exposed-to bob --customer acme --wait",
             "exposure list --principal bob --customer acme",
             "rotate --customer acme --wait=5m",
@@ -257,6 +265,9 @@ mod tests {
             "rotate",                                      // nothing named
             "rotate acme/db/a --customer acme",            // two things named
             "rotate acme/db/a --exposed-to bob",
+            "rotate acme/db/a --all",
+            "rotate --customer acme --dry-run",
+            "rotate --customer acme --all --exposed-to bob",
             "review confirm acme",   // no line named
             "break-glass open acme", // no reason
             "break-glass agree bg_0197a3c2e1f07b1a8c3d4e5f60718293",

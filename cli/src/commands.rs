@@ -12,6 +12,7 @@ pub mod audit;
 pub mod break_glass;
 pub mod checkout;
 pub mod customer;
+pub mod emergency;
 pub mod exec;
 pub mod exposure;
 pub mod grant;
@@ -71,6 +72,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Rotate(rotate) => rotate.run(context).await,
         Command::Rotations(rotations) => rotations.run(context).await,
         Command::Rotation(rotation) => rotation.run(context).await,
+        Command::Emergency(emergency) => emergency.run(context).await,
         Command::Exposure(exposure) => exposure.run(context).await,
         Command::Audit(audit) => audit.run(context).await,
         Command::Import(import) => import.run(context).await,

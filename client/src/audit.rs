@@ -35,7 +35,7 @@ impl Audit<'_> {
     /// A whole log as JSON Lines, for [`claviger_api::audit`]'s offline verifier; read it piece by piece.
     pub async fn export(&self, customer: Option<&Part>) -> Result<Export> {
         let response = self.0.open("/v1/audit/export", &log(customer)).await?;
-        Ok(Export { client: self.0.clone(), response })
+        Ok(Export::new(self.0.clone(), response))
     }
 }
 
@@ -43,13 +43,17 @@ fn log(customer: Option<&Part>) -> LogQuery {
     LogQuery { customer: customer.map(ToString::to_string) }
 }
 
-/// A log on its way.
+/// A log, or a report, on its way.
 pub struct Export {
     client: Client,
     response: reqwest::Response,
 }
 
 impl Export {
+    pub(crate) fn new(client: Client, response: reqwest::Response) -> Self {
+        Self { client, response }
+    }
+
     /// The next bytes; `None` at the end of the whole log. A log that is cut short is an error, never an end.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>> {
         self.response.chunk().await.map_err(|error| self.client.failure(&error))

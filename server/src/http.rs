@@ -31,6 +31,7 @@ mod auth;
 mod break_glass;
 mod checkouts;
 mod customers;
+mod emergencies;
 mod exposures;
 mod factors;
 mod grants;
@@ -69,6 +70,7 @@ pub fn table() -> Vec<Endpoint> {
         access::endpoints,
         inactive::endpoints,
         exposures::endpoints,
+        emergencies::endpoints,
         reviews::endpoints,
         break_glass::endpoints,
         issuers::endpoints,

@@ -9,17 +9,19 @@ mod operations;
 mod unasked;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use claviger_api::wire::{
-    BreakGlassState, IssuerKeys, NewAccount, NewBreakGlass, NewCheckout, NewIssuer, NewReview, NewRotation,
-    NewServiceAccount, OnConflict, Role, WithComment,
+    BreakGlassState, EmergencyState, IssuerKeys, NewAccount, NewBreakGlass, NewCheckout, NewEmergency, NewIssuer,
+    NewReview, NewRotation, NewServiceAccount, OnConflict, Role, WithComment,
 };
-use claviger_api::{BreakGlassId, ProblemType};
+use claviger_api::{BreakGlassId, EmergencyId, Part, ProblemType};
 use claviger_client::Client;
 use claviger_tests::in_process::InProcess;
 use claviger_tests::inventory::{add_customer, add_postgres, new_provider, part, secret, wanted};
 use claviger_tests::openapi::{Description, Operation};
 use claviger_tests::people::{Person, TECHNICIAN};
+use claviger_tests::poll::until;
 use claviger_tests::postgres::Postgres;
 use claviger_tests::raw::{Raw, Reply};
 use serde_json::Value;
@@ -65,6 +67,7 @@ struct Ids {
     issuer: String,
     provider: String,
     review: String,
+    emergency: String,
     glass: String,
 }
 
@@ -318,6 +321,8 @@ impl Ids {
     /// What acme has: an account that the technician holds, another that was rotated, and a grant.
     async fn made(administrator: &Client, technician: &Client, glass: BreakGlassId) -> Self {
         let (acme, system) = (part("acme"), part("db01"));
+        // Before there is anything that it could rotate.
+        let emergency = over_already(administrator, &acme).await;
         for name in ["only-acme-has-this", "other"] {
             let account = NewAccount::standing(part(name), Some(secret("something")));
             administrator.accounts().add(&acme, &system, &account).await.unwrap();
@@ -351,6 +356,7 @@ impl Ids {
             grant: grant.to_string(),
             issuer: issuer.name.to_string(),
             review: review.id.to_string(),
+            emergency: emergency.to_string(),
             glass: glass.to_string(),
             provider: provider.name.to_string(),
         }
@@ -369,6 +375,7 @@ impl Ids {
             grant: "gr_0197a3c2e1f07b1a8c3d4e5f60718293".to_owned(),
             issuer: "nothing".to_owned(),
             review: "rv_0197a3c2e1f07b1a8c3d4e5f60718293".to_owned(),
+            emergency: "em_0197a3c2e1f07b1a8c3d4e5f60718293".to_owned(),
             glass: "bg_0197a3c2e1f07b1a8c3d4e5f60718293".to_owned(),
             provider: "nothing".to_owned(),
         }
@@ -385,6 +392,7 @@ impl Ids {
             "grant" => &self.grant,
             "issuer" => &self.issuer,
             "review" => &self.review,
+            "emergency" => &self.emergency,
             "glass" => &self.glass,
             "provider" => &self.provider,
             "factor" => "fa_0197a3c2e1f07b1a8c3d4e5f60718293",
@@ -397,6 +405,17 @@ impl Ids {
         let names = ["customer", "system", "account", "name", "checkout", "rotation", "grant", "issuer", "provider"];
         names.iter().fold(text.to_owned(), |text, name| text.replace(&format!("<{name}>"), self.of(name)))
     }
+}
+
+/// An emergency rotation of a customer that has nothing yet, once it is done.
+async fn over_already(administrator: &Client, customer: &Part) -> EmergencyId {
+    let new = NewEmergency { reason: "x".to_owned() };
+    let id = administrator.emergencies().start(customer, &new).await.unwrap().id;
+    let done = async || {
+        let now = administrator.emergencies().show(customer, id).await.unwrap();
+        (now.state == EmergencyState::Done).then_some(id)
+    };
+    until("it is done", Duration::from_mins(1), done).await
 }
 
 fn wanted_of(operation: &Operation) -> &'static Wanted {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use claviger_api::BreakGlassId;
 use claviger_api::wire::{
-    IssuerKeys, NewAccount, NewBreakGlass, NewIssuer, NewReview, NewRotation, NewServiceAccount, Role,
+    IssuerKeys, NewAccount, NewBreakGlass, NewEmergency, NewIssuer, NewReview, NewRotation, NewServiceAccount, Role,
 };
 use claviger_tests::inventory::{add_customer, add_ephemeral, add_system, new_provider, part, secret, wanted};
 use claviger_tests::openapi::Description;
@@ -111,12 +111,15 @@ async fn there(vault: &Vault) -> String {
     let other = NewRotation { account: Some("acme/db01/other".parse().unwrap()), ..NewRotation::default() };
     let rotation = technician.rotations().start(&other).await.unwrap().rotations.remove(0).id;
     let review = vault.administrator().reviews().start(&part("acme"), &NewReview::default()).await.unwrap().id;
+    let new = NewEmergency { reason: "x".to_owned() };
+    let emergency = vault.administrator().emergencies().start(&part("acme"), &new).await.unwrap().id;
     let glass = asked_for(vault).await;
     let grant = vault.administrator().grants().list(Some(&part("tina"))).all().await.unwrap().remove(0).id;
     format!(
         "[parameters]\n'path.customer' = 'acme'\n'path.system' = 'db01'\n'path.account' = 'admin'\n\
          'path.checkout' = '{}'\n'path.rotation' = '{rotation}'\n'path.grant' = '{grant}'\n\
          'path.review' = '{review}'\n\
+         'path.emergency' = '{emergency}'\n\
          'path.glass' = '{glass}'\n\
          'path.issuer' = 'trusted'\n'path.provider' = 'entra'\n'path.name' = 'robot'\n'query.customer' = 'acme'\n",
         held.id

@@ -122,7 +122,7 @@ async fn export(context: &Context, log: &WhichLog, to: &Path) -> Result<(), Fail
     context.output.done(&format!("wrote {bytes} bytes; check them: claviger audit verify {}", to.display()))
 }
 
-async fn write_whole(export: &mut Export, to: &Path) -> Result<u64, Failure> {
+pub(super) async fn write_whole(export: &mut Export, to: &Path) -> Result<u64, Failure> {
     let failed = |error: io::Error| Failure::failed(format!("{} cannot be written: {error}", to.display()));
     let folder = to.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = NamedTempFile::new_in(folder).map_err(failed)?; // mode 0600: a log tells much about a customer

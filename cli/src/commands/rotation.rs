@@ -1,5 +1,7 @@
 //! `claviger rotate`, `rotations` and `rotation`: the replacement of secrets on the systems themselves.
 
+use std::path::PathBuf;
+
 use clap::{ArgGroup, Args, Subcommand};
 use claviger_client::api::wire::{
     NewRotation, Rotation as RotationView, RotationQuery, RotationStep, RotationsStarted,
@@ -7,6 +9,7 @@ use claviger_client::api::wire::{
 use claviger_client::api::{AccountPath, Part, RotationId};
 use claviger_client::{Client, Exit};
 
+use super::emergency::Wanted;
 use crate::cli::Format;
 use crate::connection::Context;
 use crate::duration::Seconds;
@@ -27,6 +30,16 @@ pub struct Rotate {
     /// was removed too, or pr_…; with --customer only that customer's
     #[arg(long, value_name = "NAME")]
     exposed_to: Option<String>,
+    /// With --customer, in an emergency: freeze new check-outs, end the running ones, and replace every standing secret, tier
+    /// by tier; goes on in the server, and takes up one that is under way
+    #[arg(long, requires = "customer", conflicts_with_all = ["path", "exposed_to", "wait"])]
+    all: bool,
+    /// Only show what --all would do
+    #[arg(long, requires = "all")]
+    dry_run: bool,
+    /// Write the signed report of --all to this file, which must not exist yet
+    #[arg(long, value_name = "FILE", requires = "all", conflicts_with = "dry_run")]
+    report: Option<PathBuf>,
     /// Why; it is in the customer's audit log
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
@@ -64,6 +77,10 @@ pub enum Rotation {
 
 impl Rotate {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
+        if let (true, Some(customer)) = (self.all, self.customer.clone()) {
+            let Self { reason, report, dry_run, .. } = self;
+            return Wanted { customer, reason, report, dry_run }.run(context).await;
+        }
         let client = context.client()?;
         let new = NewRotation {
             account: self.path,

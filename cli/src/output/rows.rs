@@ -3,8 +3,8 @@
 use claviger_client::api::Timestamp;
 use claviger_client::api::wire::{
     AccessLine, Account, AccountSettings, ApprovalRule, AuditEvent, BreakGlass, Checkout, Conditions, Customer,
-    Exposure, Factor, Grant, GrantKind, IdentityProvider, Inactive, Issuer, IssuerKeys, Principal, Review, ReviewLine,
-    Role, Rotation, System, SystemSpec, WhatIfDecision,
+    Emergency, EmergencyLine, EmergencyStep, Exposure, Factor, Grant, GrantKind, IdentityProvider, Inactive, Issuer,
+    IssuerKeys, Principal, Review, ReviewLine, Role, Rotation, System, SystemSpec, WhatIfDecision,
 };
 use serde::Serialize;
 
@@ -332,6 +332,55 @@ impl Row for Rotation {
             if self.unresolved { "yes" } else { "no" }.to_owned(),
             seconds(self.started_at),
             self.message.clone(),
+        ]
+    }
+}
+
+impl Row for Emergency {
+    const HEADS: &'static [&'static str] =
+        &["emergency", "state", "started", "done", "frozen", "accounts", "rotated", "old not refused", "unresolved"];
+
+    fn cells(&self) -> Vec<String> {
+        let counts = &self.counts;
+        vec![
+            self.id.to_string(),
+            word(&self.state),
+            seconds(self.started_at),
+            or_dash(self.finished_at.map(seconds).as_ref()),
+            if self.frozen { "yes" } else { "no" }.to_owned(),
+            counts.accounts.to_string(),
+            counts.rotated.to_string(),
+            counts.old_not_refused.to_string(),
+            counts.unresolved.to_string(),
+        ]
+    }
+}
+
+impl Row for EmergencyStep {
+    const HEADS: &'static [&'static str] = &["account", "tier", "act", "why"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.account.to_string(),
+            or_dash(self.tier.map(u8::from).as_ref()),
+            word(&self.act),
+            or_dash(self.why.as_ref()),
+        ]
+    }
+}
+
+impl Row for EmergencyLine {
+    const HEADS: &'static [&'static str] = &["account", "tier", "result", "verified", "old refused", "why"];
+
+    fn cells(&self) -> Vec<String> {
+        let yes = |yes: bool| if yes { "yes" } else { "no" }.to_owned();
+        vec![
+            self.account.to_string(),
+            or_dash(self.tier.map(u8::from).as_ref()),
+            word(&self.result),
+            yes(self.verified),
+            yes(self.old_refused),
+            or_dash(self.why.as_ref()),
         ]
     }
 }

@@ -108,6 +108,8 @@ ids! {
     BreakGlassId = "bg";
     /// An identity provider that signs people in.
     ProviderId = "ip";
+    /// An emergency rotation of a customer.
+    EmergencyId = "em";
     /// One request, named in problems, logs and audit events.
     RequestId = "rq";
 }

@@ -4,6 +4,7 @@
 //! verifier. Nothing here does I/O, reads a clock or draws a random number.
 
 pub mod audit;
+pub mod emergency;
 pub mod id;
 pub mod name;
 pub mod problem;

@@ -128,6 +128,9 @@ problems! {
     Conflict "conflict" 409 Conflict Later
         "The thing was changed meanwhile"
         "Read it again and repeat the change.";
+    CustomerFrozen "customer-frozen" 409 Conflict Later
+        "Check-outs of this customer are frozen"
+        "Every secret of the customer is being replaced; get the emergency rotation that the detail names to see how far it is.";
     Forbidden "forbidden" 403 Forbidden No
         "Not allowed"
         "Ask an administrator for a grant that covers it.";

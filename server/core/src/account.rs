@@ -97,6 +97,9 @@ pub struct AccountState {
     /// Approvals that may serve again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub still_good: Vec<StillGood>,
+    /// The rotation that was started last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_rotation: Option<RotationId>,
     /// Who brought the secret that was brought last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub brought: Option<Brought>,

@@ -268,6 +268,13 @@ impl Rotation {
         }
     }
 
+    /// Begins no earlier than this, for a reason that somebody should know: until then the account is not offered.
+    pub fn put_off(&mut self, until: Timestamp, why: &str) {
+        self.not_before = Some(until);
+        self.unresolved = true;
+        why.clone_into(&mut self.message);
+    }
+
     /// What to do now.
     pub fn next(&self, now: Timestamp) -> Action {
         if let Some(until) = self.not_before.filter(|until| *until > now) {

@@ -24,9 +24,9 @@ pub(crate) use list::is_older;
 const TILE_WIDTH: u64 = 256;
 
 /// Signs checkpoints under a log's name.
-struct NoteSigner<'a> {
-    name: &'a str,
-    key: &'a SigningKey,
+pub(crate) struct NoteSigner<'a> {
+    pub name: &'a str,
+    pub key: &'a SigningKey,
 }
 
 impl Signer for NoteSigner<'_> {

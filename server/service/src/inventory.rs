@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use claviger_api::problem::ProblemType;
 use claviger_api::{AccountId, AccountPath, CheckoutId, CustomerId, Part, RotationId, Scope, SystemId};
+use claviger_core::emergency::UnderWay;
 use claviger_core::policy::{Limits, Mark, Resource};
 use claviger_store::{RowId, Table};
 use quick_cache::sync::Cache;
@@ -49,6 +50,7 @@ pub struct Places {
     slugs: Cache<CustomerId, Part>,
     marks: Cache<AccountId, Mark>,
     limits: Cache<CustomerId, Arc<Limits>>,
+    emergencies: Cache<CustomerId, Option<UnderWay>>,
     checkouts: Cache<CheckoutId, CustomerId>,
     rotations: Cache<RotationId, CustomerId>,
     /// Counts the writes that what is kept depends on.
@@ -62,6 +64,7 @@ impl Places {
             slugs: Cache::new(KEPT),
             marks: Cache::new(KEPT),
             limits: Cache::new(KEPT),
+            emergencies: Cache::new(KEPT),
             checkouts: Cache::new(KEPT),
             rotations: Cache::new(KEPT),
             writes: AtomicU64::new(0),
@@ -83,6 +86,7 @@ impl Places {
             self.paths.clear();
             self.slugs.remove(&customer);
             self.limits.remove(&customer);
+            self.emergencies.remove(&customer);
         }
     }
 }
@@ -128,6 +132,20 @@ impl Open {
             self.places.limits.remove(&customer);
         }
         Ok(limits)
+    }
+
+    /// The customer's emergency rotation under way; kept at hand like its limits, so that a check-out reads no row more.
+    pub(crate) async fn emergency_at(&self, customer: CustomerId) -> Result<Option<UnderWay>> {
+        if let Some(known) = self.places.emergencies.get(&customer) {
+            return Ok(known);
+        }
+        let writes = self.places.writes.load(Ordering::SeqCst);
+        let under_way = self.load::<CustomerRecord>(&RowId::customer(customer)).await?.value.emergency;
+        self.places.emergencies.insert(customer, under_way);
+        if self.places.writes.load(Ordering::SeqCst) != writes {
+            self.places.emergencies.remove(&customer);
+        }
+        Ok(under_way)
     }
 
     /// What the account is that this is, or is a checkout of; kept at hand, so that a reveal reads no row more. What is

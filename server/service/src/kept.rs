@@ -64,6 +64,8 @@ fn may_be_kept(table: Table) -> bool {
         | Table::Secrets
         | Table::Exposures
         | Table::Fingerprints
+        | Table::Emergencies
+        | Table::EmergencyLines
         | Table::Principals
         | Table::FormerPrincipals
         | Table::Reviews

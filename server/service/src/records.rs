@@ -11,6 +11,7 @@ use claviger_api::{
 use claviger_core::account::AccountState;
 use claviger_core::break_glass::BreakGlass;
 use claviger_core::checkout::Checkout;
+use claviger_core::emergency::{Emergency, Line, UnderWay};
 use claviger_core::policy::{Grant, Limits, Reveals};
 use claviger_core::rotation::Rotation;
 use claviger_crypto::passkey::{Authentication, Passkey, Registration};
@@ -35,6 +36,9 @@ pub struct CustomerRecord {
     /// What it wants of everybody who works there.
     #[serde(default)]
     pub limits: Limits,
+    /// The emergency rotation under way.
+    #[serde(default)]
+    pub emergency: Option<UnderWay>,
     /// When it was added.
     pub created_at: Timestamp,
 }
@@ -567,6 +571,16 @@ pub struct CheckoutRecord(pub Checkout);
 #[serde(transparent)]
 pub struct BreakGlassRecord(pub BreakGlass);
 
+/// An emergency rotation as it is stored.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EmergencyRecord(pub Emergency);
+
+/// One of its lines.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EmergencyLineRecord(pub Line);
+
 /// A rotation as it is stored, with the due time of the timer that carries it on.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct RotationRecord {
@@ -620,6 +634,8 @@ tables! {
     CheckoutRecord: Checkouts;
     BreakGlassRecord: BreakGlasses;
     RotationRecord: Rotations;
+    EmergencyRecord: Emergencies;
+    EmergencyLineRecord: EmergencyLines;
     TimerRecord: Timers;
     IdempotencyRecord: Idempotency;
 }

@@ -7,6 +7,7 @@ mod authenticator;
 mod break_glass;
 mod checkout;
 mod conditions;
+mod emergency;
 mod ephemeral;
 mod exposure;
 mod faults;

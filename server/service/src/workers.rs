@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use claviger_api::{BreakGlassId, CheckoutId, CustomerId, ReviewId, RotationId, Scope, Timestamp};
+use claviger_api::{BreakGlassId, CheckoutId, CustomerId, EmergencyId, ReviewId, RotationId, Scope, Timestamp};
 use claviger_store::{Range, RowId, Timer};
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
@@ -42,13 +42,33 @@ pub enum TimerKind {
     ReviewDue = 6,
     /// Something is to be done with a broken glass: it is over, its checkouts are to be ended, or its review is late.
     BreakGlassDue = 7,
+    /// An emergency rotation goes on.
+    EmergencyDue = 8,
 }
 
 /// What is being worked on.
 #[derive(Default)]
 pub(crate) struct InHand(Mutex<HashSet<(u8, Uuid)>>);
 
+/// Something that is held by whoever does not come by a due timer.
+pub(crate) struct Held<'a> {
+    hands: &'a InHand,
+    place: (u8, Uuid),
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.hands.0.lock().remove(&self.place);
+    }
+}
+
 impl InHand {
+    /// Holds something that nobody has in hand, so that no worker takes it up.
+    pub(crate) fn hold(&self, kind: TimerKind, id: Uuid) -> Option<Held<'_>> {
+        let place = (kind as u8, id);
+        self.0.lock().insert(place).then(|| Held { hands: self, place })
+    }
+
     /// Whether nothing is.
     #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
@@ -57,7 +77,7 @@ impl InHand {
 }
 
 impl TimerKind {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::CheckoutDue,
         Self::RotationDue,
         Self::LoginRemoval,
@@ -65,6 +85,7 @@ impl TimerKind {
         Self::DailyLook,
         Self::ReviewDue,
         Self::BreakGlassDue,
+        Self::EmergencyDue,
     ];
 
     /// The timer's row.
@@ -85,7 +106,13 @@ impl TimerKind {
     fn waits_on_a_system(self) -> bool {
         match self {
             Self::RotationDue | Self::LoginRemoval => true,
-            Self::CheckoutDue | Self::PrincipalGone | Self::DailyLook | Self::ReviewDue | Self::BreakGlassDue => false,
+            // An emergency rotation has bounds of its own.
+            Self::CheckoutDue
+            | Self::PrincipalGone
+            | Self::DailyLook
+            | Self::ReviewDue
+            | Self::BreakGlassDue
+            | Self::EmergencyDue => false,
         }
     }
 }
@@ -197,6 +224,9 @@ impl Open {
             (TimerKind::BreakGlassDue, Scope::Customer(customer)) => {
                 self.break_glass_due(customer, BreakGlassId::from_uuid(timer.id)).await
             }
+            (TimerKind::EmergencyDue, Scope::Customer(customer)) => {
+                self.emergency_due(customer, EmergencyId::from_uuid(timer.id)).await
+            }
             (TimerKind::PrincipalGone, Scope::Operator) => self.cut(&timer).await,
             (TimerKind::DailyLook, Scope::Operator) => self.look_daily(&timer).await,
             (
@@ -204,7 +234,8 @@ impl Open {
                 | TimerKind::RotationDue
                 | TimerKind::LoginRemoval
                 | TimerKind::ReviewDue
-                | TimerKind::BreakGlassDue,
+                | TimerKind::BreakGlassDue
+                | TimerKind::EmergencyDue,
                 Scope::Operator,
             )
             | (TimerKind::PrincipalGone | TimerKind::DailyLook, Scope::Customer(_)) => Ok(()),

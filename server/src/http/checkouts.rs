@@ -1,9 +1,9 @@
 //! `/v1/checkouts`.
 
 use claviger_api::ProblemType::{
-    AccountHeld, AccountUnavailable, ApprovalNeeded, BreakGlassClosed, CheckoutEnded, CheckoutNotReady, Forbidden,
-    FreshFactorNeeded, NotFound, NothingStored, NothingToDecide, OutOfHours, RevealsSpent, SystemFailed, TicketNeeded,
-    WrongNetwork,
+    AccountHeld, AccountUnavailable, ApprovalNeeded, BreakGlassClosed, CheckoutEnded, CheckoutNotReady, CustomerFrozen,
+    Forbidden, FreshFactorNeeded, NotFound, NothingStored, NothingToDecide, OutOfHours, RevealsSpent, SystemFailed,
+    TicketNeeded, WrongNetwork,
 };
 use claviger_api::wire::{Checkout, CheckoutQuery, Extend, NewCheckout, PageQuery, Revealed, WithComment, WithReason};
 use claviger_core::policy::{
@@ -38,6 +38,7 @@ pub fn endpoints() -> Vec<Endpoint> {
         ]),
         Endpoint::post("/v1/checkouts", "checkOut", "Check an account out, or queue for it.", check_out).fails(&[
             AccountHeld,
+            CustomerFrozen,
             AccountUnavailable,
             BreakGlassClosed,
             NothingStored,
@@ -91,6 +92,7 @@ pub fn endpoints() -> Vec<Endpoint> {
         )
         .fails(&[
             AccountHeld,
+            CustomerFrozen,
             AccountUnavailable,
             ApprovalNeeded,
             BreakGlassClosed,

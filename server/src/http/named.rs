@@ -2,7 +2,7 @@
 //! `{provider}`, a grant by `{grant}`, a second
 //! factor by `{factor}`.
 
-use claviger_api::{FactorId, GrantId, Part, ProblemType, ReviewId, UserName};
+use claviger_api::{EmergencyId, FactorId, GrantId, Part, ProblemType, ReviewId, UserName};
 use claviger_service::Result;
 
 use super::call::Call;
@@ -24,6 +24,9 @@ pub struct Numbered(pub GrantId);
 /// The id in `{review}`.
 pub struct Reviewed(pub ReviewId);
 
+/// The id in `{emergency}`.
+pub struct EmergencyNumbered(pub EmergencyId);
+
 /// The ids in `{review}` and `{grant}`.
 pub struct Line {
     /// The review.
@@ -38,6 +41,16 @@ pub struct FactorNamed(pub FactorId);
 impl Argument for Reviewed {
     async fn take(call: &mut Call) -> Result<Self> {
         call.number("review").map(Self)
+    }
+
+    fn describe(description: &mut Description) {
+        description.fails(&[ProblemType::NotFound]);
+    }
+}
+
+impl Argument for EmergencyNumbered {
+    async fn take(call: &mut Call) -> Result<Self> {
+        call.number("emergency").map(Self)
     }
 
     fn describe(description: &mut Description) {

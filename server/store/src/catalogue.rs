@@ -34,6 +34,10 @@ pub enum Table {
     Exposures = 0x17,
     /// Keyed hashes of secrets, to find one used twice.
     Fingerprints = 0x18,
+    /// Emergency rotations of a customer.
+    Emergencies = 0x19,
+    /// Their lines, an account each.
+    EmergencyLines = 0x1a,
     /// Users and service accounts.
     Principals = 0x20,
     /// Grants.
@@ -101,6 +105,8 @@ const fn facts(table: Table) -> Facts {
         T::Rotations     => row(Scoped(UUID),                   Owner,    true),  // scope ‖ rotation
         T::Exposures     => row(Scoped(UUID + NUMBER + UUID),   Owner,    true),  // scope ‖ account ‖ version be8 ‖ principal
         T::Fingerprints  => row(Scoped(HASH + UUID),            Owner,    true),  // scope ‖ fingerprint ‖ account
+        T::Emergencies   => row(Scoped(UUID),                   Owner,    true),  // scope ‖ emergency
+        T::EmergencyLines => row(Scoped(UUID + UUID),           Owner,    true),  // scope ‖ emergency ‖ account
         T::Principals    => row(Scoped(UUID),                   Operator, true),  // scope ‖ principal
         T::Grants        => row(Scoped(UUID),                   Operator, true),  // scope ‖ grant
         T::Sessions      => row(Scoped(UUID),                   Operator, true),  // scope ‖ session
@@ -156,7 +162,7 @@ pub enum SealedBy {
 
 impl Table {
     /// All tables, in the order of their tags.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 32] = [
         Self::Meta,
         Self::Keys,
         Self::Names,
@@ -169,6 +175,8 @@ impl Table {
         Self::Rotations,
         Self::Exposures,
         Self::Fingerprints,
+        Self::Emergencies,
+        Self::EmergencyLines,
         Self::Principals,
         Self::Grants,
         Self::Sessions,
@@ -236,6 +244,8 @@ mod tests {
             "16 Rotations",
             "17 Exposures",
             "18 Fingerprints",
+            "19 Emergencies",
+            "1a EmergencyLines",
             "20 Principals",
             "21 Grants",
             "22 Sessions",

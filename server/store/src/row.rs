@@ -4,8 +4,8 @@ use std::fmt;
 
 use claviger_api::Timestamp;
 use claviger_api::{
-    AccountId, BreakGlassId, CheckoutId, CustomerId, GrantId, IssuerId, PrincipalId, ProviderId, ReviewId, RotationId,
-    Scope, SessionId, SystemId,
+    AccountId, BreakGlassId, CheckoutId, CustomerId, EmergencyId, GrantId, IssuerId, PrincipalId, ProviderId, ReviewId,
+    RotationId, Scope, SessionId, SystemId,
 };
 use uuid::Uuid;
 
@@ -137,6 +137,18 @@ impl RowId {
     /// A broken glass.
     pub fn break_glass(customer: CustomerId, glass: BreakGlassId) -> Self {
         Self::of(Table::BreakGlasses, customer, glass.uuid())
+    }
+
+    /// An emergency rotation of a customer.
+    pub fn emergency(customer: CustomerId, emergency: EmergencyId) -> Self {
+        Self::of(Table::Emergencies, customer, emergency.uuid())
+    }
+
+    /// A line of one: an account.
+    pub fn emergency_line(customer: CustomerId, emergency: EmergencyId, account: AccountId) -> Self {
+        let (emergency, account) = (emergency.uuid(), account.uuid());
+        let id: [&[u8]; 2] = [emergency.as_bytes(), account.as_bytes()];
+        Self::new(Table::EmergencyLines, Scope::Customer(customer), &id)
     }
 
     /// A grant, at a customer or at the operator.

@@ -113,6 +113,7 @@ const REVIEWERS: &[Role] = &[Administrator, Approver, CustomerAdministrator];
 const ADMINISTRATOR: &[Role] = &[Administrator];
 const USERS: &[Role] = &[Technician, Automation];
 const ROTATORS: &[Role] = &[Administrator, Technician, Automation];
+const SEE_ROTATIONS: &[Role] = &[Administrator, Technician, Automation, Auditor, CustomerAuditor];
 const READERS: &[Role] = &[Administrator, Auditor];
 const AUDITORS: &[Role] = &[Administrator, Auditor, CustomerAuditor];
 const ACCESS: &[Role] = &[Administrator, Auditor, CustomerAuditor, CustomerAdministrator];
@@ -197,9 +198,15 @@ pub const TABLE: &[Wanted] = &[
     customer("takeOverCheckout", &[Technician], REASON),
     customer("startRotations", ROTATORS, r#"{"account":"<customer>/<system>/<account>"}"#),
     query("listExposures", ACCESS, "customer=<customer>"),
+    customer("startEmergency", ADMINISTRATOR, REASON),
+    customer("listEmergencies", SEE_ROTATIONS, ""),
+    customer("planEmergency", SEE_ROTATIONS, ""),
+    customer("showEmergency", SEE_ROTATIONS, ""),
+    customer("reportEmergency", SEE_ROTATIONS, ""),
+    customer("thawEmergency", ADMINISTRATOR, REASON),
     query("listRotations", ALL, "customer=<customer>"),
     // An approver decides on requests, and has nothing to do with rotations.
-    customer("showRotation", &[Administrator, Technician, Automation, Auditor, CustomerAuditor], ""),
+    customer("showRotation", SEE_ROTATIONS, ""),
     customer("cancelRotation", ADMINISTRATOR, ""),
     query("listEvents", AUDITORS, "customer=<customer>"),
     query("showCheckpoint", AUDITORS, "customer=<customer>"),

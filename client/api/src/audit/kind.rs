@@ -173,6 +173,16 @@ words! {
 
     /// A login is about to be tried on a system that locks accounts: the attempt is counted first.
     RotationTrying = "rotation.trying",
+    /// In the customer's log and the operator's: every secret of the customer is being replaced, and check-outs are frozen.
+    EmergencyStarted = "emergency.started",
+    /// Every running check-out has ended.
+    EmergencyCheckoutsEnded = "emergency.checkouts_ended",
+    /// How far it is, where it has to wait for a system.
+    EmergencyProgressed = "emergency.progressed",
+    /// Somebody let check-outs go on before it was done.
+    EmergencyThawed = "emergency.thawed",
+    /// In both logs: each account is rotated, passed over or known to be unresolved; check-outs go on.
+    EmergencyFinished = "emergency.finished",
 }
 
 #[cfg(test)]

@@ -106,6 +106,8 @@ words! {
     Action = "action",
     /// The broken glass that it was done under, or that it is about.
     BreakGlass = "break_glass",
+    /// The emergency rotation.
+    Emergency = "emergency",
 }
 
 impl FieldName {
@@ -141,7 +143,8 @@ impl FieldName {
             | Self::NotBefore
             | Self::Review
             | Self::Action
-            | Self::BreakGlass => false,
+            | Self::BreakGlass
+            | Self::Emergency => false,
         }
     }
 }

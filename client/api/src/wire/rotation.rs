@@ -15,6 +15,8 @@ pub enum RotationCause {
     CheckoutEnded,
     /// Somebody has seen the secret who should not know it any more.
     Exposure,
+    /// Every secret of the customer is replaced.
+    Emergency,
 }
 
 /// Where a rotation is. The names say what happens next.

@@ -54,6 +54,7 @@ impl Open {
         permit: &Permit<CheckoutCreate>,
     ) -> Result<(CheckoutId, bool)> {
         let Place { customer, system, account } = place;
+        self.not_frozen(customer).await?;
         let holder = self.holder(caller.id).await?;
         let record = self.load::<AccountRecord>(&RowId::account(customer, account)).await?;
         let row = self.load::<StateRecord>(&RowId::account_state(customer, account)).await?;

@@ -9,6 +9,7 @@ use claviger_api::audit::record::FieldName;
 use claviger_api::problem::ProblemType;
 use claviger_api::wire::{CheckoutState, EndCause};
 use claviger_api::{CheckoutId, CustomerId, PrincipalId, Scope};
+use claviger_core::checkout::Checkout;
 use claviger_store::{Range, RowId, Table, Timer, Versioned};
 use futures::stream::{self, StreamExt as _};
 
@@ -43,7 +44,7 @@ impl Open {
         let gone = self.read::<PrincipalRecord>(&RowId::principal(principal)).await?.is_none();
         let why = if gone { "principal removed" } else { "principal suspended" };
         while let Some(pending) = self.read::<TimerRecord>(&id).await? {
-            let open = self.open_checkouts_of(principal).await?;
+            let open = self.open_checkouts(|_, checkout| checkout.principal == principal).await?;
             if open.is_empty() {
                 break;
             }
@@ -111,12 +112,15 @@ impl Open {
         self.ended(case, ends_as, event, None).await.map(Some)
     }
 
-    /// The checkouts of a principal that have not ended, by the timers of their ends and starts.
-    async fn open_checkouts_of(&self, principal: PrincipalId) -> Result<Vec<(CustomerId, CheckoutId)>> {
+    /// The checkouts that have not ended and are wanted, by the timers of their ends and starts.
+    pub(crate) async fn open_checkouts(
+        &self,
+        wanted: impl Fn(CustomerId, &Checkout) -> bool,
+    ) -> Result<Vec<(CustomerId, CheckoutId)>> {
         let mut found = Vec::new();
         for timer in self.timers(Range::table(Table::Timers).limit(LOOK_MOST)).await? {
             if let Some((customer, checkout)) = self.checkout_of(&timer).await?
-                && checkout.principal == principal
+                && wanted(customer, &checkout)
                 && checkout.state_name() != CheckoutState::Ended
             {
                 found.push((customer, checkout.id));

@@ -72,6 +72,7 @@ impl Open {
             if let Some(done) = self.done(scope, once, caller).await? {
                 return Ok(CheckoutId::from_uuid(done));
             }
+            self.not_frozen(customer).await?;
             let glass = self.glass(customer, permit.break_glass()).await?;
             if Glass::approves(glass.as_ref(), permit.approvals()).is_some() {
                 return Err(Refusal::NotApproved.into());
@@ -149,8 +150,9 @@ impl Open {
         let customer = case.customer;
         let before = &case.checkout.value.0;
         let mut state = case.state.value.0.clone();
-        // What was seen under break-glass is rotated, whatever the account's setting.
-        let rotates = case.account.settings.rotate_on_end || before.under_glass.is_some();
+        // What was seen under break-glass, or ends in an emergency, is rotated, whatever the account's setting.
+        let emergency = self.emergency_at(customer).await?.is_some();
+        let rotates = case.account.settings.rotate_on_end || before.under_glass.is_some() || emergency;
         let rotates = rotates && is_standing(&case.account);
         let mut checkout = before.clone().end(why, rotates, &mut state, self.now())?;
         let event = self.about(event, customer, before, &case.account).await?;

@@ -42,6 +42,7 @@ impl Open {
                 id: CustomerId::from_uuid(self.new_uuid()),
                 slug: new.slug.clone(),
                 display_name: display_name.to_owned(),
+                emergency: None,
                 limits: Limits::default(),
                 created_at: self.now(),
             };

@@ -4,7 +4,7 @@ use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::record::FieldName;
 use claviger_api::problem::ProblemType;
 use claviger_api::wire::{self, AccountKind, RotateBy, RotationCause, RotationsStarted, Skipped};
-use claviger_api::{CheckoutId, CustomerId, PrincipalId, RotationId, Scope};
+use claviger_api::{CheckoutId, CustomerId, PrincipalId, RotationId, Scope, Timestamp};
 use claviger_core::account::{AccountState, Running};
 use claviger_core::checkout::State;
 use claviger_core::policy::{AccountRotate, Permit};
@@ -20,6 +20,27 @@ use crate::journal::Change;
 use crate::open::{Caller, Open, deciding_once};
 use crate::records::{AccountRecord, CheckoutRecord, RotationRecord, StateRecord, SystemRecord, TimerRecord};
 use crate::workers::TimerKind;
+
+/// How a rotation begins.
+pub(crate) struct Begin {
+    /// Its id.
+    pub id: RotationId,
+    /// Why.
+    pub cause: RotationCause,
+    /// The ended checkout whose row the caller writes in the same change.
+    pub in_hand: Option<CheckoutId>,
+    /// Not at once.
+    pub later: Option<Later>,
+}
+
+/// A rotation that begins later: until then it is unresolved.
+#[derive(Clone, Copy)]
+pub(crate) struct Later {
+    /// When.
+    pub until: Timestamp,
+    /// Why not at once.
+    pub why: &'static str,
+}
 
 /// Why somebody has a secret rotated.
 #[derive(Default)]
@@ -148,6 +169,20 @@ impl Open {
         in_hand: Option<CheckoutId>,
     ) -> Result<(Change<'a>, RotationId)> {
         let id = RotationId::from_uuid(self.new_uuid());
+        let begin = Begin { id, cause, in_hand, later: None };
+        Ok((self.begin_rotation(change, customer, account, state, begin).await?, id))
+    }
+
+    /// The same, for whoever says which id it has and whether it begins at once.
+    pub(crate) async fn begin_rotation<'a>(
+        &'a self,
+        change: Change<'a>,
+        customer: CustomerId,
+        account: &AccountRecord,
+        state: &mut AccountState,
+        begin: Begin,
+    ) -> Result<Change<'a>> {
+        let Begin { id, cause, in_hand, later } = begin;
         let now = self.now();
         let by = self.whose_right(customer, account).await?;
         let checkouts = std::mem::take(&mut state.to_revoke);
@@ -165,16 +200,23 @@ impl Open {
             change =
                 change.and(self.of_rotation(event, customer, account, id).await?.with(FieldName::Checkout, checkout));
         }
-        let rotation = Rotation::start(id, (account.system, account.id), cause, by, checkouts, now);
-        state.rotation = Some(Running { id, settled: false, unresolved: false });
-        let change = change
-            .create(RowId::rotation(customer, id), &RotationRecord { rotation, timer: Some(now) })?
-            .create(TimerKind::RotationDue.row(now, customer, id.uuid()), &TimerRecord {})?;
-        Ok((change, id))
+        let mut rotation = Rotation::start(id, (account.system, account.id), cause, by, checkouts, now);
+        if let Some(Later { until, why }) = later {
+            rotation.put_off(until, why);
+            let event = self.automatic(Scope::Customer(customer), EventKind::RotationUnresolved, "system/rotation");
+            let event = self.of_rotation(event, customer, account, id).await?;
+            change = change.and(event.with(FieldName::Outcome, "put_off").with(FieldName::Detail, why));
+        }
+        state.rotation = Some(Running { id, settled: false, unresolved: rotation.unresolved });
+        state.last_rotation = Some(id);
+        let due = later.map_or(now, |later| later.until);
+        change
+            .create(RowId::rotation(customer, id), &RotationRecord { rotation, timer: Some(due) })?
+            .create(TimerKind::RotationDue.row(due, customer, id.uuid()), &TimerRecord {})
     }
 
     /// Adds which rotation, of which account, an event is about.
-    pub(super) async fn of_rotation(
+    pub(crate) async fn of_rotation(
         &self,
         event: Event,
         customer: CustomerId,

@@ -13,6 +13,7 @@ use claviger_api::wire::{
 use claviger_api::{AccountId, BreakGlassId, CheckoutId, CustomerId, PrincipalId, RotationId, Scope};
 use claviger_core::break_glass::BreakGlass;
 use claviger_core::checkout::{Checkout, State};
+use claviger_core::emergency::{Emergency, Line, LineState, Phase};
 use claviger_core::policy::Grant;
 use claviger_core::rotation::Step;
 use claviger_crypto::Digest;
@@ -26,10 +27,10 @@ use crate::inventory::account_name;
 use crate::journal::LogHead;
 use crate::journal::head::{LogTile, leaf_hash};
 use crate::records::{
-    AccountRecord, BreakGlassRecord, CeremonyRecord, CeremonyState, CheckoutRecord, CustomerRecord, FactorsRecord,
-    FormerPrincipalRecord, GrantRecord, IdempotencyRecord, IdentityProviderRecord, IssuerRecord, LoginCounter,
-    NameRecord, PrincipalRecord, RevealsRecord, ReviewLineRecord, ReviewRecord, RotationRecord, SessionRecord,
-    StateRecord, SystemRecord, TimerRecord, TokenRecord,
+    AccountRecord, BreakGlassRecord, CeremonyRecord, CeremonyState, CheckoutRecord, CustomerRecord,
+    EmergencyLineRecord, EmergencyRecord, FactorsRecord, FormerPrincipalRecord, GrantRecord, IdempotencyRecord,
+    IdentityProviderRecord, IssuerRecord, LoginCounter, NameRecord, PrincipalRecord, RevealsRecord, ReviewLineRecord,
+    ReviewRecord, RotationRecord, SessionRecord, StateRecord, SystemRecord, TimerRecord, TokenRecord,
 };
 use crate::workers::TimerKind;
 
@@ -49,6 +50,8 @@ struct Found {
     reviews: BTreeMap<Uuid, ReviewRecord>,
     grants: Vec<Grant>,
     glasses: BTreeMap<BreakGlassId, BreakGlass>,
+    emergencies: BTreeMap<Uuid, Emergency>,
+    lines: Vec<(Uuid, Line)>,
     issuers: Vec<IssuerRecord>,
     providers: Vec<IdentityProviderRecord>,
     sessions: Vec<SessionRecord>,
@@ -79,6 +82,7 @@ pub async fn check(world: &World) {
         rotation(&found, *id, record);
     }
     break_glass(&found);
+    emergencies(&found);
     timers(&found);
     logs(&found, &open).await;
     reveals(&found, &open).await;
@@ -144,6 +148,10 @@ fn sort(found: &mut Found, open: &Open, id: &RowId, row: &Row) {
             let glass = opened::<BreakGlassRecord>(open, id, row).0;
             found.glasses.insert(glass.id, glass);
         }
+        Table::Emergencies => {
+            found.emergencies.insert(uuid, opened::<EmergencyRecord>(open, id, row).0);
+        }
+        Table::EmergencyLines => found.lines.push((uuid, opened::<EmergencyLineRecord>(open, id, row).0)),
         Table::Issuers => found.issuers.push(opened(open, id, row)),
         Table::Sessions => found.sessions.push(opened(open, id, row)),
         Table::Tokens => drop(found.tokens.insert(id.to_string(), opened(open, id, row))),
@@ -389,6 +397,25 @@ fn break_glass(found: &Found) {
     assert!(found.grants.iter().all(|grant| grant.break_glass.is_none_or(|id| found.glasses.contains_key(&id))));
 }
 
+/// A customer is frozen by the one that is under way, which has its timer; each of its lines is an account's, and what it
+/// notes is that account's rotation.
+fn emergencies(found: &Found) {
+    for (id, emergency) in &found.emergencies {
+        let done = matches!(emergency.phase, Phase::Done { .. });
+        let timers = found.timers.get(&(TimerKind::EmergencyDue as u8, *id)).map_or(0, Vec::len);
+        assert_eq!(timers, usize::from(!done), "the timers of an emergency rotation at {:?}", emergency.phase);
+        let customer = found.customers.iter().find(|customer| customer.id == emergency.customer).unwrap();
+        let under_way = customer.emergency.filter(|under_way| under_way.id == emergency.id);
+        assert_eq!(under_way.is_some(), !done, "a customer's row and its emergency rotation disagree");
+    }
+    for (id, line) in &found.lines {
+        assert!(found.emergencies.contains_key(id), "a line of no emergency rotation");
+        if let LineState::Started { rotation } = line.state {
+            assert_eq!(found.rotations[&rotation].1.rotation.account, line.account, "another account's rotation");
+        }
+    }
+}
+
 fn rotation(found: &Found, id: RotationId, record: &RotationRecord) {
     let timers = found.timers.get(&(TimerKind::RotationDue as u8, id.uuid())).map_or(0, Vec::len);
     assert_eq!(
@@ -422,6 +449,7 @@ fn timers(found: &Found) {
             || found.rotations.contains_key(&RotationId::from_uuid(*id))
             || found.reviews.contains_key(id)
             || found.glasses.contains_key(&BreakGlassId::from_uuid(*id))
+            || found.emergencies.contains_key(id)
             || [TimerKind::PrincipalGone as u8, TimerKind::DailyLook as u8].contains(kind);
         assert!(known, "a timer of kind {kind} for nothing");
     }

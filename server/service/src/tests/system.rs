@@ -1,7 +1,7 @@
 //! A system of logins that does as it is told, on either side of its effect. Real systems judge the connectors; this
 //! one does what a real one cannot be made to do: apply and lose the reply, lag, honour the old secret for a while.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,6 +51,14 @@ pub struct Machine {
     pub script: VecDeque<Happens>,
     /// While this is so, for every call.
     pub unreachable: bool,
+    /// Logins whose system does not answer.
+    pub dead: BTreeSet<String>,
+    /// Calls that were about one of them.
+    pub unanswered: u32,
+    /// How often each login's secret was changed.
+    pub changes: BTreeMap<String, u32>,
+    /// The logins whose secret was changed, in order.
+    pub changed: Vec<String>,
     pub traits: Traits,
     /// Locks a login after so many failures in a row.
     pub locks_after: Option<u32>,
@@ -82,6 +90,10 @@ impl SimulatedSystem {
             logins: BTreeMap::new(),
             script: VecDeque::new(),
             unreachable: false,
+            dead: BTreeSet::new(),
+            unanswered: 0,
+            changes: BTreeMap::new(),
+            changed: Vec::new(),
             traits,
             locks_after: None,
             lag: SignedDuration::ZERO,
@@ -127,7 +139,9 @@ impl SimulatedSystem {
         let now = self.clock.now();
         let mut machine = self.machine();
         machine.sets += 1;
-        let happens = if machine.unreachable {
+        let dead = machine.dead.contains(by.login.as_str());
+        machine.unanswered += u32::from(dead);
+        let happens = if machine.unreachable || dead {
             Happens::Unreachable
         } else {
             machine.script.pop_front().unwrap_or(Happens::Applied)
@@ -174,7 +188,7 @@ impl Entry {
 
 impl Machine {
     fn log_in(&mut self, login: &str, password: &str, now: Timestamp) -> ProbeResult {
-        if self.unreachable {
+        if self.unreachable || self.dead.contains(login) {
             return ProbeResult::Unreachable;
         }
         let locks_after = self.locks_after;
@@ -216,6 +230,8 @@ impl Connector for SimulatedSystem {
                 let old = std::mem::replace(&mut entry.password, new.expose().to_owned());
                 entry.before = Some((old, now + lag.max(grace)));
                 entry.from = now + lag;
+                *machine.changes.entry(login.to_string()).or_default() += 1;
+                machine.changed.push(login.to_string());
             }
         })
     }

@@ -36,7 +36,7 @@ const TABLE: &[(Action, &str, &str)] = &[
     (Action::CheckoutReveal, "K", "TMG"),
     (Action::CheckoutExtend, "K", "TMG"),
     (Action::CheckoutCheckin, "K", "TMG"),
-    (Action::CheckoutRevoke, "K", "A"),
+    (Action::CheckoutRevoke, "CK", "A"),
     (Action::CheckoutApprove, "K", "P"),
     (Action::CheckoutTakeOver, "K", "TG"),
     (Action::RotationView, "OCSA", "ATMRCG"),

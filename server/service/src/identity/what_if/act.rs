@@ -143,6 +143,9 @@ fn allowed(kind: EventKind, leaf: &StoredLeaf, log: Scope) -> Option<(Action, Ab
         | K::BreakGlassEnded
         | K::BreakGlassReviewOverdue
         | K::BreakGlassReviewed
+        // Two verbs at once, over the whole customer.
+        | K::EmergencyStarted
+        | K::EmergencyThawed
         // The whole customer is gone, and its log with it.
         | K::CustomerRemoved
         // No grant is asked for.
@@ -190,6 +193,9 @@ fn allowed(kind: EventKind, leaf: &StoredLeaf, log: Scope) -> Option<(Action, Ab
         | K::PrincipalCheckoutsEnded
         | K::VaultLookedAfter
         | K::StorePurged
+        | K::EmergencyCheckoutsEnded
+        | K::EmergencyProgressed
+        | K::EmergencyFinished
         // Told by its own verb, above.
         | K::AccessDenied => None,
     }
