@@ -213,6 +213,7 @@ fn example(template: &str) -> String {
         .replace("{issuer}", "trusted")
         .replace("{glass}", &format!("bg_{id}"))
         .replace("{review}", &format!("rv_{id}"))
+        .replace("{emergency}", &format!("em_{id}"))
         .replace("{provider}", "entra")
         .replace("{customer}", "nowhere")
         .replace("{system}", "nothing")
