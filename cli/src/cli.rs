@@ -7,8 +7,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
     access, account, approval, audit, break_glass, checkout, customer, emergency, exec, exposure, grant,
-    identity_provider, import, issuer, login, mfa, operator, pages, password, review, rotation, service_account,
-    sign_on, system, user,
+    identity_provider, import, issuer, login, mfa, operator, pages, password, report, review, rotation,
+    service_account, sign_on, system, user,
 };
 
 /// The privileged credential vault of an MSP, from the command line.
@@ -159,6 +159,9 @@ pub enum Command {
     /// Emergency rotations of a customer: their progress and their signed reports
     #[command(subcommand)]
     Emergency(emergency::Emergency),
+    /// Accounts that share a secret, and those that nobody uses
+    #[command(subcommand)]
+    Report(report::Report),
     /// Who has seen a secret that still works
     #[command(subcommand)]
     Exposure(exposure::Exposure),
@@ -226,6 +229,8 @@ mod tests {
             "exec acme/db/a --for 1h30m --reason x --env SECRET -- psql -c 'select 1' --password",
             "rotate acme/db/a",
             "rotate --customer acme --wait",
+            "report reuse",
+            "report unused --days 45 --customer acme",
             "rotate --exposed-to bob",
             "rotate --customer acme --all --dry-run",
             "rotate --customer acme --all --reason theft --report report.jsonl",

@@ -25,6 +25,7 @@ pub mod mfa;
 pub mod operator;
 pub mod pages;
 pub mod password;
+pub mod report;
 pub mod review;
 pub mod rotation;
 pub mod service_account;
@@ -73,6 +74,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Rotations(rotations) => rotations.run(context).await,
         Command::Rotation(rotation) => rotation.run(context).await,
         Command::Emergency(emergency) => emergency.run(context).await,
+        Command::Report(report) => report.run(context).await,
         Command::Exposure(exposure) => exposure.run(context).await,
         Command::Audit(audit) => audit.run(context).await,
         Command::Import(import) => import.run(context).await,

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use claviger_api::wire::{
     AuditQuery, BreakGlassQuery, CheckoutQuery, ExposureQuery, GrantQuery, InactiveQuery, PAGE_MAX, Page, PageQuery,
-    ReviewQuery, RotationQuery, ServiceAccountQuery,
+    ReviewQuery, RotationQuery, ServiceAccountQuery, UnusedQuery,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -86,5 +86,6 @@ paged!(
     CheckoutQuery,
     RotationQuery,
     AuditQuery,
-    ServiceAccountQuery
+    ServiceAccountQuery,
+    UnusedQuery
 );

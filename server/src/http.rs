@@ -40,6 +40,7 @@ mod inactive;
 mod issuers;
 mod page;
 mod passkeys;
+mod reports;
 mod reviews;
 mod rotations;
 mod service_accounts;
@@ -72,6 +73,7 @@ pub fn table() -> Vec<Endpoint> {
         exposures::endpoints,
         emergencies::endpoints,
         reviews::endpoints,
+        reports::endpoints,
         break_glass::endpoints,
         issuers::endpoints,
         identity_providers::endpoints,

@@ -4,7 +4,8 @@ use claviger_client::api::Timestamp;
 use claviger_client::api::wire::{
     AccessLine, Account, AccountSettings, ApprovalRule, AuditEvent, BreakGlass, Checkout, Conditions, Customer,
     Emergency, EmergencyLine, EmergencyStep, Exposure, Factor, Grant, GrantKind, IdentityProvider, Inactive, Issuer,
-    IssuerKeys, Principal, Review, ReviewLine, Role, Rotation, System, SystemSpec, WhatIfDecision,
+    IssuerKeys, Principal, ReusedSecret, Review, ReviewLine, Role, Rotation, System, SystemSpec, UnusedAccount,
+    WhatIfDecision,
 };
 use serde::Serialize;
 
@@ -381,6 +382,29 @@ impl Row for EmergencyLine {
             yes(self.verified),
             yes(self.old_refused),
             or_dash(self.why.as_ref()),
+        ]
+    }
+}
+
+impl Row for ReusedSecret {
+    const HEADS: &'static [&'static str] = &["accounts that share a secret", "the latest since"];
+
+    fn cells(&self) -> Vec<String> {
+        let accounts: Vec<String> = self.accounts.iter().map(|one| one.account.to_string()).collect();
+        let latest = self.accounts.iter().map(|one| one.since).max();
+        vec![accounts.join(", "), or_dash(latest.map(seconds).as_ref())]
+    }
+}
+
+impl Row for UnusedAccount {
+    const HEADS: &'static [&'static str] = &["account", "kind", "last used", "unused for"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.account.to_string(),
+            word(&self.kind),
+            or_dash(self.last_used_at.map(seconds).as_ref()),
+            format!("{} days", self.unused_days),
         ]
     }
 }

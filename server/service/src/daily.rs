@@ -1,4 +1,5 @@
-//! What the vault does once a day: it suspends whoever is not used any more, and erases what nobody needs.
+//! What the vault does once a day: it suspends whoever is not used any more, erases what nobody needs, and
+//! enters the fingerprints of secrets that are older than their index.
 //!
 //! The look is a timer like any other, a row that is there from the first unsealing on: one that fell due while the vault
 //! was sealed or down is done first, and half of one is done again.
@@ -36,6 +37,7 @@ impl Open {
     pub(crate) async fn look_daily(&self, timer: &Timer) -> Result<()> {
         let suspended = self.suspend_unused().await?;
         let erased = self.purge().await;
+        self.enter_fingerprints().await?;
         deciding(|| async {
             let Some(pending) = self.read::<TimerRecord>(&timer.row()).await? else { return Ok(()) };
             let due = self.now().saturating_add(EVERY).unwrap_or(claviger_api::Timestamp::MAX);

@@ -204,7 +204,7 @@ impl Open {
         Err(Error::not_found())
     }
 
-    fn these_or_all(&self, customer: Option<CustomerId>) -> Vec<CustomerId> {
+    pub(crate) fn these_or_all(&self, customer: Option<CustomerId>) -> Vec<CustomerId> {
         customer.map_or_else(|| self.keyring().customers(), |customer| vec![customer])
     }
 

@@ -25,9 +25,11 @@ pub mod page;
 mod purge;
 mod records;
 mod refusals;
+pub mod reuse;
 pub mod rotation;
 pub mod seal;
 mod status;
+pub mod unused;
 pub mod vault;
 pub mod workers;
 

@@ -57,6 +57,8 @@ pub struct Open {
     pub(crate) places: Arc<Places>,
     /// Of which refusals the log tells already.
     pub(crate) told: Told,
+    /// How many secrets were set by hand of late.
+    pub(crate) sets: crate::reuse::Sets,
     /// What workers have in hand.
     pub(crate) in_hand: crate::workers::InHand,
     /// Signs checkpoints.
@@ -153,6 +155,7 @@ impl Open {
             identities,
             places,
             told: Told::default(),
+            sets: crate::reuse::Sets::default(),
             in_hand: crate::workers::InHand::default(),
             log_key,
         })

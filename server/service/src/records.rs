@@ -571,6 +571,15 @@ pub struct CheckoutRecord(pub Checkout);
 #[serde(transparent)]
 pub struct BreakGlassRecord(pub BreakGlass);
 
+/// That a secret may open an account; the row's id is the secret's fingerprint and the account.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub struct FingerprintRecord {
+    /// The account's customer.
+    pub customer: CustomerId,
+    /// Since when.
+    pub since: Timestamp,
+}
+
 /// An emergency rotation as it is stored.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -635,6 +644,7 @@ tables! {
     BreakGlassRecord: BreakGlasses;
     RotationRecord: Rotations;
     EmergencyRecord: Emergencies;
+    FingerprintRecord: Fingerprints;
     EmergencyLineRecord: EmergencyLines;
     TimerRecord: Timers;
     IdempotencyRecord: Idempotency;

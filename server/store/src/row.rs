@@ -108,8 +108,8 @@ impl RowId {
     }
 
     /// That an account's secret has this fingerprint.
-    pub fn fingerprint(customer: CustomerId, fingerprint: &[u8; HASH], account: AccountId) -> Self {
-        Self::new(Table::Fingerprints, Scope::Customer(customer), &[fingerprint, account.uuid().as_bytes()])
+    pub fn fingerprint(scope: Scope, fingerprint: &[u8; HASH], account: AccountId) -> Self {
+        Self::new(Table::Fingerprints, scope, &[fingerprint, account.uuid().as_bytes()])
     }
 
     /// A user or service account. All are the operator's rows: a login comes before the customer is known.

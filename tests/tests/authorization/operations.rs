@@ -197,6 +197,8 @@ pub const TABLE: &[Wanted] = &[
     vault("listApprovals", ALL, ""),
     customer("takeOverCheckout", &[Technician], REASON),
     customer("startRotations", ROTATORS, r#"{"account":"<customer>/<system>/<account>"}"#),
+    vault("reportReuse", READERS, ""),
+    query("reportUnused", ACCESS, "customer=<customer>"),
     query("listExposures", ACCESS, "customer=<customer>"),
     customer("startEmergency", ADMINISTRATOR, REASON),
     customer("listEmergencies", SEE_ROTATIONS, ""),

@@ -17,6 +17,8 @@ pub enum RotationCause {
     Exposure,
     /// Every secret of the customer is replaced.
     Emergency,
+    /// The secret that was imported is in use elsewhere.
+    Reuse,
 }
 
 /// Where a rotation is. The names say what happens next.

@@ -3,13 +3,16 @@
 use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::record::FieldName;
 use claviger_api::problem::ProblemType;
-use claviger_api::wire::{Account, AccountChange, AccountKind, AccountSettings, HOLDERS_MAX, NewAccount, Verification};
+use claviger_api::wire::{
+    Account, AccountChange, AccountKind, AccountSettings, HOLDERS_MAX, NewAccount, RotationCause, Verification,
+};
 use claviger_api::{AccountId, CustomerId, Login, Scope, Secret, SystemId};
 use claviger_core::account::{AccountState, Brought};
 use claviger_core::password::Rules;
 use claviger_core::policy::{
     AccountCreate, AccountRemove, AccountSetSecret, AccountUpdate, AccountVerify, AccountView, Mark, Permit,
 };
+use claviger_core::secrets::SecretSet;
 use claviger_store::{FIRST_REVISION, Range, RowId, Table};
 
 use super::{Place, account_name};
@@ -38,6 +41,9 @@ impl Open {
         check_new(&new)?;
         check_settings(&new.settings)?;
         let secret = new.secret.map(claviger_api::secret::Disclosed::into_secret);
+        if secret.is_some() && self.done(Scope::Customer(customer), once, caller).await?.is_none() {
+            self.spend_set(caller)?;
+        }
         let record = AccountRecord {
             id: AccountId::from_uuid(self.new_uuid()),
             system,
@@ -59,20 +65,21 @@ impl Open {
             let system_row = self.load::<SystemRecord>(&RowId::system(customer, system)).await?;
             let event = self.account_event(EventKind::AccountAdded, customer, &record, caller).await?;
             let change = self.change(event).rewrite(&system_row)?;
-            let change = self.with_account(change, customer, &record, secret.as_ref(), caller).await?;
+            let change = self.with_account(change, customer, &record, secret.as_ref(), false, caller).await?;
             self.commit(self.remember(change, scope, once, caller, record.id.uuid())?).await?;
             self.account_view(customer, record.id).await
         })
         .await
     }
 
-    /// Adds an account's rows to a change: its name, itself, its state, its secret.
+    /// Adds an account's rows to a change: its name, itself, its state, its secret. One that is `reused` is rotated at once.
     pub(super) async fn with_account<'a>(
         &'a self,
         change: Change<'a>,
         customer: CustomerId,
         record: &AccountRecord,
         secret: Option<&Secret>,
+        reused: bool,
         by: &Caller,
     ) -> Result<Change<'a>> {
         let scope = Scope::Customer(customer);
@@ -86,6 +93,16 @@ impl Open {
             let version = state.secrets.adopt();
             state.brought = Some(Brought { version, by: by.id, at: self.now() });
             change = self.with_secret(change, customer, record.id, version, secret)?;
+            let (none, brought) = (SecretSet::default(), Some((version, secret)));
+            change = self.with_fingerprints(change, (customer, record.id), &none, &state.secrets, brought).await?;
+        }
+        if reused {
+            let cause = RotationCause::Reuse;
+            let event = self.automatic(scope, EventKind::RotationStarted, "system/reuse");
+            let event = event.with(FieldName::Detail, "the secret that was imported is in use already");
+            let id;
+            (change, id) = self.start_rotation(change, customer, record, &mut state, cause, None).await?;
+            change = change.and(self.of_rotation(event, customer, record, id).await?);
         }
         change
             .create(name, &NameRecord { id: record.id.uuid() })?
@@ -188,6 +205,8 @@ impl Open {
                 .erase(self.keyring().name(Table::Accounts, Scope::Customer(customer), &name))
                 .remove(&row)
                 .remove(&state);
+            let (before, none) = (&state.value.0.secrets, SecretSet::default());
+            change = self.with_fingerprints(change, (customer, account), before, &none, None).await?;
             for version in state.value.0.secrets.versions() {
                 change = change.erase(RowId::secret(customer, account, version));
             }
@@ -207,6 +226,9 @@ impl Open {
     ) -> Result<Account> {
         let Place { customer, account, .. } = place;
         let scope = Scope::Customer(customer);
+        if self.done(scope, once, caller).await?.is_none() {
+            self.spend_set(caller)?;
+        }
         deciding_once(once, || async {
             if self.done(scope, once, caller).await?.is_some() {
                 return self.account_view(customer, account).await;
@@ -226,8 +248,11 @@ impl Open {
                 .account_event(EventKind::AccountSecretSet, customer, &record, caller)
                 .await?
                 .with(FieldName::Version, version);
-            let change = self.change(event).update(&row, &StateRecord(state))?;
+            let before = &row.value.0.secrets;
+            let change = self.change(event).update(&row, &StateRecord(state.clone()))?;
             let change = self.with_secret(change, customer, account, version, secret)?;
+            let brought = Some((version, secret));
+            let change = self.with_fingerprints(change, (customer, account), before, &state.secrets, brought).await?;
             self.commit(self.remember(change, scope, once, caller, account.uuid())?).await?;
             self.account_view(customer, account).await
         })

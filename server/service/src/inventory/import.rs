@@ -46,6 +46,7 @@ impl Open {
             for system in systems.values().filter(|system| rows.iter().any(|(_, row)| row.system == system.value.id)) {
                 change = change.rewrite(system)?;
             }
+            let mut within = BTreeSet::new();
             for (row, record) in &rows {
                 let path = claviger_api::AccountPath {
                     customer: slug.clone(),
@@ -53,9 +54,13 @@ impl Open {
                     account: row.account.clone(),
                 };
                 change = change.and(of_account(self.event(scope, EventKind::AccountAdded, caller), &path));
-                change = self.with_account(change, customer, record, Some(row.secret.secret()), caller).await?;
+                let secret = row.secret.secret();
+                let twice = !within.insert(self.keyring().fingerprint().of(secret));
+                let reused = twice || self.is_used_elsewhere(secret, record.id).await?;
+                change = self.with_account(change, customer, record, Some(secret), reused, caller).await?;
             }
             self.commit(self.remember(change, scope, once, caller, customer.uuid())?).await?;
+            self.ground().wake.notify_waiters();
             Ok(imported.clone())
         })
         .await

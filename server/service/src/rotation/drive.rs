@@ -17,6 +17,10 @@ use crate::records::{AccountRecord, CheckoutRecord, RotationRecord, StateRecord,
 /// How long failed logins count, where the system does not say.
 const LOCKOUT_WINDOW: SignedDuration = SignedDuration::from_mins(30);
 
+/// How often another secret is made where the one that was made is in use: rules that leave so little choice are no rules
+/// to wait for.
+const ANOTHER_MOST: u32 = 8;
+
 /// What one step reads; the rows are expected to be unchanged when its outcome is stored.
 pub(crate) struct Turn {
     pub customer: CustomerId,
@@ -65,7 +69,14 @@ impl Open {
             None => None,
         };
         let random = self.random();
-        let secret = generate(&rules, previous.as_ref(), &mut |bytes| random.fill(bytes)).map_err(Error::internal)?;
+        let mut secret =
+            generate(&rules, previous.as_ref(), &mut |bytes| random.fill(bytes)).map_err(Error::internal)?;
+        for _ in 0..ANOTHER_MOST {
+            if !self.is_used_elsewhere(&secret, turn.account.id).await? {
+                break;
+            }
+            secret = generate(&rules, previous.as_ref(), &mut |bytes| random.fill(bytes)).map_err(Error::internal)?;
+        }
         let rotation = turn.row.value.rotation.clone();
         let (transition, version) = rotation.prepared(turn.state.value.0.secrets.clone());
         let beside = Beside { made: Some((version, &secret)), ..Beside::default() };

@@ -53,6 +53,8 @@ impl Open {
             change = self.with_secret(change, customer, turn.account.id, version, secret)?;
         }
         let mut state = turn.state.value.0.clone();
+        let at = (customer, turn.account.id);
+        change = self.with_fingerprints(change, at, &state.secrets, &secrets, made).await?;
         state.secrets = secrets;
         for version in note_progress(&mut state, &rotation, erase) {
             change = change.erase(RowId::secret(customer, turn.account.id, version));

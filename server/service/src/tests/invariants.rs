@@ -28,9 +28,9 @@ use crate::journal::LogHead;
 use crate::journal::head::{LogTile, leaf_hash};
 use crate::records::{
     AccountRecord, BreakGlassRecord, CeremonyRecord, CeremonyState, CheckoutRecord, CustomerRecord,
-    EmergencyLineRecord, EmergencyRecord, FactorsRecord, FormerPrincipalRecord, GrantRecord, IdempotencyRecord,
-    IdentityProviderRecord, IssuerRecord, LoginCounter, NameRecord, PrincipalRecord, RevealsRecord, ReviewLineRecord,
-    ReviewRecord, RotationRecord, SessionRecord, StateRecord, SystemRecord, TimerRecord, TokenRecord,
+    EmergencyLineRecord, EmergencyRecord, FactorsRecord, FingerprintRecord, FormerPrincipalRecord, GrantRecord,
+    IdempotencyRecord, IdentityProviderRecord, IssuerRecord, LoginCounter, NameRecord, PrincipalRecord, RevealsRecord,
+    ReviewLineRecord, ReviewRecord, RotationRecord, SessionRecord, StateRecord, SystemRecord, TimerRecord, TokenRecord,
 };
 use crate::workers::TimerKind;
 
@@ -52,6 +52,7 @@ struct Found {
     glasses: BTreeMap<BreakGlassId, BreakGlass>,
     emergencies: BTreeMap<Uuid, Emergency>,
     lines: Vec<(Uuid, Line)>,
+    fingerprints: BTreeSet<RowId2>,
     issuers: Vec<IssuerRecord>,
     providers: Vec<IdentityProviderRecord>,
     sessions: Vec<SessionRecord>,
@@ -87,6 +88,7 @@ pub async fn check(world: &World) {
     logs(&found, &open).await;
     reveals(&found, &open).await;
     some_secret_opens(world, &found, &open).await;
+    fingerprints(&found, &open).await;
 }
 
 async fn read(world: &World, open: &Arc<Open>) -> Found {
@@ -115,7 +117,11 @@ fn sort(found: &mut Found, open: &Open, id: &RowId, row: &Row) {
     };
     match id.table() {
         Table::Meta | Table::Keys | Table::Secrets => {}
-        Table::Exposures | Table::Fingerprints => panic!("nobody writes {id} yet"),
+        Table::Exposures => panic!("nobody writes {id} yet"),
+        Table::Fingerprints => {
+            opened::<FingerprintRecord>(open, id, row);
+            found.fingerprints.insert(id.to_string());
+        }
         Table::Names => drop(found.names.insert(id.to_string(), opened::<NameRecord>(open, id, row).id)),
         Table::Customers => found.customers.push(opened(open, id, row)),
         Table::Systems => found.systems.push((customer(), opened(open, id, row))),
@@ -499,6 +505,20 @@ async fn reveals(found: &Found, open: &Open) {
         assert_eq!(told.remove(&id.to_string()).unwrap_or_default(), numbers, "the reveals of {id}");
     }
     assert!(told.is_empty());
+}
+
+/// Each secret that may open a standing account has its fingerprint, and nothing else has.
+async fn fingerprints(found: &Found, open: &Open) {
+    let mut wanted = BTreeSet::new();
+    for (id, state) in &found.states {
+        let (customer, _) = found.accounts[id];
+        for version in state.0.secrets.in_use() {
+            let secret = open.secret(customer, *id, version).await.unwrap();
+            let fingerprint = open.keyring().fingerprint().of(&secret);
+            wanted.insert(RowId::fingerprint(Scope::Operator, &fingerprint, *id).to_string());
+        }
+    }
+    assert_eq!(found.fingerprints, wanted, "the fingerprints of the secrets in use");
 }
 
 /// No password is ever lost: a stored version opens each standing account that is on the system.

@@ -37,7 +37,7 @@ fn keys_are_frozen() {
         (RowId::checkout(c, CheckoutId::from_uuid(uuid(2))), format!("15{scope}{}", id(2))),
         (RowId::rotation(c, RotationId::from_uuid(uuid(3))), format!("16{scope}{}", id(3))),
         (RowId::exposure(c, account, 7, principal), format!("17{scope}{}0000000000000007{}", id(0xac), id(0xbb))),
-        (RowId::fingerprint(c, &hash, account), format!("18{scope}{hex}{}", id(0xac))),
+        (RowId::fingerprint(own, &hash, account), format!("18{scope}{hex}{}", id(0xac))),
         (RowId::emergency(c, EmergencyId::from_uuid(uuid(7))), format!("19{scope}{}", id(7))),
         (RowId::emergency_line(c, EmergencyId::from_uuid(uuid(7)), account), format!("1a{scope}{}{}", id(7), id(0xac))),
         (RowId::principal(principal), format!("20{operator}{}", id(0xbb))),

@@ -1,0 +1,27 @@
+//! `/v1/reports`: what somebody should look at.
+
+use claviger_api::wire::{PageQuery, ReusedSecret, UnusedAccount, UnusedQuery};
+
+use crate::{Client, List};
+
+/// Reports.
+pub struct Reports<'a>(&'a Client);
+
+impl Client {
+    /// What somebody should look at.
+    pub fn reports(&self) -> Reports<'_> {
+        Reports(self)
+    }
+}
+
+impl Reports<'_> {
+    /// Accounts that share a secret, across customers.
+    pub fn reuse(&self) -> List<'_, ReusedSecret> {
+        List::new(self.0, "/v1/reports/reuse", PageQuery::default())
+    }
+
+    /// Accounts that were not checked out and used for some days.
+    pub fn unused(&self, query: UnusedQuery) -> List<'_, UnusedAccount, UnusedQuery> {
+        List::new(self.0, "/v1/reports/unused", query)
+    }
+}

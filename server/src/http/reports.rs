@@ -1,0 +1,54 @@
+//! `/v1/reports`: what somebody should look at.
+
+use claviger_api::CustomerId;
+use claviger_api::ProblemType::{Forbidden, NotFound};
+use claviger_api::wire::{PageQuery, ReusedSecret, UnusedAccount, UnusedQuery};
+use claviger_core::policy::{AccessView, Resource};
+use claviger_service::{Paging, Result};
+
+use super::answer::Listed;
+use super::door::Session;
+use super::endpoint::Endpoint;
+use super::on::OnOperator;
+use super::query::{Query, customer};
+
+pub fn endpoints() -> Vec<Endpoint> {
+    vec![
+        Endpoint::get(
+            "/v1/reports/reuse",
+            "reportReuse",
+            "Accounts that share a secret, across customers. Which secret it is, is not told.",
+            reuse,
+        ),
+        Endpoint::get(
+            "/v1/reports/unused",
+            "reportUnused",
+            "Accounts that were not checked out and used for some days.",
+            unused,
+        )
+        .fails(&[Forbidden, NotFound]),
+    ]
+}
+
+async fn reuse(
+    session: Session,
+    OnOperator(permit): OnOperator<AccessView>,
+    Query(query): Query<PageQuery>,
+) -> Result<Listed<ReusedSecret>> {
+    let paging = Paging::new(query.limit, query.cursor.as_deref())?;
+    session.open.reused(&paging, permit).await.map(Listed)
+}
+
+async fn unused(session: Session, Query(query): Query<UnusedQuery>) -> Result<Listed<UnusedAccount>> {
+    let paging = Paging::new(query.limit, query.cursor.as_deref())?;
+    let only = match &query.customer {
+        Some(slug) => {
+            let id = session.open.customer_named(&customer(slug)?).await?;
+            let _seen = session.permit::<AccessView>(&Resource::Customer(id)).await?;
+            Some(id)
+        }
+        None => None,
+    };
+    let visible = |id: CustomerId| session.may::<AccessView>(&Resource::Customer(id));
+    session.open.unused_accounts(only, query.days, &paging, visible).await.map(Listed)
+}
