@@ -111,6 +111,8 @@ impl SecretSet {
             CandidateState::SentUnknown | CandidateState::Acknowledged => c.kept_until.is_none(),
             CandidateState::NeverSent | CandidateState::Refused => false,
         })
+    }
+
     /// Every version that may open the account now or soon: what is current, and the candidates.
     pub fn in_use(&self) -> impl Iterator<Item = Version> + '_ {
         self.candidates.iter().map(|c| c.version).chain(self.current)
