@@ -127,7 +127,7 @@ struct System {
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Place {
     set: Version,
-    before: Option<(Version, bool)>,
+    before: Option<(Version, i64)>,
     had: Vec<Version>,
     failed: u32,
     forgotten: bool,
@@ -224,18 +224,18 @@ impl State {
 
     fn place(&self) -> Place {
         let s = &self.system;
-        let before = s.before.map(|(version, until)| (version, until > self.now));
+        let before = s.before.map(|(version, until)| (version, self.until(until)));
         let over = |since: Timestamp| later(since, TRAITS.lockout_window) <= self.now;
         let step = match &self.rotation.step {
             Step::Sending { candidate, lease_until } => format!("sending {candidate} {}", *lease_until > self.now),
-            Step::Verifying { candidate, until } => format!("verifying {candidate} {}", *until > self.now),
+            Step::Verifying { candidate, until } => format!("verifying {candidate} {}", self.until(*until)),
             Step::ProvingOld { old, grace_until, .. } => format!("proving {old} {}", *grace_until > self.now),
             Step::Done { .. } => String::from("done"),
             Step::Cancelled { .. } => String::from("cancelled"),
             other @ (Step::Preparing | Step::Ready { .. } | Step::Recovering { .. }) => format!("{other:?}"),
         };
         let waits = match self.rotation.next(self.now) {
-            Action::Wait(until) => until.duration_since(self.now).as_secs(),
+            Action::Wait(until) => self.until(until),
             Action::Prepare | Action::Send { .. } | Action::Recover | Action::Probe { .. } | Action::Finished => 0,
         };
         let candidates: Vec<_> =
@@ -261,6 +261,11 @@ impl State {
             faults: self.faults,
             refusals: self.refusals,
         }
+    }
+
+    /// Seconds from now.
+    fn until(&self, then: Timestamp) -> i64 {
+        then.duration_since(self.now).as_secs().max(0)
     }
 
     fn is_within_bounds(&self, faults: u8) -> bool {
