@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::commands::{
     access, account, approval, audit, break_glass, checkout, customer, emergency, exec, exposure, grant,
     identity_provider, import, issuer, login, mfa, operator, pages, password, report, review, rotation,
-    service_account, sign_on, system, user,
+    service_account, sign_on, ssh, system, user,
 };
 
 /// The privileged credential vault of an MSP, from the command line.
@@ -29,7 +29,7 @@ Exit codes:
   0 done        3 not authenticated   6 conflict: held by another
   1 failed      4 forbidden           7 approval needed
   2 usage       5 not found           8 sealed or unreachable
-  'exec' ends with the exit code of its command.
+  'exec' and 'ssh' end with the exit code of their command.
 
 Environment:
   CLAVIGER_ADDR     the server, e.g. https://vault.example:8200
@@ -149,6 +149,8 @@ pub enum Command {
     Approvals(approval::Approvals),
     /// Run a command with an account's secret in its environment, and check in when it ends
     Exec(exec::Exec),
+    /// Open a session on a Linux host by a certificate of its own, and check in when it ends
+    Ssh(ssh::Ssh),
     /// Replace secrets on the systems themselves
     Rotate(rotation::Rotate),
     /// List a customer's rotations
@@ -227,6 +229,12 @@ mod tests {
             "checkout acme/db/a --for 30m --reason x --ticket T-1 --wait 2m --show",
             "checkout acme/db/a --reason x --reuse --copy",
             "exec acme/db/a --for 1h30m --reason x --env SECRET -- psql -c 'select 1' --password",
+            "ssh acme/web01/root --for 30m --reason x",
+            "ssh acme/web01/root --reason x -o ProxyJump=b -- uptime -p",
+            "account add acme/web01/root --kind certificate --principal root --force-command id --extension permit-pty",
+            "system add acme/web01 --kind linux --host web01 --host-key SHA256:UCUiLr7Pjs9wFFJMDByLgc3NrtdU344OgUM45wZPcIQ",
+            "system ca acme/web01 --write ca.pub",
+            "system krl acme/web01 --write krl",
             "rotate acme/db/a",
             "rotate --customer acme --wait",
             "report reuse",

@@ -30,6 +30,7 @@ pub mod review;
 pub mod rotation;
 pub mod service_account;
 pub mod sign_on;
+pub mod ssh;
 pub mod status;
 pub mod system;
 mod taking;
@@ -70,6 +71,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Deny(decision) => decision.deny(context).await,
         Command::Approvals(approvals) => approvals.run(context).await,
         Command::Exec(exec) => exec.run(context).await,
+        Command::Ssh(ssh) => ssh.run(context).await,
         Command::Rotate(rotate) => rotate.run(context).await,
         Command::Rotations(rotations) => rotations.run(context).await,
         Command::Rotation(rotation) => rotation.run(context).await,

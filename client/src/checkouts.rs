@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use claviger_api::CheckoutId;
 use claviger_api::wire::{
-    Checkout, CheckoutQuery, CheckoutState, Extend, NewCheckout, OnConflict, PageQuery, Revealed, WithComment,
-    WithReason,
+    Checkout, CheckoutQuery, CheckoutState, Extend, NewCheckout, OnConflict, PageQuery, Revealed, SignKey, Signed,
+    WithComment, WithReason,
 };
 
 use crate::poll::{Waited, poll};
@@ -84,6 +84,11 @@ impl Checkouts<'_> {
     /// The secret. Each reveal is an audit event, a repeated one too.
     pub async fn reveal(&self, id: CheckoutId) -> Result<Revealed> {
         self.0.act(format!("{}/reveal", path(id))).await
+    }
+
+    /// Has a public key signed: a certificate that is good until the checkout's end. Each one is an audit event.
+    pub async fn sign(&self, id: CheckoutId, request: &SignKey) -> Result<Signed> {
+        self.0.post(format!("{}/sign", path(id)), request).await
     }
 
     /// Makes the use longer, within what the grant allows.

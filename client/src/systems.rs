@@ -1,7 +1,7 @@
 //! `/v1/customers/{customer}/systems`: what has administrator accounts.
 
 use claviger_api::Part;
-use claviger_api::wire::{NewSystem, PageQuery, System, SystemChange};
+use claviger_api::wire::{NewSystem, PageQuery, RevokedCertificates, System, SystemChange};
 
 use crate::{Client, List, Result};
 
@@ -37,6 +37,11 @@ impl Systems<'_> {
     /// Changes a system; what is absent stays.
     pub async fn set(&self, system: &Part, change: &SystemChange) -> Result<System> {
         self.client.patch(self.at(system), change).await
+    }
+
+    /// The list of a host's certificates whose checkouts ended early, for its `RevokedKeys`.
+    pub async fn revoked_certificates(&self, system: &Part) -> Result<RevokedCertificates> {
+        self.client.get(format!("{}/revoked-certificates", self.at(system))).await
     }
 
     /// Removes a system that has no accounts any more.

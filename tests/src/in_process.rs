@@ -9,7 +9,7 @@ use claviger_api::Timestamp;
 use claviger_client::Client;
 use claviger_connectors::Registry;
 use claviger_server::{Config, Running, ground, start_on};
-use claviger_service::{Ground, ManualClock};
+use claviger_service::{Clock as _, Ground, ManualClock};
 use claviger_store::MemoryStore;
 use jiff::SignedDuration;
 
@@ -35,9 +35,24 @@ impl InProcess {
 
     /// A new vault with other connectors, or something around them.
     pub async fn start_with(connectors: impl FnOnce(Registry) -> Registry) -> Self {
+        Self::start_at(start_of_time(), connectors).await
+    }
+
+    /// A new vault whose clock is slow: what it dates ends sooner for the rest of the world.
+    pub async fn start_slow_by(seconds: i64) -> Self {
+        Self::start_at(start_of_time() - SignedDuration::from_secs(seconds), |connectors| connectors).await
+    }
+
+    /// Sets a slow clock again, so many seconds behind the world's.
+    pub fn set_slow_by(&self, seconds: i64) {
+        let wanted = start_of_time() - SignedDuration::from_secs(seconds);
+        self.clock.advance(wanted.duration_since(self.clock.now()));
+    }
+
+    async fn start_at(start: Timestamp, connectors: impl FnOnce(Registry) -> Registry) -> Self {
         let config = Config::parse(&config_text(Path::new("/nonexistent"), "warn")).unwrap();
         claviger_server::logging::begin(config.log.level);
-        let clock = Arc::new(ManualClock::at(start_of_time()));
+        let clock = Arc::new(ManualClock::at(start));
         let store = MemoryStore::new();
         let shipped = ground(&config, Arc::new(store.clone())).unwrap();
         let connectors = Arc::new(connectors(Registry::clone(&shipped.connectors)));

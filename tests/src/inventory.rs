@@ -11,6 +11,7 @@ use claviger_api::wire::{
 use claviger_api::{AccountPath, Login, Part, Secret};
 use claviger_client::Client;
 
+use crate::openssh::OpenSsh;
 use crate::poll::until;
 use crate::postgres::{Postgres, random_text};
 
@@ -72,6 +73,24 @@ pub async fn add_ephemeral(administrator: &Client, at: &str, member_of: &[Login]
     };
     administrator.accounts().add(&path.customer, &path.system, &new).await.expect("a new account");
     path
+}
+
+/// Adds a Linux host that trusts the authority which the vault makes for it, and an account of it for this user's
+/// certificates; gives the account's path.
+pub async fn add_linux(administrator: &Client, at: &str, server: &OpenSsh, user: &str) -> AccountPath {
+    let path: AccountPath = at.parse().unwrap();
+    let new = NewSystem { name: path.system.clone(), spec: server.spec(), management_account: None };
+    let added = administrator.systems(&path.customer).add(&new).await.expect("a new system");
+    server.trust(&added.certificate_authority.expect("an authority of its own").to_string());
+    let new = certificate_account(&path, user);
+    administrator.accounts().add(&path.customer, &path.system, &new).await.expect("a new account");
+    path
+}
+
+/// An account that is opened by certificates for this user.
+pub fn certificate_account(path: &AccountPath, user: &str) -> NewAccount {
+    let login = Some(user.parse().unwrap());
+    NewAccount { kind: AccountKind::Certificate, login, ..NewAccount::standing(path.account.clone(), None) }
 }
 
 /// What a technician asks for in the plainest case: this account, now, for the time given.

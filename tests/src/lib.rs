@@ -11,6 +11,7 @@ pub mod mariadb;
 pub mod oidc;
 pub mod openapi;
 pub mod openldap;
+pub mod openssh;
 pub mod people;
 pub mod pki;
 pub mod poll;

@@ -3,6 +3,7 @@
 mod connectors {
     mod ldap;
     mod ldap_rig;
+    mod linux;
     mod mysql;
     mod mysql_rig;
     mod postgresql;

@@ -9,6 +9,8 @@ mod access;
 mod approval;
 #[path = "main_job/break_glass.rs"]
 mod break_glass;
+#[path = "main_job/certificate.rs"]
+mod certificate;
 #[path = "main_job/ephemeral.rs"]
 mod ephemeral;
 #[path = "main_job/expiry.rs"]

@@ -2,8 +2,8 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use claviger_client::api::wire::{
-    Account as AccountView, AccountChange, AccountKind, AccountSettings, BadTier, NewAccount, PasswordPolicy,
-    ProbeResult, RotateBy, Tier,
+    Account as AccountView, AccountChange, AccountKind, AccountSettings, BadTier, CertificateSettings, Network,
+    NewAccount, PasswordPolicy, ProbeResult, RotateBy, SshExtension, SshPrincipal, Tier,
 };
 use claviger_client::api::{AccountPath, Login, Part};
 use claviger_client::{Client, Exit};
@@ -62,7 +62,7 @@ pub enum Account {
 pub struct Add {
     /// customer/system/account, e.g. acme/db01/postgres
     path: AccountPath,
-    /// Exists and is rotated, or made at check-out and removed at its end
+    /// Exists and is rotated; made at check-out and removed at its end; or opened by SSH certificates
     #[arg(long, value_enum, default_value = "standing")]
     kind: Kind,
     /// Its login name on the system; the account's name by default
@@ -101,6 +101,67 @@ pub struct Settings {
     tier: Option<Tier>,
     #[command(flatten)]
     password: Password,
+    #[command(flatten)]
+    certificate: Certificate,
+}
+
+/// What SSH certificates say.
+#[derive(Args)]
+struct Certificate {
+    /// Certificates: whom they are good for, instead of the login name; may be repeated
+    #[arg(long = "principal", value_name = "NAME")]
+    principals: Vec<SshPrincipal>,
+    /// Certificates: from where they are good; may be repeated
+    #[arg(long = "source-network", value_name = "NETWORK")]
+    source_networks: Vec<Network>,
+    /// Certificates: what the host runs, whatever is asked for
+    #[arg(long, value_name = "COMMAND")]
+    force_command: Option<String>,
+    /// Certificates: what they allow, permit-pty by default; may be repeated
+    #[arg(long = "extension", value_enum, value_name = "NAME")]
+    extensions: Vec<Extension>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Extension {
+    None,
+    PermitPty,
+    PermitPortForwarding,
+    PermitAgentForwarding,
+    PermitX11Forwarding,
+    PermitUserRc,
+}
+
+impl Extension {
+    fn wire(self) -> Option<SshExtension> {
+        match self {
+            Self::None => None,
+            Self::PermitPty => Some(SshExtension::PermitPty),
+            Self::PermitPortForwarding => Some(SshExtension::PermitPortForwarding),
+            Self::PermitAgentForwarding => Some(SshExtension::PermitAgentForwarding),
+            Self::PermitX11Forwarding => Some(SshExtension::PermitX11Forwarding),
+            Self::PermitUserRc => Some(SshExtension::PermitUserRc),
+        }
+    }
+}
+
+impl Certificate {
+    /// The present settings with what was named.
+    fn apply(self, mut settings: CertificateSettings) -> CertificateSettings {
+        if !self.principals.is_empty() {
+            settings.principals = Some(self.principals);
+        }
+        if !self.source_networks.is_empty() {
+            settings.source_networks = self.source_networks;
+        }
+        if self.force_command.is_some() {
+            settings.force_command = self.force_command;
+        }
+        if !self.extensions.is_empty() {
+            settings.extensions = self.extensions.into_iter().filter_map(Extension::wire).collect();
+        }
+        settings
+    }
 }
 
 /// What generated passwords look like.
@@ -133,6 +194,7 @@ struct Password {
 enum Kind {
     Standing,
     Ephemeral,
+    Certificate,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -154,7 +216,7 @@ impl Account {
             Self::List { customer, system } => output.many(&list(&client, &customer, system.as_ref()).await?),
             Self::Show { path } => output.one(&accounts.show(&path).await?),
             Self::Set { path, settings } => {
-                let change = settings.change(&accounts.show(&path).await?.settings.password_policy);
+                let change = settings.change(&accounts.show(&path).await?.settings);
                 output.one(&accounts.set(&path, &change).await?)
             }
             Self::Remove { path } => {
@@ -205,6 +267,7 @@ impl Add {
             kind: match self.kind {
                 Kind::Standing => AccountKind::Standing,
                 Kind::Ephemeral => AccountKind::Ephemeral,
+                Kind::Certificate => AccountKind::Certificate,
             },
             login: self.login,
             secret,
@@ -224,11 +287,14 @@ impl Settings {
             password_policy: self.password.apply(default.password_policy),
             sensitive: self.sensitive.unwrap_or(default.sensitive),
             tier: self.tier.or(default.tier),
+            certificate: self.certificate.apply(default.certificate),
         }
     }
 
-    fn change(self, policy: &PasswordPolicy) -> AccountChange {
+    fn change(self, present: &AccountSettings) -> AccountChange {
+        let (policy, certificate) = (&present.password_policy, &present.certificate);
         let wanted = self.password.apply(policy.clone());
+        let certified = self.certificate.apply(certificate.clone());
         AccountChange {
             rotate_by: self.rotate_by.map(By::wire),
             rotate_on_end: self.rotate_on_end,
@@ -236,6 +302,7 @@ impl Settings {
             password_policy: (wanted != *policy).then_some(wanted),
             sensitive: self.sensitive,
             tier: self.tier,
+            certificate: (certified != *certificate).then_some(certified),
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::signals::{Signals, exit_code};
 mod environment;
 
 /// Variables that are this program's own secrets, not the command's.
-const KEPT_BACK: [&str; 1] = ["CLAVIGER_TOKEN"];
+pub(super) const KEPT_BACK: [&str; 1] = ["CLAVIGER_TOKEN"];
 
 #[derive(Args)]
 pub struct Exec {
@@ -83,7 +83,7 @@ impl Exec {
 }
 
 /// Waits for the child and passes signals on to it.
-async fn watch(child: &mut Child, signals: &mut Signals) -> Result<ExitStatus, Failure> {
+pub(super) async fn watch(child: &mut Child, signals: &mut Signals) -> Result<ExitStatus, Failure> {
     loop {
         tokio::select! {
             status = child.wait() => return status.map_err(|error| Failure::failed(format!("lost the command: {error}"))),
@@ -103,7 +103,7 @@ fn pass_on(child: &Child, signal: Signal) {
 }
 
 /// The child's exit code, or 128 and its signal, as shells say it.
-fn code_of(status: ExitStatus) -> u8 {
+pub(super) fn code_of(status: ExitStatus) -> u8 {
     match (status.code(), status.signal()) {
         (Some(code), _) => u8::try_from(code).unwrap_or(u8::MAX),
         (None, Some(signal)) => exit_code(signal),
@@ -112,7 +112,7 @@ fn code_of(status: ExitStatus) -> u8 {
 }
 
 /// Checks in; says so when that fails, and gives the exit code for it.
-async fn give_back(client: &Client, id: CheckoutId) -> Result<(), u8> {
+pub(super) async fn give_back(client: &Client, id: CheckoutId) -> Result<(), u8> {
     let Err(error) = client.checkouts().checkin(id).await else { return Ok(()) };
     if error.problem_type() == Some(ProblemType::CheckoutEnded) {
         note(&format!("note: {id} had ended before the command did"));

@@ -1,13 +1,18 @@
 //! `claviger system`: what has administrator accounts at a customer.
 
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand, ValueEnum};
 use claviger_client::api::Part;
-use claviger_client::api::wire::{NewSystem, SystemChange, SystemSpec, TlsMode};
+use claviger_client::api::wire::{HostKey, NewSystem, SystemChange, SystemSpec, TlsMode, fingerprint_text};
 
 use crate::connection::Context;
 use crate::failure::Failure;
+use crate::output::Output;
 use crate::path::SystemPath;
 
 #[derive(Subcommand)]
@@ -27,6 +32,22 @@ pub enum System {
     },
     /// Change a system; what is not named stays
     Set(Set),
+    /// The authority of a Linux host's certificates: what its sshd is to trust (TrustedUserCAKeys)
+    Ca {
+        /// customer/system
+        system: SystemPath,
+        /// Write it into this file, as sshd reads it
+        #[arg(long, value_name = "FILE")]
+        write: Option<PathBuf>,
+    },
+    /// A Linux host's certificates whose checkouts ended early: what its sshd is to refuse (RevokedKeys)
+    Krl {
+        /// customer/system
+        system: SystemPath,
+        /// Write the list into this file, as sshd reads it, in one step
+        #[arg(long, value_name = "FILE")]
+        write: Option<PathBuf>,
+    },
     /// Remove a system that has no accounts any more
     Remove {
         /// customer/system
@@ -62,7 +83,7 @@ pub struct Set {
 /// How to reach a system, and how to know it.
 #[derive(Args)]
 struct Reach {
-    /// TCP port; by default the kind's own: 5432, 3306, 636 (389 with --start-tls)
+    /// TCP port; by default the kind's own: 5432, 3306, 636 (389 with --start-tls), 22
     #[arg(long)]
     port: Option<u16>,
     /// postgresql: the database to log in to; postgres by default
@@ -98,6 +119,9 @@ struct Reach {
     /// mysql: a database for events that end ephemeral logins even where the vault is down
     #[arg(long, value_name = "DATABASE")]
     event_database: Option<String>,
+    /// linux: a host key, or its fingerprint SHA256:…; may be repeated
+    #[arg(long = "host-key", value_name = "KEY")]
+    host_keys: Vec<HostKey>,
     /// The account on this system that may change the others
     #[arg(long, value_name = "ACCOUNT")]
     management_account: Option<Part>,
@@ -111,6 +135,8 @@ enum Kind {
     Mysql,
     /// OpenLDAP
     Ldap,
+    /// A Linux host, over SSH
+    Linux,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -138,6 +164,31 @@ impl System {
                 let change = set.change(&systems.show(&set.system.system).await?.spec)?;
                 output.one(&systems.set(&set.system.system, &change).await?)
             }
+            Self::Ca { system, write } => {
+                let shown = client.systems(&system.customer).show(&system.system).await?;
+                let key = shown.certificate_authority.ok_or_else(|| {
+                    Failure::usage("this system has no certificates", "only systems of kind linux have them")
+                })?;
+                match write {
+                    Some(file) => written(&file, format!("{key}\n").as_bytes(), output),
+                    None => output.one(&serde_json::json!({
+                        "system": format!("{}/{}", system.customer, system.system),
+                        "certificate_authority": key,
+                        "fingerprint": fingerprint_text(&key.fingerprint()),
+                    })),
+                }
+            }
+            Self::Krl { system, write } => {
+                let revoked = client.systems(&system.customer).revoked_certificates(&system.system).await?;
+                match write {
+                    Some(file) => {
+                        let list = STANDARD.decode(&revoked.krl);
+                        let list = list.map_err(|_| Failure::failed("the vault's list cannot be read".to_owned()))?;
+                        written(&file, &list, output)
+                    }
+                    None => output.one(&revoked),
+                }
+            }
             Self::Remove { system } => {
                 client.systems(&system.customer).remove(&system.system).await?;
                 output.done(&format!("removed {}/{}", system.customer, system.system))
@@ -164,7 +215,8 @@ impl Set {
             match &mut spec {
                 SystemSpec::Postgresql { host, .. }
                 | SystemSpec::Mysql { host, .. }
-                | SystemSpec::Ldap { host, .. } => {
+                | SystemSpec::Ldap { host, .. }
+                | SystemSpec::Linux { host, .. } => {
                     host.clone_from(new);
                 }
             }
@@ -185,12 +237,14 @@ impl Reach {
                 without(kind, "--lockout-threshold", self.lockout_threshold.is_some())?;
                 without(kind, "--event-database", self.event_database.is_some())?;
                 self.without_directory(kind)?;
+                without(kind, "--host-key", !self.host_keys.is_empty())?;
                 self.apply_common(port, tls, ca_certificate)?;
                 *database = self.database.clone().unwrap_or_else(|| database.clone());
             }
             SystemSpec::Mysql { host: _, port, tls, ca_certificate, lockout_threshold, event_database } => {
                 without(kind, "--database", self.database.is_some())?;
                 self.without_directory(kind)?;
+                without(kind, "--host-key", !self.host_keys.is_empty())?;
                 self.apply_common(port, tls, ca_certificate)?;
                 *lockout_threshold = self.lockout_threshold.or(*lockout_threshold);
                 *event_database = self.event_database.clone().or_else(|| event_database.clone());
@@ -208,6 +262,7 @@ impl Reach {
                 password_policy,
                 lockout_threshold,
             } => {
+                without(kind, "--host-key", !self.host_keys.is_empty())?;
                 without(kind, "--database", self.database.is_some())?;
                 without(kind, "--event-database", self.event_database.is_some())?;
                 if self.start_tls == Some(true) && !*start_tls && *port == LDAPS_PORT {
@@ -223,6 +278,21 @@ impl Reach {
                 *lockout_threshold = self.lockout_threshold.or(*lockout_threshold);
                 if base.is_empty() {
                     return Err(Failure::usage("a directory needs --base", "e.g. --base ou=people,dc=example,dc=org"));
+                }
+            }
+            SystemSpec::Linux { host: _, port, host_keys } => {
+                self.without_directory(kind)?;
+                without(kind, "--lockout-threshold", self.lockout_threshold.is_some())?;
+                without(kind, "--event-database", self.event_database.is_some())?;
+                without(kind, "--database", self.database.is_some())?;
+                without(kind, "--tls", self.tls.is_some())?;
+                without(kind, "--system-ca", self.system_ca.is_some())?;
+                *port = self.port.unwrap_or(*port);
+                if !self.host_keys.is_empty() {
+                    host_keys.clone_from(&self.host_keys);
+                }
+                if host_keys.is_empty() {
+                    return Err(Failure::usage("which host keys does it have?", HOW_TO_FIND_HOST_KEYS));
                 }
             }
         }
@@ -263,6 +333,8 @@ fn replace<T: Clone>(present: &mut T, new: Option<&T>) {
         present.clone_from(new);
     }
 }
+const HOW_TO_FIND_HOST_KEYS: &str =
+    "--host-key \"$(cat ssh_host_ed25519_key.pub)\", read on the host itself, or --host-key SHA256:…";
 
 fn without(kind: &str, option: &str, given: bool) -> Result<(), Failure> {
     if given { Err(Failure::usage(format!("{option} is nothing that {kind} has"), "leave it out")) } else { Ok(()) }
@@ -296,6 +368,7 @@ impl Kind {
                 password_policy: false,
                 lockout_threshold: None,
             },
+            Self::Linux => SystemSpec::Linux { host, port: 22, host_keys: Vec::new() },
         }
     }
 }
@@ -310,6 +383,21 @@ impl Tls {
             Self::VerifyFull => TlsMode::VerifyFull,
         }
     }
+}
+
+/// Replaces a file in one step: sshd reads it at each login, and refuses everybody while it cannot.
+fn written(file: &Path, bytes: &[u8], output: Output) -> Result<(), Failure> {
+    let write = || {
+        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+        let mut new = tempfile::NamedTempFile::new_in(folder)?;
+        new.write_all(bytes)?;
+        new.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+        new.as_file().sync_all()?;
+        new.persist(file).map_err(|error| error.error).map(drop)
+    };
+    let written: std::io::Result<()> = write();
+    written.map_err(|error| Failure::failed(format!("cannot write {}: {error}", file.display())))?;
+    output.done(&format!("wrote {}", file.display()))
 }
 
 fn read(file: &Path) -> Result<String, Failure> {

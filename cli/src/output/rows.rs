@@ -70,20 +70,21 @@ impl Row for Customer {
 }
 
 impl Row for System {
-    const HEADS: &'static [&'static str] = &["system", "kind", "address", "tls", "management account"];
+    const HEADS: &'static [&'static str] = &["system", "kind", "address", "known by", "management account"];
 
     fn cells(&self) -> Vec<String> {
         let (host, port) = (self.spec.host(), self.spec.port());
-        let (address, tls) = match &self.spec {
-            SystemSpec::Postgresql { database, tls, .. } => (format!("{host}:{port}/{database}"), tls),
-            SystemSpec::Mysql { tls, .. } => (format!("{host}:{port}"), tls),
-            SystemSpec::Ldap { tls, base, .. } => (format!("{host}:{port}/{base}"), tls),
+        let (address, known_by) = match &self.spec {
+            SystemSpec::Postgresql { database, tls, .. } => (format!("{host}:{port}/{database}"), word(tls)),
+            SystemSpec::Mysql { tls, .. } => (format!("{host}:{port}"), word(tls)),
+            SystemSpec::Ldap { tls, base, .. } => (format!("{host}:{port}/{base}"), word(tls)),
+            SystemSpec::Linux { host_keys, .. } => (format!("{host}:{port}"), format!("{} host keys", host_keys.len())),
         };
         vec![
             format!("{}/{}", self.customer, self.name),
             self.spec.kind().to_owned(),
             address,
-            word(tls),
+            known_by,
             or_dash(self.management_account.as_ref()),
         ]
     }

@@ -227,6 +227,9 @@ problems! {
     UnsupportedMediaType "unsupported-media-type" 415 Usage No
         "The body is not JSON"
         "Send Content-Type: application/json.";
+    WrongAccountKind "wrong-account-kind" 409 Usage No
+        "The account is of another kind"
+        "The detail names the call for accounts of its kind.";
     WrongNetwork "wrong-network" 403 Forbidden No
         "The grant gives this to other networks"
         "Ask from one of its networks, which the detail names, or for another grant.";

@@ -21,6 +21,13 @@ pub trait Connector: Send + Sync {
     /// Tries a fresh login and says what it told. Changes nothing; costs at most one failed login.
     async fn probe(&self, system: &SystemSpec, login: &Login, secret: &Secret) -> Probe;
 
+    /// Tries a fresh login with a key and its certificate. Changes nothing. Kinds of systems that know no certificates
+    /// say `Unknown`.
+    async fn probe_certificate(&self, _system: &SystemSpec, _login: &Login, _key: &CertifiedKey<'_>) -> Probe {
+        let detail = format!("a system of kind {} knows no certificates", self.kind());
+        Probe { result: ProbeResult::Unknown, detail }
+    }
+
     /// Makes `new` the secret of `login`. Twice is once.
     async fn set(&self, system: &SystemSpec, by: &Credential<'_>, login: &Login, new: &Secret) -> SetOutcome;
 
@@ -71,6 +78,14 @@ pub struct Credential<'a> {
     pub login: &'a Login,
     /// Its secret.
     pub secret: &'a Secret,
+}
+
+/// A key of the vault's own with a certificate, to see whether a system takes it.
+pub struct CertifiedKey<'a> {
+    /// The private key, in OpenSSH's form.
+    pub private_key: &'a Secret,
+    /// Its certificate, in OpenSSH's form.
+    pub certificate: &'a str,
 }
 
 /// A login to be created.

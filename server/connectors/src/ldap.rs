@@ -55,7 +55,7 @@ impl Connector for Ldap {
     fn traits(&self, system: &SystemSpec) -> Traits {
         let (lockout_threshold, ends_logins) = match system {
             SystemSpec::Ldap { lockout_threshold, password_policy, .. } => (*lockout_threshold, *password_policy),
-            SystemSpec::Postgresql { .. } | SystemSpec::Mysql { .. } => (None, false),
+            SystemSpec::Postgresql { .. } | SystemSpec::Mysql { .. } | SystemSpec::Linux { .. } => (None, false),
         };
         Traits {
             grace: Duration::ZERO,

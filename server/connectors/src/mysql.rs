@@ -56,7 +56,7 @@ impl Connector for Mysql {
             SystemSpec::Mysql { lockout_threshold, event_database, .. } => {
                 (*lockout_threshold, event_database.is_some())
             }
-            SystemSpec::Postgresql { .. } | SystemSpec::Ldap { .. } => (None, false),
+            SystemSpec::Postgresql { .. } | SystemSpec::Ldap { .. } | SystemSpec::Linux { .. } => (None, false),
         };
         Traits {
             grace: Duration::ZERO,

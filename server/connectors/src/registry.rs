@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use claviger_api::wire::SystemSpec;
 
-use crate::{Connector, Dial, Ldap, Mysql, Postgresql};
+use crate::{Connector, Dial, Ldap, Linux, Mysql, Postgresql};
 
 /// One connector a kind of system.
 #[derive(Clone)]
@@ -12,6 +12,7 @@ pub struct Registry {
     postgresql: Arc<dyn Connector>,
     mysql: Arc<dyn Connector>,
     ldap: Arc<dyn Connector>,
+    linux: Arc<dyn Connector>,
 }
 
 impl Registry {
@@ -20,14 +21,20 @@ impl Registry {
         Self {
             postgresql: Arc::new(Postgresql::new(Arc::clone(&dial))),
             mysql: Arc::new(Mysql::new(Arc::clone(&dial))),
-            ldap: Arc::new(Ldap::new(dial)),
+            ldap: Arc::new(Ldap::new(Arc::clone(&dial))),
+            linux: Arc::new(Linux::new(dial)),
         }
     }
 
     /// The same registry with something around each connector, e.g. what a test counts or breaks.
     #[must_use]
     pub fn wrapped(self, wrap: impl Fn(Arc<dyn Connector>) -> Arc<dyn Connector>) -> Self {
-        Self { postgresql: wrap(self.postgresql), mysql: wrap(self.mysql), ldap: wrap(self.ldap) }
+        Self {
+            postgresql: wrap(self.postgresql),
+            mysql: wrap(self.mysql),
+            ldap: wrap(self.ldap),
+            linux: wrap(self.linux),
+        }
     }
 
     /// The connector of a system.
@@ -36,6 +43,7 @@ impl Registry {
             SystemSpec::Postgresql { .. } => Arc::clone(&self.postgresql),
             SystemSpec::Mysql { .. } => Arc::clone(&self.mysql),
             SystemSpec::Ldap { .. } => Arc::clone(&self.ldap),
+            SystemSpec::Linux { .. } => Arc::clone(&self.linux),
         }
     }
 }

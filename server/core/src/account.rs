@@ -85,7 +85,7 @@ pub struct AccountState {
     pub rotation: Option<Running>,
     /// Ended checkouts whose credential the next rotation must revoke.
     pub to_revoke: Vec<CheckoutId>,
-    /// Checkouts whose own login is, or may be, on the system.
+    /// Checkouts whose own login is, or may be, on the system, or whose certificates may still open it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub logins: Vec<CheckoutId>,
     /// Settled rotations that have still to see their old secret refused.

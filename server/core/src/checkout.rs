@@ -18,12 +18,14 @@ use crate::secrets::Version;
 mod approval;
 #[cfg(test)]
 mod approvals_tests;
+mod certificate;
 mod request;
 #[cfg(test)]
 mod tests;
 mod unresolved;
 
 pub use approval::{APPROVALS_MOST, Approval, Approvals, Asked};
+pub use certificate::{CERTIFICATES_BEGIN_BEFORE, Certificates};
 pub use request::{Decision, Wanted, request};
 pub use unresolved::request_unresolved;
 
@@ -154,6 +156,9 @@ pub struct Checkout {
     /// The login made for it alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ephemeral: Option<EphemeralLogin>,
+    /// The certificates that were signed under it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificates: Option<Certificates>,
     /// The broken glass that it was taken under.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub under_glass: Option<UnderGlass>,
@@ -253,11 +258,20 @@ impl Checkout {
     /// says of an approver whether they might approve today. Refused at and after the end, even if no worker has noticed
     /// the end yet.
     pub fn reveal(
-        mut self,
+        self,
         version: Version,
         still: impl Fn(PrincipalId) -> bool,
         now: Timestamp,
     ) -> Result<Self, Refusal> {
+        let mut used = self.used(still, now)?;
+        if !used.seen.contains(&version) {
+            used.seen.push(version);
+        }
+        Ok(used)
+    }
+
+    /// One more use of the right, if it is one now.
+    fn used(mut self, still: impl Fn(PrincipalId) -> bool, now: Timestamp) -> Result<Self, Refusal> {
         match self.state {
             State::Active(used) if now < used.expires_at => {}
             State::Approved { claim_until } if now < claim_until => {
@@ -281,9 +295,6 @@ impl Checkout {
             | State::Ended { .. } => return Err(Refusal::Ended),
         }
         self.reveals += 1;
-        if !self.seen.contains(&version) {
-            self.seen.push(version);
-        }
         Ok(self)
     }
 
@@ -416,6 +427,10 @@ impl Checkout {
         }
         let state = match &self.ephemeral {
             Some(_) => RevocationState::Pending,
+            None if self.certificates.is_some() => {
+                account.logins.push(self.id);
+                RevocationState::Pending
+            }
             None if self.seen.is_empty() => RevocationState::NotNeeded,
             None if !rotate_on_end => RevocationState::NotRequested,
             None => {

@@ -27,6 +27,7 @@ pub mod random;
 pub mod recovery;
 pub mod shares;
 pub mod signing;
+pub mod ssh;
 mod stack;
 pub mod token;
 pub mod totp;

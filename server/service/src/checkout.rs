@@ -22,6 +22,7 @@ use crate::page::{Page, Paging};
 use crate::records::{AccountRecord, CheckoutRecord, StateRecord, TimerRecord};
 use crate::workers::TimerKind;
 
+mod canary;
 mod create;
 mod cut;
 mod decide;
@@ -30,6 +31,7 @@ mod ephemeral;
 mod extend;
 mod queue;
 mod reveal;
+mod sign;
 
 /// A checkout that was found by its id. Finding says nothing of who may know of it.
 pub struct FoundCheckout {
@@ -257,8 +259,20 @@ fn milliseconds(from: Timestamp, to: Timestamp) -> u64 {
     u64::try_from(to.duration_since(from).as_millis()).unwrap_or(0)
 }
 
+/// Whether it has a stored secret, which is rotated.
 fn is_standing(account: &AccountRecord) -> bool {
-    account.kind == AccountKind::Standing
+    match account.kind {
+        AccountKind::Standing => true,
+        AccountKind::Ephemeral | AccountKind::Certificate => false,
+    }
+}
+
+/// Whether each checkout has a login of its own.
+fn is_ephemeral(account: &AccountRecord) -> bool {
+    match account.kind {
+        AccountKind::Ephemeral => true,
+        AccountKind::Standing | AccountKind::Certificate => false,
+    }
 }
 
 fn system_failed(what: &str, detail: &str) -> Error {

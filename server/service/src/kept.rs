@@ -66,6 +66,7 @@ fn may_be_kept(table: Table) -> bool {
         | Table::Fingerprints
         | Table::Emergencies
         | Table::EmergencyLines
+        | Table::RevokedCertificates
         | Table::Principals
         | Table::FormerPrincipals
         | Table::Reviews

@@ -16,8 +16,8 @@ use crate::error::Result;
 use crate::identity::place::KNOWN_FOR;
 use crate::open::Open;
 use crate::records::{
-    FactorsRecord, GrantRecord, IdempotencyRecord, LoginCounter, PrincipalRecord, RevealsRecord, RotationRecord,
-    SessionRecord, TokenRecord,
+    FactorsRecord, GrantRecord, IdempotencyRecord, LoginCounter, PrincipalRecord, RevealsRecord,
+    RevokedCertificatesRecord, RotationRecord, SessionRecord, TokenRecord,
 };
 
 /// Who erases.
@@ -36,6 +36,9 @@ const REVEAL_TIMES_KEPT: SignedDuration = SignedDuration::from_hours(24);
 /// year besides. Its events stay in the log.
 const ROTATIONS_KEPT: SignedDuration = SignedDuration::from_hours(400 * 24);
 
+/// How long a certificate stays on its revocation list after its end: a host's clock may be slow.
+const REVOKED_KEPT: SignedDuration = SignedDuration::from_hours(24);
+
 impl Open {
     /// Erases what is past its retention. How many rows it were.
     pub(crate) async fn purge(&self) -> usize {
@@ -44,6 +47,7 @@ impl Open {
             ("sessions", self.purge_sessions().await),
             ("tokens", self.purge_tokens().await),
             ("idempotency keys", self.purge_idempotency().await),
+            ("revoked certificates", self.purge_revoked_certificates().await),
             ("rotations", self.purge_rotations().await),
             ("login counters", self.purge_login_counters().await),
             ("reveal times", self.purge_reveal_times().await),
@@ -104,6 +108,12 @@ impl Open {
             | Step::ProvingOld { .. } => false,
         };
         self.erase(Range::table(Table::Rotations), "rotations", over, |_| Vec::new()).await
+    }
+
+    async fn purge_revoked_certificates(&self) -> Result<usize> {
+        let now = self.now();
+        let over = |_: &RowId, revoked: &RevokedCertificatesRecord| is_past(revoked.valid_before, REVOKED_KEPT, now);
+        self.erase(Range::table(Table::RevokedCertificates), "revoked certificates", over, |_| Vec::new()).await
     }
 
     async fn purge_login_counters(&self) -> Result<usize> {

@@ -54,8 +54,22 @@ pub struct SystemRecord {
     pub spec: SystemSpec,
     /// The account that may change the others.
     pub management_account: Option<Part>,
+    /// The public key of the authority of its certificates, if it has one.
+    #[serde(default)]
+    pub certificate_authority: Option<[u8; 32]>,
     /// When it was added.
     pub created_at: Timestamp,
+}
+
+/// Certificates that still have time, though their checkout has ended.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub struct RevokedCertificatesRecord {
+    /// The serial number of the first.
+    pub first_serial: u64,
+    /// And of the last.
+    pub last_serial: u64,
+    /// By then all have ended.
+    pub valid_before: Timestamp,
 }
 
 /// An account, as people describe it.
@@ -67,7 +81,7 @@ pub struct AccountRecord {
     pub system: SystemId,
     /// The third part of its path.
     pub name: Part,
-    /// Standing or ephemeral.
+    /// Standing, ephemeral or certificate.
     pub kind: AccountKind,
     /// Its login name on the system, or what an ephemeral login begins with.
     pub login: Login,
@@ -641,6 +655,7 @@ tables! {
     RevealsRecord: RevealTimes;
     StateRecord: AccountStates;
     CheckoutRecord: Checkouts;
+    RevokedCertificatesRecord: RevokedCertificates;
     BreakGlassRecord: BreakGlasses;
     RotationRecord: Rotations;
     EmergencyRecord: Emergencies;

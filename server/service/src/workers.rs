@@ -44,6 +44,8 @@ pub enum TimerKind {
     BreakGlassDue = 7,
     /// An emergency rotation goes on.
     EmergencyDue = 8,
+    /// A certificate's checkout has ended: the vault tries one of its own that says the same.
+    CertificateProof = 9,
 }
 
 /// What is being worked on.
@@ -77,7 +79,7 @@ impl InHand {
 }
 
 impl TimerKind {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::CheckoutDue,
         Self::RotationDue,
         Self::LoginRemoval,
@@ -86,6 +88,7 @@ impl TimerKind {
         Self::ReviewDue,
         Self::BreakGlassDue,
         Self::EmergencyDue,
+        Self::CertificateProof,
     ];
 
     /// The timer's row.
@@ -105,7 +108,7 @@ impl TimerKind {
     /// Whether the work may wait on a customer's system.
     fn waits_on_a_system(self) -> bool {
         match self {
-            Self::RotationDue | Self::LoginRemoval => true,
+            Self::RotationDue | Self::LoginRemoval | Self::CertificateProof => true,
             // An emergency rotation has bounds of its own.
             Self::CheckoutDue
             | Self::PrincipalGone
@@ -218,6 +221,9 @@ impl Open {
             (TimerKind::LoginRemoval, Scope::Customer(customer)) => {
                 self.remove_login(customer, CheckoutId::from_uuid(timer.id), timer.due).await
             }
+            (TimerKind::CertificateProof, Scope::Customer(customer)) => {
+                self.prove_certificates(customer, CheckoutId::from_uuid(timer.id), timer.due).await
+            }
             (TimerKind::ReviewDue, Scope::Customer(customer)) => {
                 self.review_due(customer, ReviewId::from_uuid(timer.id)).await
             }
@@ -233,6 +239,7 @@ impl Open {
                 TimerKind::CheckoutDue
                 | TimerKind::RotationDue
                 | TimerKind::LoginRemoval
+                | TimerKind::CertificateProof
                 | TimerKind::ReviewDue
                 | TimerKind::BreakGlassDue
                 | TimerKind::EmergencyDue,

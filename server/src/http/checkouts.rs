@@ -3,9 +3,11 @@
 use claviger_api::ProblemType::{
     AccountHeld, AccountUnavailable, ApprovalNeeded, BreakGlassClosed, CheckoutEnded, CheckoutNotReady, CustomerFrozen,
     Forbidden, FreshFactorNeeded, NotFound, NothingStored, NothingToDecide, OutOfHours, RevealsSpent, SystemFailed,
-    TicketNeeded, WrongNetwork,
+    TicketNeeded, WrongAccountKind, WrongNetwork,
 };
-use claviger_api::wire::{Checkout, CheckoutQuery, Extend, NewCheckout, PageQuery, Revealed, WithComment, WithReason};
+use claviger_api::wire::{
+    Checkout, CheckoutQuery, Extend, NewCheckout, PageQuery, Revealed, SignKey, Signed, WithComment, WithReason,
+};
 use claviger_core::policy::{
     CheckoutApprove, CheckoutCheckin, CheckoutCreate, CheckoutExtend, CheckoutReveal, CheckoutRevoke, CheckoutTakeOver,
     CheckoutView, Circumstances, CustomerView, Resource,
@@ -35,7 +37,15 @@ pub fn endpoints() -> Vec<Endpoint> {
             NothingStored,
             RevealsSpent,
             SystemFailed,
+            WrongAccountKind,
         ]),
+        Endpoint::post(
+            "/v1/checkouts/{checkout}/sign",
+            "signCertificate",
+            "A certificate for the holder's key, good until the checkout's end. Each one is an event.",
+            sign,
+        )
+        .fails(&[ApprovalNeeded, CheckoutEnded, CheckoutNotReady, RevealsSpent, WrongAccountKind]),
         Endpoint::post("/v1/checkouts", "checkOut", "Check an account out, or queue for it.", check_out).fails(&[
             AccountHeld,
             CustomerFrozen,
@@ -130,6 +140,10 @@ async fn show(session: Session, on: OnCheckout<CheckoutView>) -> Result<Json<Che
 
 async fn reveal(session: Session, on: OnCheckout<CheckoutReveal>) -> Result<Json<Revealed>> {
     session.open.reveal(&on.found, &session.caller, on.permit).await.map(Json)
+}
+
+async fn sign(session: Session, on: OnCheckout<CheckoutReveal>, Body(wanted): Body<SignKey>) -> Result<Json<Signed>> {
+    session.open.sign_certificate(&on.found, &wanted, &session.caller, on.permit).await.map(Json)
 }
 
 async fn extend(session: Session, on: OnCheckout<CheckoutExtend>, Body(body): Body<Extend>) -> Result<Json<Checkout>> {

@@ -1,7 +1,7 @@
 //! `/v1/customers/{customer}/systems`.
 
 use claviger_api::ProblemType::{InUse, NameTaken};
-use claviger_api::wire::{NewSystem, PageQuery, System, SystemChange};
+use claviger_api::wire::{NewSystem, PageQuery, RevokedCertificates, System, SystemChange};
 use claviger_core::policy::{CustomerView, Resource, SystemCreate, SystemRemove, SystemUpdate, SystemView};
 use claviger_service::{Once, Paging, Result};
 
@@ -21,6 +21,12 @@ pub fn endpoints() -> Vec<Endpoint> {
         Endpoint::get(ALL, "listSystems", "A customer's systems.", list),
         Endpoint::get(ONE, "showSystem", "One system.", show),
         Endpoint::patch(ONE, "changeSystem", "Change a system; what is absent stays.", change),
+        Endpoint::get(
+            "/v1/customers/{customer}/systems/{system}/revoked-certificates",
+            "showRevokedCertificates",
+            "The certificates of a Linux host whose checkouts ended early, for its sshd's RevokedKeys.",
+            revoked,
+        ),
         Endpoint::delete(ONE, "removeSystem", "Remove a system without accounts.", remove).fails(&[InUse]),
     ]
 }
@@ -50,6 +56,10 @@ async fn change(
     Body(change): Body<SystemChange>,
 ) -> Result<Json<System>> {
     session.open.change_system(on.customer, on.id, &change, &session.caller, on.permit).await.map(Json)
+}
+
+async fn revoked(session: Session, on: OnSystem<SystemView>) -> Result<Json<RevokedCertificates>> {
+    session.open.revoked_certificates(on.customer, on.id, on.permit).await.map(Json)
 }
 
 async fn remove(session: Session, on: OnSystem<SystemRemove>) -> Result<NoContent> {

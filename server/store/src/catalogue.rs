@@ -38,6 +38,8 @@ pub enum Table {
     Emergencies = 0x19,
     /// Their lines, an account each.
     EmergencyLines = 0x1a,
+    /// Certificates that still have time, though their checkout has ended.
+    RevokedCertificates = 0x1b,
     /// Users and service accounts.
     Principals = 0x20,
     /// Grants.
@@ -107,6 +109,7 @@ const fn facts(table: Table) -> Facts {
         T::Fingerprints  => row(Scoped(HASH + UUID),            Owner,    true),  // scope ‖ fingerprint ‖ account
         T::Emergencies   => row(Scoped(UUID),                   Owner,    true),  // scope ‖ emergency
         T::EmergencyLines => row(Scoped(UUID + UUID),           Owner,    true),  // scope ‖ emergency ‖ account
+        T::RevokedCertificates => row(Scoped(UUID + UUID),      Owner,    true),  // scope ‖ system ‖ checkout
         T::Principals    => row(Scoped(UUID),                   Operator, true),  // scope ‖ principal
         T::Grants        => row(Scoped(UUID),                   Operator, true),  // scope ‖ grant
         T::Sessions      => row(Scoped(UUID),                   Operator, true),  // scope ‖ session
@@ -162,7 +165,7 @@ pub enum SealedBy {
 
 impl Table {
     /// All tables, in the order of their tags.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::Meta,
         Self::Keys,
         Self::Names,
@@ -177,6 +180,7 @@ impl Table {
         Self::Fingerprints,
         Self::Emergencies,
         Self::EmergencyLines,
+        Self::RevokedCertificates,
         Self::Principals,
         Self::Grants,
         Self::Sessions,
@@ -246,6 +250,7 @@ mod tests {
             "18 Fingerprints",
             "19 Emergencies",
             "1a EmergencyLines",
+            "1b RevokedCertificates",
             "20 Principals",
             "21 Grants",
             "22 Sessions",

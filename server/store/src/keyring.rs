@@ -4,6 +4,7 @@
 //! root ─┬─ operator, lookup, fingerprint, freshness      one row each, in the operator's scope
 //!       └─ customer                                      one row a customer; held only while it is not locked
 //! customer (or operator) ─ subject                       one row a person and scope
+//! customer ─ certificate authority                       one row a system that has one
 //! operator ─ signing                                     one row a key: a locked customer's log can still be signed
 //! ```
 //!
@@ -13,7 +14,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use claviger_api::{CustomerId, Scope};
+use claviger_api::{CustomerId, Scope, SystemId};
 use claviger_crypto::envelope::{Aad, OpenError, open, seal};
 use claviger_crypto::freshness::Digest;
 use claviger_crypto::wrap::{unwrap, wrap};
@@ -55,6 +56,8 @@ pub enum Purpose {
     Subject = 6,
     /// A signing key: checkpoints, access tokens.
     Signing = 7,
+    /// The authority of a system's certificates, under its customer's key.
+    CertificateAuthority = 8,
 }
 
 impl Purpose {
@@ -188,6 +191,30 @@ impl Keyring {
         Ok(SigningKey::from_seed(unwrapped(&self.operator, &id, &row)?))
     }
 
+    /// A new authority for a system's certificates, and its wrapped row.
+    pub fn new_authority(
+        &self,
+        customer: CustomerId,
+        system: SystemId,
+        random: &dyn Random,
+    ) -> Result<(SigningKey, WrappedKey), SealedError> {
+        let seed = Key::generate(random);
+        let row = wrapped(&*self.customer(customer)?, authority_row(customer, system), &seed, random);
+        Ok((SigningKey::from_seed(seed), row))
+    }
+
+    /// The authority of a system's certificates.
+    pub async fn authority(
+        &self,
+        store: &dyn Store,
+        customer: CustomerId,
+        system: SystemId,
+    ) -> Result<SigningKey, SealedError> {
+        let id = authority_row(customer, system);
+        let row = store.get(&id.to_key()).await?.ok_or_else(|| SealedError::Missing(id.clone()))?;
+        Ok(SigningKey::from_seed(unwrapped(&*self.customer(customer)?, &id, &row)?))
+    }
+
     /// The operator key.
     pub const fn operator(&self) -> &OperatorKey {
         &self.operator
@@ -304,6 +331,11 @@ async fn operator_key<K: From<Key>>(store: &dyn Store, root: &RootKey, purpose: 
 
 fn operator_row(purpose: Purpose) -> RowId {
     RowId::key(Scope::Operator, purpose, Uuid::nil())
+}
+
+/// Where the authority of a system's certificates is, for whoever removes the system.
+pub fn authority_row(customer: CustomerId, system: SystemId) -> RowId {
+    RowId::key(Scope::Customer(customer), Purpose::CertificateAuthority, system.uuid())
 }
 
 fn customer_row(customer: CustomerId) -> RowId {

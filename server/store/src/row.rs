@@ -112,6 +112,13 @@ impl RowId {
         Self::new(Table::Fingerprints, scope, &[fingerprint, account.uuid().as_bytes()])
     }
 
+    /// Certificates of an ended checkout that still have time.
+    pub fn revoked_certificates(customer: CustomerId, system: SystemId, checkout: CheckoutId) -> Self {
+        let (system, checkout) = (system.uuid(), checkout.uuid());
+        let id: [&[u8]; 2] = [system.as_bytes(), checkout.as_bytes()];
+        Self::new(Table::RevokedCertificates, Scope::Customer(customer), &id)
+    }
+
     /// A user or service account. All are the operator's rows: a login comes before the customer is known.
     pub fn principal(principal: PrincipalId) -> Self {
         Self::new(Table::Principals, Scope::Operator, &[principal.uuid().as_bytes()])

@@ -101,7 +101,7 @@ pub const SENSITIVE: [&str; 44] = [
 ];
 
 /// Refused to them on an account that is sensitive.
-pub const ON_SENSITIVE: [&str; 2] = ["changeAccount", "revealCheckout"];
+pub const ON_SENSITIVE: [&str; 3] = ["changeAccount", "revealCheckout", "signCertificate"];
 
 const ALL: &[Role] =
     &[Administrator, Technician, Automation, Auditor, CustomerAuditor, Approver, CustomerAdministrator, BreakGlass];
@@ -174,6 +174,7 @@ pub const TABLE: &[Wanted] = &[
     customer("addSystem", ADMINISTRATOR, r#"{"name":"new","spec":{"kind":"postgresql","host":"db.example.com"}}"#),
     customer("listSystems", ALL, ""),
     customer("showSystem", ALL, ""),
+    customer("showRevokedCertificates", ALL, ""),
     customer("changeSystem", ADMINISTRATOR, r#"{"management_account":"x"}"#),
     customer("removeSystem", ADMINISTRATOR, ""),
     customer("addAccount", ADMINISTRATOR, r#"{"name":"new"}"#),
@@ -189,6 +190,11 @@ pub const TABLE: &[Wanted] = &[
     customer("showCheckout", ALL, ""),
     // The holder's alone, whatever the role.
     customer("revealCheckout", NONE, ""),
+    customer(
+        "signCertificate",
+        NONE,
+        r#"{"public_key":"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti"}"#,
+    ),
     customer("extendCheckout", NONE, r#"{"ttl_seconds":60}"#),
     customer("checkIn", NONE, ""),
     customer("revokeCheckout", ADMINISTRATOR, REASON),

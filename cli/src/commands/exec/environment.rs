@@ -68,6 +68,10 @@ impl Environment {
                     environment.files = Some(Files::One(file));
                 }
             }
+            SystemSpec::Linux { .. } => {
+                let what = "no tool for Linux hosts reads a secret from its environment";
+                return Err(Failure::usage(what, "name a variable of your own: --env NAME; or claviger ssh"));
+            }
         }
         Ok(environment)
     }

@@ -183,6 +183,10 @@ words! {
     EmergencyThawed = "emergency.thawed",
     /// In both logs: each account is rotated, passed over or known to be unresolved; check-outs go on.
     EmergencyFinished = "emergency.finished",
+    /// A holder's key was signed; the certificate left only after this.
+    CheckoutCertificateSigned = "checkout.certificate_signed",
+    /// After the end the vault tried a certificate of its own that says the same, and it was not refused yet.
+    CheckoutCertificateTried = "checkout.certificate_tried",
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::CertificateSettings;
 use crate::secret::{Disclosed, Secret};
 use crate::{AccountId, AccountPath, CheckoutId, Login, Part, RotationId, Timestamp};
 
@@ -20,6 +21,8 @@ pub enum AccountKind {
     Standing,
     /// Created at check-out, removed at its end.
     Ephemeral,
+    /// Nothing is stored: a short-lived SSH certificate is signed at check-out.
+    Certificate,
 }
 
 /// Who changes a standing account's secret on the system.
@@ -117,7 +120,7 @@ impl Default for PasswordPolicy {
 pub struct NewAccount {
     /// The third part of the account's path.
     pub name: Part,
-    /// Standing or ephemeral.
+    /// Standing, ephemeral or certificate.
     #[serde(default)]
     pub kind: AccountKind,
     /// Its login name on the system; the name when absent. For an ephemeral account, the start of each login made.
@@ -157,6 +160,9 @@ pub struct AccountSettings {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<u8>, maximum = 2))]
     pub tier: Option<Tier>,
+    /// What its certificates say. Only accounts of kind `certificate` have this.
+    #[serde(skip_serializing_if = "CertificateSettings::is_default")]
+    pub certificate: CertificateSettings,
 }
 
 impl AccountSettings {
@@ -175,6 +181,7 @@ impl Default for AccountSettings {
             password_policy: PasswordPolicy::default(),
             sensitive: false,
             tier: None,
+            certificate: CertificateSettings::default(),
         }
     }
 }
@@ -204,6 +211,9 @@ pub struct AccountChange {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<u8>, maximum = 2))]
     pub tier: Option<Tier>,
+    /// What its certificates say, in place of what they said before; those that were signed stay as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<CertificateSettings>,
 }
 
 /// `POST …/accounts/{account}/actions/set-secret`: the secret was changed elsewhere, and this is it.
@@ -240,7 +250,7 @@ pub struct Account {
     pub id: AccountId,
     /// `customer/system/account`.
     pub path: AccountPath,
-    /// Standing or ephemeral.
+    /// Standing, ephemeral or certificate.
     pub kind: AccountKind,
     /// Its login name on the system.
     pub login: Login,

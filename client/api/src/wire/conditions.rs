@@ -125,4 +125,4 @@ macro_rules! text_form {
         impl utoipa::ToSchema for $name {}
     };
 }
-use text_form;
+pub(super) use text_form;

@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::{HostKey, SshKey};
 use crate::{Part, SystemId, Timestamp};
+
+/// The most host keys of a system: an old and a new one of each algorithm.
+pub const HOST_KEYS_MAX: usize = 10;
 
 /// How the vault checks whom it talks to, as libpq names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -117,6 +121,19 @@ pub enum SystemSpec {
         #[cfg_attr(feature = "openapi", schema(minimum = 1))]
         lockout_threshold: Option<u32>,
     },
+    /// A Linux host, over SSH.
+    Linux {
+        /// Host name or address.
+        #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 253))]
+        host: String,
+        /// TCP port.
+        #[serde(default = "ssh_port")]
+        #[cfg_attr(feature = "openapi", schema(minimum = 1))]
+        port: u16,
+        /// Its host keys, 1 to 10: whoever shows another one is another host.
+        #[cfg_attr(feature = "openapi", schema(min_items = 1, max_items = 10))]
+        host_keys: Vec<HostKey>,
+    },
 }
 
 impl SystemSpec {
@@ -126,20 +143,27 @@ impl SystemSpec {
             Self::Postgresql { .. } => "postgresql",
             Self::Mysql { .. } => "mysql",
             Self::Ldap { .. } => "ldap",
+            Self::Linux { .. } => "linux",
         }
     }
 
     /// Host name or address.
     pub fn host(&self) -> &str {
         match self {
-            Self::Postgresql { host, .. } | Self::Mysql { host, .. } | Self::Ldap { host, .. } => host,
+            Self::Postgresql { host, .. }
+            | Self::Mysql { host, .. }
+            | Self::Ldap { host, .. }
+            | Self::Linux { host, .. } => host,
         }
     }
 
     /// TCP port.
     pub fn port(&self) -> u16 {
         match self {
-            Self::Postgresql { port, .. } | Self::Mysql { port, .. } | Self::Ldap { port, .. } => *port,
+            Self::Postgresql { port, .. }
+            | Self::Mysql { port, .. }
+            | Self::Ldap { port, .. }
+            | Self::Linux { port, .. } => *port,
         }
     }
 }
@@ -154,6 +178,10 @@ fn ldap_login_attribute() -> String {
 
 fn ldap_object_classes() -> Vec<String> {
     vec!["inetOrgPerson".to_owned()]
+}
+
+fn ssh_port() -> u16 {
+    22
 }
 
 fn mysql_port() -> u16 {
@@ -210,6 +238,9 @@ pub struct System {
     /// The account on this system that may change the others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub management_account: Option<Part>,
+    /// The authority of this host's certificates, for its `TrustedUserCAKeys`; it is this system's alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_authority: Option<SshKey>,
     /// When it was added.
     pub created_at: Timestamp,
 }

@@ -78,7 +78,9 @@ impl<'a> Target<'a> {
                 group_base: group_base.as_deref(),
                 password_policy: *password_policy,
             }),
-            SystemSpec::Postgresql { .. } | SystemSpec::Mysql { .. } => Err(Failure::another_kind()),
+            SystemSpec::Postgresql { .. } | SystemSpec::Mysql { .. } | SystemSpec::Linux { .. } => {
+                Err(Failure::another_kind())
+            }
         }
     }
 

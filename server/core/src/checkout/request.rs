@@ -118,6 +118,7 @@ impl Wanted {
             reveals: 0,
             seen: Vec::new(),
             ephemeral: None,
+            certificates: None,
             under_glass: self.under_glass,
         }
     }

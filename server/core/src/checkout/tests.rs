@@ -35,6 +35,12 @@ fn new(decision: Result<Decision, Refusal>) -> Checkout {
     }
 }
 
+/// A checkout in use since then.
+pub(super) fn active(start: Timestamp, ttl_seconds: u64) -> Checkout {
+    let wanted = Wanted { ttl_seconds, ..wanted(1, OnConflict::Fail) };
+    new(request(wanted, &mut AccountState::default(), 1, false, start))
+}
+
 const T0: Timestamp = Timestamp::UNIX_EPOCH;
 
 fn after(seconds: i64) -> Timestamp {

@@ -9,7 +9,7 @@ use claviger_core::checkout::{Approvals, Checkout, Decision, Refusal, State, Wan
 use claviger_core::policy::{CheckoutApprove, CheckoutCreate, Permit};
 use claviger_store::RowId;
 
-use super::{is_standing, resource, state_event};
+use super::{is_ephemeral, is_standing, resource, state_event};
 use crate::break_glass::Glass;
 use crate::error::{Error, Result};
 use crate::idempotency::Once;
@@ -104,7 +104,7 @@ impl Open {
             .with(FieldName::Grant, permit.grant().map(|grant| grant.to_string()).unwrap_or_default());
         let mut change = self.change(event).expect(&record).expect(&holder);
         let has_place = !matches!(checkout.state, State::Pending { .. } | State::Scheduled { .. });
-        if has_place && !is_standing(&record.value) {
+        if has_place && is_ephemeral(&record.value) {
             change = self.with_new_login(change, customer, &record.value, &mut state, &mut checkout)?;
         }
         change = self.noted(change, glass.as_ref(), checkout.id)?;
@@ -114,7 +114,7 @@ impl Open {
         change = Self::retimed(change, customer, checkout.id, None, checkout.due())?;
         let scope = Scope::Customer(customer);
         self.commit(self.remember(change, scope, once, caller, checkout.id.uuid())?).await?;
-        Ok((checkout.id, !is_standing(&record.value)))
+        Ok((checkout.id, is_ephemeral(&record.value)))
     }
 
     /// The approvals of the caller's last checkout of this account that was given back early, those that still count.

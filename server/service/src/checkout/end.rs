@@ -9,7 +9,7 @@ use claviger_api::{CheckoutId, CustomerId, Scope};
 use claviger_core::checkout::{Checkout, FellDue, Refusal, State, WAIT_MOST};
 use claviger_core::policy::{CheckoutCheckin, CheckoutRevoke, CheckoutTakeOver, Permit};
 
-use super::{Case, FoundCheckout, is_standing};
+use super::{Case, FoundCheckout, is_ephemeral, is_standing};
 use crate::break_glass::Glass;
 use crate::error::{Error, Result};
 use crate::event::{Event, snake_case};
@@ -162,6 +162,7 @@ impl Open {
             let due = self.removal_due(case, login.made).await?;
             change = change.create(TimerKind::LoginRemoval.row(due, customer, before.id.uuid()), &TimerRecord {})?;
         }
+        change = self.revoke_certificates(change, customer, &checkout)?;
         if let Some(next) = next {
             state.waiting.insert(0, next.id);
         }
@@ -208,6 +209,7 @@ impl Open {
             reveals: 0,
             seen: Vec::new(),
             ephemeral: None,
+            certificates: None,
             not_before: None,
             approvals: None,
             under_glass: None,
@@ -221,7 +223,7 @@ fn may_be_taken(case: &Case, caller: &Caller) -> Result<()> {
     if case.checkout.value.0.principal == caller.id {
         return refuse("It is your own checkout already.");
     }
-    if !is_standing(&case.account) {
+    if is_ephemeral(&case.account) {
         return refuse("Each checkout of an ephemeral account has a login of its own; check the account out.");
     }
     Ok(())

@@ -12,7 +12,7 @@ use claviger_core::password::{Rules, generate};
 use claviger_store::RowId;
 use jiff::SignedDuration;
 
-use super::{Case, is_standing, milliseconds, move_timer, system_failed};
+use super::{Case, is_ephemeral, milliseconds, move_timer, system_failed};
 use crate::error::{Error, Result};
 use crate::journal::Change;
 use crate::open::{Open, deciding};
@@ -60,7 +60,7 @@ impl Open {
         checkout: &mut Checkout,
     ) -> Result<Change<'a>> {
         let has_place = matches!(checkout.state, State::Approved { .. } | State::Requested { .. });
-        if !has_place || is_standing(&case.account) {
+        if !has_place || !is_ephemeral(&case.account) {
             return Ok(change);
         }
         self.with_new_login(change, case.customer, &case.account, state, checkout)

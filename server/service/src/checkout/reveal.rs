@@ -3,7 +3,7 @@
 use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::record::FieldName;
 use claviger_api::problem::ProblemType;
-use claviger_api::wire::{CheckoutState, Revealed};
+use claviger_api::wire::{AccountKind, CheckoutState, Revealed};
 use claviger_api::{AccountPath, Login, Scope, Secret, Timestamp};
 use claviger_core::account::Availability;
 use claviger_core::checkout::Refusal;
@@ -30,10 +30,20 @@ impl Open {
         if found.ephemeral {
             self.make_login(found.customer, found.id).await?;
         }
-        let (mut permit, mut spent) = (permit, Vec::new());
-        // A grant whose reveals are spent is as if it were not there: another may stand behind the reveal.
+        self.by_some_grant(found, caller, permit, async |permit| self.reveal_once(found, caller, permit).await).await
+    }
+
+    /// A grant whose reveals are spent is as if it were not there: another may stand behind the reveal.
+    pub(super) async fn by_some_grant<T>(
+        &self,
+        found: &FoundCheckout,
+        caller: &Caller,
+        mut permit: Permit<CheckoutReveal>,
+        once: impl AsyncFn(&Permit<CheckoutReveal>) -> Result<T>,
+    ) -> Result<T> {
+        let mut spent = Vec::new();
         loop {
-            let refusal = match deciding(|| self.reveal_once(found, caller, &permit)).await {
+            let refusal = match deciding(|| once(&permit)).await {
                 Err(refusal) if refusal.problem == ProblemType::RevealsSpent => refusal,
                 decided => return decided,
             };
@@ -94,7 +104,11 @@ impl Open {
 impl Open {
     /// Counts one more reveal under the permit's grant, if the grant limits them. Only then is a row more read and
     /// written, in the same commit.
-    async fn spending<'a>(&'a self, change: Change<'a>, permit: &Permit<CheckoutReveal>) -> Result<Change<'a>> {
+    pub(super) async fn spending<'a>(
+        &'a self,
+        change: Change<'a>,
+        permit: &Permit<CheckoutReveal>,
+    ) -> Result<Change<'a>> {
         let (Some(grant), Some(most)) = (permit.grant(), permit.conditions().reveals_per_hour) else {
             return Ok(change);
         };
@@ -110,7 +124,7 @@ impl Open {
 }
 
 /// The checkout is over with its glass, though it is not ended yet.
-fn ended_with_glass(refused: Error) -> Error {
+pub(super) fn ended_with_glass(refused: Error) -> Error {
     if refused.problem == ProblemType::BreakGlassClosed { Refusal::Ended.into() } else { refused }
 }
 
@@ -126,6 +140,11 @@ fn spent(most: u32, now: Timestamp, next: Timestamp) -> Error {
 fn version_to_reveal(case: &Case) -> Result<(Version, Login)> {
     if let Some(login) = &case.checkout.value.0.ephemeral {
         return Ok((login.version, login.login.clone()));
+    }
+    if case.account.kind == AccountKind::Certificate {
+        let detail = "It is of kind certificate, and there is nothing to show: let your key be signed (claviger ssh, POST \
+                      /v1/checkouts/{id}/sign).";
+        return Err(Error::new(ProblemType::WrongAccountKind, detail));
     }
     let state = &case.state.value.0;
     if let Some(running) = state.rotation.filter(|running| !running.settled) {

@@ -4,7 +4,8 @@ use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::record::FieldName;
 use claviger_api::problem::ProblemType;
 use claviger_api::wire::{
-    Account, AccountChange, AccountKind, AccountSettings, HOLDERS_MAX, NewAccount, RotationCause, Verification,
+    Account, AccountChange, AccountKind, AccountSettings, CertificateSettings, FORCE_COMMAND_MAX, HOLDERS_MAX,
+    NewAccount, PRINCIPALS_MAX, RotationCause, SOURCE_NETWORKS_MAX, SshPrincipal, SystemSpec, Verification,
 };
 use claviger_api::{AccountId, CustomerId, Login, Scope, Secret, SystemId};
 use claviger_core::account::{AccountState, Brought};
@@ -39,7 +40,7 @@ impl Open {
         _permit: Permit<AccountCreate>,
     ) -> Result<Account> {
         check_new(&new)?;
-        check_settings(&new.settings)?;
+        check_settings(new.kind, &new.settings)?;
         let secret = new.secret.map(claviger_api::secret::Disclosed::into_secret);
         if secret.is_some() && self.done(Scope::Customer(customer), once, caller).await?.is_none() {
             self.spend_set(caller)?;
@@ -63,6 +64,7 @@ impl Open {
                 return self.account_view(customer, AccountId::from_uuid(done)).await;
             }
             let system_row = self.load::<SystemRecord>(&RowId::system(customer, system)).await?;
+            check_kind(&system_row.value.spec, &record)?;
             let event = self.account_event(EventKind::AccountAdded, customer, &record, caller).await?;
             let change = self.change(event).rewrite(&system_row)?;
             let change = self.with_account(change, customer, &record, secret.as_ref(), false, caller).await?;
@@ -170,8 +172,9 @@ impl Open {
                 password_policy: wanted.password_policy.clone().unwrap_or_else(|| now.password_policy.clone()),
                 sensitive: wanted.sensitive.unwrap_or(now.sensitive),
                 tier: wanted.tier.or(now.tier),
+                certificate: wanted.certificate.clone().unwrap_or_else(|| now.certificate.clone()),
             };
-            check_settings(&record.settings)?;
+            check_settings(record.kind, &record.settings)?;
             let event = self.account_event(EventKind::AccountChanged, place.customer, &record, caller).await?;
             let event = match marked(&row.value.settings, &record.settings) {
                 Some(mark) => event.with(FieldName::Detail, mark),
@@ -234,8 +237,14 @@ impl Open {
                 return self.account_view(customer, account).await;
             }
             let record = self.load::<AccountRecord>(&RowId::account(customer, account)).await?.value;
-            if record.kind == AccountKind::Ephemeral {
-                return Err(Error::value("secret", "an ephemeral account has no secret of its own"));
+            match record.kind {
+                AccountKind::Standing => {}
+                AccountKind::Ephemeral => {
+                    return Err(Error::value("secret", "an ephemeral account has no secret of its own"));
+                }
+                AccountKind::Certificate => {
+                    return Err(Error::value("secret", "a certificate account has no secret: nothing is stored"));
+                }
             }
             let row = self.load::<StateRecord>(&RowId::account_state(customer, account)).await?;
             let mut state = row.value.0.clone();
@@ -324,14 +333,17 @@ pub(crate) fn of_account(event: Event, path: &claviger_api::AccountPath) -> Even
 fn check_new(new: &NewAccount) -> Result<()> {
     let wrong = |at: &str, message: &str| Err(Error::value(at, message));
     match new.kind {
-        AccountKind::Standing if !new.member_of.is_empty() => {
+        AccountKind::Standing | AccountKind::Certificate if !new.member_of.is_empty() => {
             wrong("member_of", "only ephemeral logins are made members")
         }
         AccountKind::Ephemeral if new.secret.is_some() => {
             wrong("secret", "an ephemeral account has no secret of its own")
         }
+        AccountKind::Certificate if new.secret.is_some() => {
+            wrong("secret", "a certificate account has no secret: nothing is stored")
+        }
         AccountKind::Ephemeral if new.member_of.len() > MEMBER_OF_MAX => wrong("member_of", "at most 50 roles"),
-        AccountKind::Standing | AccountKind::Ephemeral => Ok(()),
+        AccountKind::Standing | AccountKind::Ephemeral | AccountKind::Certificate => Ok(()),
     }
 }
 
@@ -345,11 +357,53 @@ fn marked(before: &AccountSettings, after: &AccountSettings) -> Option<&'static 
     })
 }
 
-fn check_settings(settings: &AccountSettings) -> Result<()> {
+/// Which kinds of accounts a kind of system has.
+pub(super) fn check_kind(system: &SystemSpec, account: &AccountRecord) -> Result<()> {
+    match (system, account.kind) {
+        (
+            SystemSpec::Postgresql { .. } | SystemSpec::Mysql { .. } | SystemSpec::Ldap { .. },
+            AccountKind::Standing | AccountKind::Ephemeral,
+        ) => Ok(()),
+        (
+            SystemSpec::Postgresql { .. } | SystemSpec::Mysql { .. } | SystemSpec::Ldap { .. },
+            AccountKind::Certificate,
+        ) => Err(Error::value("kind", "only Linux hosts take SSH certificates")),
+        (SystemSpec::Linux { .. }, AccountKind::Certificate) => {
+            let login = account.login.as_str().parse::<SshPrincipal>();
+            login.map(drop).map_err(|_| Error::value("login", "the name of a user of the host, letters and digits"))
+        }
+        (SystemSpec::Linux { .. }, AccountKind::Standing | AccountKind::Ephemeral) => {
+            Err(Error::value("kind", "the accounts of a Linux host are of kind certificate"))
+        }
+    }
+}
+
+fn check_settings(kind: AccountKind, settings: &AccountSettings) -> Result<()> {
     if !(1..=HOLDERS_MAX).contains(&settings.max_holders) {
         return Err(Error::value("max_holders", "1 (exclusive) to 100"));
     }
     Rules::parse(&settings.password_policy).map_err(|bad| Error::value("password_policy", bad.to_string()))?;
+    match kind {
+        AccountKind::Certificate => check_certificate(&settings.certificate),
+        AccountKind::Standing | AccountKind::Ephemeral if settings.certificate.is_default() => Ok(()),
+        AccountKind::Standing | AccountKind::Ephemeral => {
+            Err(Error::value("certificate", "only accounts of kind certificate have certificates"))
+        }
+    }
+}
+
+fn check_certificate(settings: &CertificateSettings) -> Result<()> {
+    let wrong = |at: &str, message: &str| Err(Error::value(at, message));
+    if settings.principals.as_ref().is_some_and(|names| !(1..=PRINCIPALS_MAX).contains(&names.len())) {
+        return wrong("certificate.principals", "1 to 16: a certificate for nobody would be one for everybody");
+    }
+    if settings.source_networks.len() > SOURCE_NETWORKS_MAX {
+        return wrong("certificate.source_networks", "at most 16 networks");
+    }
+    let command = |text: &String| !text.trim().is_empty() && text.len() <= FORCE_COMMAND_MAX;
+    if settings.force_command.as_ref().is_some_and(|text| !command(text) || text.chars().any(char::is_control)) {
+        return wrong("certificate.force_command", "1 to 1024 bytes on one line");
+    }
     Ok(())
 }
 

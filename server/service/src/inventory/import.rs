@@ -10,7 +10,7 @@ use claviger_api::{AccountId, CustomerId, Part, Scope, SystemId};
 use claviger_core::policy::{AccountCreate, Permit};
 use claviger_store::{Range, Table, Versioned};
 
-use super::accounts::{login_of, of_account};
+use super::accounts::{check_kind, login_of, of_account};
 use crate::error::{Error, Result};
 use crate::idempotency::Once;
 use crate::open::{Caller, Open, deciding_once};
@@ -77,15 +77,21 @@ impl Open {
         let mut errors = Vec::new();
         let mut good = Vec::new();
         for row in rows {
-            let Some(system) = systems.get(&row.system).map(|system| system.value.id) else {
+            let Some(system) = systems.get(&row.system) else {
                 errors.push(at_line(row, format!("there is no system {}", row.system)));
                 continue;
             };
+            let (spec, system) = (&system.value.spec, system.value.id);
             if !taken.insert((system, row.account.clone())) {
                 errors.push(at_line(row, format!("{}/{} is there already", row.system, row.account)));
                 continue;
             }
-            good.push((row, self.imported(system, row)));
+            let record = self.imported(system, row);
+            if let Err(why) = check_kind(spec, &record) {
+                errors.push(at_line(row, why.errors.into_iter().map(|wrong| wrong.message).collect()));
+                continue;
+            }
+            good.push((row, record));
         }
         if errors.is_empty() { Ok(good) } else { Err(Error::values(errors)) }
     }

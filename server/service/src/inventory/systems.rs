@@ -3,15 +3,17 @@
 use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::record::FieldName;
 use claviger_api::problem::ProblemType;
-use claviger_api::wire::{NewSystem, System, SystemChange, SystemSpec};
+use claviger_api::wire::{HOST_KEYS_MAX, NewSystem, System, SystemChange, SystemSpec};
 use claviger_api::{CustomerId, Scope, SystemId};
 use claviger_core::policy::{Permit, SystemCreate, SystemRemove, SystemUpdate, SystemView};
+use claviger_crypto::ssh;
+use claviger_store::keyring::authority_row;
 use claviger_store::{Range, RowId, Table};
 
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::idempotency::Once;
-use crate::open::{Caller, Open, deciding, deciding_once};
+use crate::open::{Caller, Open, deciding, deciding_once, wrapped_put};
 use crate::page::{Page, Paging};
 use crate::records::{AccountRecord, NameRecord, SystemRecord};
 
@@ -46,16 +48,25 @@ impl Open {
             if self.read::<NameRecord>(&name).await?.is_some() {
                 return Err(Error::new(ProblemType::NameTaken, ""));
             }
+            let id = SystemId::from_uuid(self.new_uuid());
+            let authority = match &new.spec {
+                SystemSpec::Linux { .. } => Some(self.keyring().new_authority(customer, id, self.random())?),
+                SystemSpec::Postgresql { .. } | SystemSpec::Mysql { .. } | SystemSpec::Ldap { .. } => None,
+            };
             let record = SystemRecord {
-                id: SystemId::from_uuid(self.new_uuid()),
+                id,
+                certificate_authority: authority.as_ref().map(|(key, _)| key.public_key()),
                 name: new.name.clone(),
                 spec: new.spec.clone(),
                 management_account: new.management_account.clone(),
                 created_at: self.now(),
             };
             let customer_row = self.load::<crate::records::CustomerRecord>(&RowId::customer(customer)).await?;
-            let change = self
-                .change(self.system_event(customer, EventKind::SystemAdded, &record, caller).await?)
+            let mut change = self.change(self.system_event(customer, EventKind::SystemAdded, &record, caller).await?);
+            if let Some((_, wrapped)) = authority {
+                change = change.create_sealed(wrapped_put(wrapped));
+            }
+            let change = change
                 .rewrite(&customer_row)?
                 .create(name, &NameRecord { id: record.id.uuid() })?
                 .create(RowId::system(customer, record.id), &record)?;
@@ -129,10 +140,12 @@ impl Open {
             if accounts.iter().any(|account| account.value.system == id) {
                 return Err(Error::new(ProblemType::InUse, "The system has accounts; remove them first."));
             }
-            let change = self
-                .change(self.system_event(customer, EventKind::SystemRemoved, &row.value, caller).await?)
-                .erase(self.keyring().name(Table::Systems, scope, row.value.name.as_str()))
-                .remove(&row);
+            let mut change =
+                self.change(self.system_event(customer, EventKind::SystemRemoved, &row.value, caller).await?);
+            if row.value.certificate_authority.is_some() {
+                change = change.erase(authority_row(customer, id));
+            }
+            let change = change.erase(self.keyring().name(Table::Systems, scope, row.value.name.as_str())).remove(&row);
             self.commit(change).await.map(drop)
         })
         .await
@@ -150,10 +163,14 @@ impl Open {
         record: &SystemRecord,
         caller: &Caller,
     ) -> Result<Event> {
-        Ok(self
+        let event = self
             .event(Scope::Customer(customer), kind, caller)
             .with(FieldName::Customer, self.slug_of(customer).await?)
-            .with(FieldName::System, &record.name))
+            .with(FieldName::System, &record.name);
+        Ok(match record.certificate_authority {
+            Some(key) => event.with(FieldName::Detail, format_args!("authority {}", ssh::public_text(&key))),
+            None => event,
+        })
     }
 }
 
@@ -164,6 +181,7 @@ fn view(customer: claviger_api::Part, record: SystemRecord) -> System {
         name: record.name,
         spec: record.spec,
         management_account: record.management_account,
+        certificate_authority: record.certificate_authority.and_then(|key| ssh::public_text(&key).parse().ok()),
         created_at: record.created_at,
     }
 }
@@ -218,6 +236,11 @@ fn check_spec(spec: &SystemSpec) -> Result<()> {
             let few = (1..=OBJECT_CLASSES_MAX).contains(&object_classes.len());
             if !few || !object_classes.iter().all(|class| keyword(class)) {
                 return Err(Error::value("spec.object_classes", "1 to 16 names of object classes, e.g. inetOrgPerson"));
+            }
+        }
+        SystemSpec::Linux { host_keys, .. } => {
+            if !(1..=HOST_KEYS_MAX).contains(&host_keys.len()) {
+                return Err(Error::value("spec.host_keys", "1 to 10 host keys, or their fingerprints"));
             }
         }
     }

@@ -138,7 +138,7 @@ impl Open {
         for row in self.all::<AccountRecord>(&Range::scope(Table::Accounts, Scope::Customer(customer))).await? {
             let place = Place { customer, system: row.value.system, account: row.value.id };
             let Some(permit) = permit(place).await else { continue };
-            if row.value.kind == AccountKind::Ephemeral {
+            if row.value.kind != AccountKind::Standing {
                 continue;
             }
             match self.rotate(place, reason, &once.for_one(row.value.id.uuid()), caller, permit).await {
@@ -236,8 +236,14 @@ impl Open {
 
 fn may_rotate(account: &AccountRecord, state: &AccountState) -> Result<()> {
     let refuse = |problem, why: &str| Err(Error::new(problem, why));
-    if account.kind == AccountKind::Ephemeral {
-        return refuse(ProblemType::InvalidValue, "An ephemeral account has no secret of its own to rotate.");
+    match account.kind {
+        AccountKind::Standing => {}
+        AccountKind::Ephemeral => {
+            return refuse(ProblemType::InvalidValue, "An ephemeral account has no secret of its own to rotate.");
+        }
+        AccountKind::Certificate => {
+            return refuse(ProblemType::InvalidValue, "A certificate account has no secret to rotate.");
+        }
     }
     if let Some(running) = state.rotation.filter(|running| !running.settled) {
         return Err(Error::new(ProblemType::RotationRunning, format!("The rotation is {}.", running.id)));

@@ -30,7 +30,8 @@ use crate::records::{
     AccountRecord, BreakGlassRecord, CeremonyRecord, CeremonyState, CheckoutRecord, CustomerRecord,
     EmergencyLineRecord, EmergencyRecord, FactorsRecord, FingerprintRecord, FormerPrincipalRecord, GrantRecord,
     IdempotencyRecord, IdentityProviderRecord, IssuerRecord, LoginCounter, NameRecord, PrincipalRecord, RevealsRecord,
-    ReviewLineRecord, ReviewRecord, RotationRecord, SessionRecord, StateRecord, SystemRecord, TimerRecord, TokenRecord,
+    ReviewLineRecord, ReviewRecord, RevokedCertificatesRecord, RotationRecord, SessionRecord, StateRecord,
+    SystemRecord, TimerRecord, TokenRecord,
 };
 use crate::workers::TimerKind;
 
@@ -122,6 +123,7 @@ fn sort(found: &mut Found, open: &Open, id: &RowId, row: &Row) {
             opened::<FingerprintRecord>(open, id, row);
             found.fingerprints.insert(id.to_string());
         }
+        Table::RevokedCertificates => drop(opened::<RevokedCertificatesRecord>(open, id, row)),
         Table::Names => drop(found.names.insert(id.to_string(), opened::<NameRecord>(open, id, row).id)),
         Table::Customers => found.customers.push(opened(open, id, row)),
         Table::Systems => found.systems.push((customer(), opened(open, id, row))),
@@ -336,13 +338,18 @@ fn checkout(found: &Found, id: CheckoutId, checkout: &Checkout) {
         assert_eq!(timers[0].due, RowId::timer(end, timers[0].scope, 1, id.uuid()).as_timer().unwrap().due);
     }
     let has_login = checkout.ephemeral.as_ref().is_some_and(|login| !login.removed);
-    assert_eq!(state.logins.contains(&id), has_login);
+    let unproven =
+        matches!(&checkout.state, State::Ended { revocation, .. } if revocation.state != RevocationState::Proven);
+    let unproven = unproven && checkout.certificates.is_some();
+    assert_eq!(state.logins.contains(&id), has_login || unproven);
+    let proofs = found.timers.get(&(TimerKind::CertificateProof as u8, id.uuid())).map_or(0, Vec::len);
+    assert_eq!(proofs, usize::from(unproven), "nobody proves the end of a certificate, or somebody for ever");
     let State::Ended { revocation, .. } = &checkout.state else {
         assert_eq!(removals, 0);
         return;
     };
     assert_eq!(removals, usize::from(has_login), "a login is left, or removed for ever");
-    if revocation.state == RevocationState::Pending && checkout.ephemeral.is_none() {
+    if revocation.state == RevocationState::Pending && checkout.ephemeral.is_none() && checkout.certificates.is_none() {
         let under_way = revocation.rotation.is_some_and(|rotation| {
             let rotation = &found.rotations[&rotation].1.rotation;
             rotation.checkouts.contains(&id) && !rotation.is_over()
@@ -494,7 +501,8 @@ async fn reveals(found: &Found, open: &Open) {
             let kind = leaf.value(FieldName::Kind);
             // What break-glass shows is told in the operator's log, too.
             let of_glass = kind == Some(EventKind::BreakGlassUnresolvedRevealed.text()) && *scope != Scope::Operator;
-            if of_glass || kind == Some(EventKind::CheckoutRevealed.text()) {
+            let shown = [EventKind::CheckoutRevealed.text(), EventKind::CheckoutCertificateSigned.text()];
+            if of_glass || kind.is_some_and(|kind| shown.contains(&kind)) {
                 let id = leaf.value(FieldName::Checkout).unwrap().to_owned();
                 told.entry(id).or_default().push(leaf.value(FieldName::RevealNumber).unwrap().to_owned());
             }

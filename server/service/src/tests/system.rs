@@ -8,9 +8,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use claviger_api::wire::{ProbeResult, SystemSpec};
 use claviger_api::{Login, Secret, Timestamp};
-use claviger_connectors::{Connector, Credential, NewLogin, Probe, SetOutcome, Traits};
+use claviger_connectors::{CertifiedKey, Connector, Credential, NewLogin, Probe, SetOutcome, Traits};
 use jiff::SignedDuration;
 use parking_lot::Mutex;
+use ssh_key::{Certificate, PrivateKey};
 
 use crate::clock::{Clock, ManualClock};
 
@@ -68,6 +69,8 @@ pub struct Machine {
     pub grace: SignedDuration,
     pub probes: u32,
     pub sets: u32,
+    /// Serial numbers of certificates that it was told to refuse.
+    pub revoked: BTreeSet<u64>,
 }
 
 pub struct SimulatedSystem {
@@ -100,6 +103,7 @@ impl SimulatedSystem {
             grace: SignedDuration::ZERO,
             probes: 0,
             sets: 0,
+            revoked: BTreeSet::new(),
         };
         Self { machine: Mutex::new(machine), clock }
     }
@@ -220,6 +224,24 @@ impl Connector for SimulatedSystem {
         let mut machine = self.machine();
         machine.probes += 1;
         let result = machine.log_in(login.as_str(), secret.expose(), now);
+        Probe { result, detail: format!("{result:?}") }
+    }
+
+    /// As sshd does it: by the certificate's time and the numbers that it was told to refuse.
+    async fn probe_certificate(&self, _: &SystemSpec, _: &Login, key: &CertifiedKey<'_>) -> Probe {
+        let now = u64::try_from(self.clock.now().as_second()).unwrap();
+        let certificate = Certificate::from_openssh(key.certificate).unwrap();
+        let private = PrivateKey::from_openssh(key.private_key.expose()).unwrap();
+        assert_eq!(private.public_key().key_data(), certificate.public_key(), "the vault's own key");
+        assert!(!certificate.valid_principals().is_empty());
+        let mut machine = self.machine();
+        machine.probes += 1;
+        let good = certificate.valid_after() <= now && now < certificate.valid_before();
+        let result = match (machine.unreachable, good && !machine.revoked.contains(&certificate.serial())) {
+            (true, _) => ProbeResult::Unreachable,
+            (false, true) => ProbeResult::Accepted,
+            (false, false) => ProbeResult::Refused,
+        };
         Probe { result, detail: format!("{result:?}") }
     }
 

@@ -40,6 +40,10 @@ fn keys_are_frozen() {
         (RowId::fingerprint(own, &hash, account), format!("18{scope}{hex}{}", id(0xac))),
         (RowId::emergency(c, EmergencyId::from_uuid(uuid(7))), format!("19{scope}{}", id(7))),
         (RowId::emergency_line(c, EmergencyId::from_uuid(uuid(7)), account), format!("1a{scope}{}{}", id(7), id(0xac))),
+        (
+            RowId::revoked_certificates(c, SystemId::from_uuid(uuid(1)), CheckoutId::from_uuid(uuid(2))),
+            format!("1b{scope}{}{}", id(1), id(2)),
+        ),
         (RowId::principal(principal), format!("20{operator}{}", id(0xbb))),
         (RowId::grant(own, GrantId::from_uuid(uuid(4))), format!("21{scope}{}", id(4))),
         (RowId::session(SessionId::from_uuid(uuid(5))), format!("22{operator}{}", id(5))),

@@ -82,7 +82,7 @@ fn allowed(kind: EventKind, leaf: &StoredLeaf, log: Scope) -> Option<(Action, Ab
         K::CheckoutRequested | K::CheckoutApproved | K::CheckoutActivated | K::CheckoutScheduled => {
             Some((A::CheckoutCreate, B::AccountOfCheckout))
         }
-        K::CheckoutRevealed => Some((A::CheckoutReveal, B::Checkout)),
+        K::CheckoutRevealed | K::CheckoutCertificateSigned => Some((A::CheckoutReveal, B::Checkout)),
         K::CheckoutExtended => Some((A::CheckoutExtend, B::Checkout)),
         K::CheckoutApprovalGiven | K::CheckoutDenied => Some((A::CheckoutApprove, B::Checkout)),
         K::CheckoutEnded => ended(leaf.value(FieldName::Cause)?).map(|action| (action, B::Checkout)),
@@ -173,6 +173,7 @@ fn allowed(kind: EventKind, leaf: &StoredLeaf, log: Scope) -> Option<(Action, Ab
         // By the vault itself, whoever set it off.
         | K::CheckoutRevocationProven
         | K::CheckoutOldStillAccepted
+        | K::CheckoutCertificateTried
         | K::CheckoutQueued
         | K::EphemeralCreated
         | K::EphemeralRemoved
