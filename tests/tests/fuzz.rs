@@ -21,7 +21,7 @@ use tokio::process::Command;
 /// Fixed, so that what fails today fails tomorrow.
 const SEED: &str = "20";
 /// Requests that are made up for each operation, besides those at the edges of the description.
-const EXAMPLES: &str = "10";
+const EXAMPLES: &str = "6";
 /// What every answer must keep.
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,\
                       response_headers_conformance,response_schema_conformance,ignored_auth,unsupported_method,\

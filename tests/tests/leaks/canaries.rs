@@ -28,6 +28,7 @@ const NAMES: &[(&str, &str)] = &[
     ("changeSystem", "management_account"),
     ("offerPasskey", "label"),
     ("offerTotp", "label"),
+    ("startEmergency", "reason"),
 ];
 
 /// Canaries are names too, so that they come as far as names do. All begin alike; their end says which one it was.
