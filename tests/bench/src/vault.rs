@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use claviger_client::api::wire::{
-    AccountSettings, Conditions, GrantKind, LoginAnswer, LoginRequest, MfaRequest, NewAccount, NewCustomer, NewGrant,
-    NewServiceAccount, NewSystem, Role, SecondFactor, SystemSpec, TlsMode,
+    AccountChange, Conditions, GrantKind, ImportRequest, ImportRow, LoginAnswer, LoginRequest, MfaRequest, NewCustomer,
+    NewGrant, NewServiceAccount, NewSystem, Role, SecondFactor, SystemSpec, TlsMode,
 };
 use claviger_client::api::{AccountPath, Part, Secret};
 use claviger_client::{Client, Credentials, NewCheckout};
@@ -119,10 +119,11 @@ impl Inventory {
         let token = add_program(&administrator).await?;
         let program = vault.client(Credentials::Token(token.duplicate()))?;
         let mut inventory = Self { token, bearers: Vec::new(), held: Vec::new(), lent: Vec::new() };
+        import(&administrator, connections).await?;
         for number in 0..connections {
-            let held = add_account(&administrator, number, "held").await?;
+            let held = settled(&administrator, number, "held").await?;
             inventory.held.push(program.checkouts().create(&wanted(&held)).await?.id.to_string());
-            inventory.lent.push(add_account(&administrator, number, "lent").await?);
+            inventory.lent.push(settled(&administrator, number, "lent").await?);
         }
         inventory.log_in(vault).await?;
         Ok(inventory)
@@ -195,12 +196,39 @@ async fn add_program(administrator: &Client) -> Result<Secret> {
     Ok(token)
 }
 
-async fn add_account(administrator: &Client, number: usize, what: &str) -> Result<AccountPath> {
-    let (customer, system) = (customer_of(number)?, "db".parse()?);
-    let secret = Secret::new(format!("the secret of {what} {number}"))?;
-    let mut new = NewAccount::standing(format!("{what}-{number}").parse()?, Some(secret));
-    new.settings = AccountSettings { rotate_on_end: false, ..AccountSettings::default() };
-    Ok(administrator.accounts().add(&customer, &system, &new).await?.path)
+/// Two accounts a connection, all of a customer at once: one by one, only so many secrets are taken in an hour.
+async fn import(administrator: &Client, connections: usize) -> Result<()> {
+    for customer in 0..CUSTOMERS {
+        let mut rows = Vec::new();
+        for number in (0..connections).filter(|number| number % CUSTOMERS == customer) {
+            for what in ["held", "lent"] {
+                rows.push(ImportRow {
+                    line: u32::try_from(rows.len())? + 1,
+                    system: "db".parse()?,
+                    account: format!("{what}-{number}").parse()?,
+                    login: None,
+                    secret: Secret::new(format!("the secret of {what} {number}"))?.disclose(),
+                    sensitive: false,
+                    tier: None,
+                });
+            }
+        }
+        if !rows.is_empty() {
+            administrator.customers().import(&customer_of(customer)?, &ImportRequest { rows }).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The account, not to be rotated when it is given back.
+async fn settled(administrator: &Client, number: usize, what: &str) -> Result<AccountPath> {
+    let path = AccountPath {
+        customer: customer_of(number)?,
+        system: "db".parse()?,
+        account: format!("{what}-{number}").parse()?,
+    };
+    let change = AccountChange { rotate_on_end: Some(false), ..AccountChange::default() };
+    Ok(administrator.accounts().set(&path, &change).await?.path)
 }
 
 fn wanted(account: &AccountPath) -> NewCheckout {
