@@ -1,8 +1,9 @@
 //! Rotations by the driver, on a simulated system: every outcome, every order of failures, a crash after each commit.
 
+use claviger_api::audit::kind::EventKind;
 use claviger_api::problem::ProblemType;
 use claviger_api::wire::{AccountState, ProbeResult, RevocationState, RotationStep};
-use claviger_api::{RotationId, Secret};
+use claviger_api::{RotationId, Scope, Secret};
 use claviger_core::policy::Permit;
 use claviger_store::memory::{CommitFault, FaultPlan};
 use jiff::SignedDuration;
@@ -224,6 +225,29 @@ async fn anvil_lockout_spent() {
         assert!(failures < 5, "the vault has locked the account");
     }
     assert_proven(&world, id, "within the threshold").await;
+}
+
+/// On a system that locks accounts each login is counted, durably, before it is tried; elsewhere there is nothing to count.
+#[tokio::test]
+async fn anvil_lockout_spent_a_login_is_counted_before_it_is_tried() {
+    for locks_after in [Some(5), None] {
+        let (world, id) = given_back().await;
+        world.system.machine().traits.lockout_threshold = locks_after;
+        world.pass(SignedDuration::from_mins(1)).await;
+        let acme = world.acme().await;
+        let places = async |kind| -> Vec<u64> {
+            world.told(Scope::Customer(acme), kind).await.into_iter().map(|event| event.index).collect()
+        };
+        let (mut tried, mut came_of_it) =
+            (places(EventKind::RotationTrying).await, places(EventKind::RotationPromoted).await);
+        came_of_it.extend(places(EventKind::RotationOldRefused).await);
+        tried.sort_unstable();
+        came_of_it.sort_unstable();
+        assert_eq!(came_of_it.len(), 2, "the new one is accepted, the old one refused");
+        assert_eq!(tried.len(), if locks_after.is_some() { 2 } else { 0 });
+        assert!(tried.iter().zip(&came_of_it).all(|(tried, came_of_it)| tried < came_of_it));
+        assert_proven(&world, id, "counted").await;
+    }
 }
 
 /// Somebody who queues up while the system is asked changes the account's row; the answer is stored all the same.
