@@ -16,6 +16,7 @@ pub mod people;
 pub mod pki;
 pub mod poll;
 pub mod postgres;
+mod prepared;
 pub mod raw;
 pub mod server;
 pub mod vault;

@@ -16,6 +16,7 @@ use claviger_api::{Login, Secret};
 use tempfile::TempDir;
 
 use crate::postgres::{HOST, OTHER_HOST, free_port, random_text, server_certificate};
+use crate::prepared;
 
 /// The account that may do everything, from every host.
 pub const ADMINISTRATOR: &str = "admin";
@@ -185,16 +186,20 @@ impl Mariadb {
     }
 
     fn init(&self) {
-        let made = Command::new("mariadb-install-db")
-            .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"])
-            .arg(format!("--datadir={}", self.path("data").display()))
-            // A server clears away what looks like its own in there.
-            .arg(format!("--tmpdir={}", self.folder.path().display()))
-            .args(SMALL)
-            .args(as_root())
-            .output()
-            .expect("MariaDB is not installed: apt-get install mariadb-server");
-        assert!(made.status.success(), "mariadb-install-db: {}", String::from_utf8_lossy(&made.stderr));
+        let program = Path::new("/usr/bin/mariadb-install-db");
+        assert!(program.exists(), "MariaDB is not installed: apt-get install mariadb-server");
+        prepared::copy("mariadb", program, &self.path("data"), || {
+            let made = Command::new(program)
+                .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"])
+                .arg(format!("--datadir={}", self.path("data").display()))
+                // A server clears away what looks like its own in there.
+                .arg(format!("--tmpdir={}", self.folder.path().display()))
+                .args(SMALL)
+                .args(as_root())
+                .output()
+                .unwrap();
+            assert!(made.status.success(), "mariadb-install-db: {}", String::from_utf8_lossy(&made.stderr));
+        });
         let first = format!(
             "CREATE USER IF NOT EXISTS '{ADMINISTRATOR}'@'%' IDENTIFIED BY '{0}';\n\
              GRANT ALL ON *.* TO '{ADMINISTRATOR}'@'%' WITH GRANT OPTION;\n\

@@ -218,12 +218,18 @@ impl App {
     pub async fn enrol(client: &Client) -> Self {
         let offered = client.auth().offer_totp(&NewTotp { label: "phone".to_owned() }).await.expect("an offer");
         let app = Self::of(offered.secret.secret().expose());
-        let code = {
+        let code_of = |step| {
             let mut shown = app.0.lock().unwrap();
-            shown.step = step_at(offered.server_time) - 1;
+            shown.step = step;
             shown.code().disclose()
         };
-        let confirmed = client.auth().confirm_totp(&ConfirmTotp { code }).await.expect("the first code");
+        let before = step_at(offered.server_time) - 1;
+        let first = client.auth().confirm_totp(&ConfirmTotp { code: code_of(before) }).await;
+        // Meanwhile a step may have ended, and then it is too old.
+        let confirmed = match first {
+            Err(_) => client.auth().confirm_totp(&ConfirmTotp { code: code_of(before + 1) }).await.expect("a code"),
+            Ok(confirmed) => confirmed,
+        };
         let codes = confirmed.recovery_codes.into_iter().map(|code| code.secret().expose().to_owned());
         app.0.lock().unwrap().once.extend(codes);
         app

@@ -18,6 +18,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio_postgres::{Client, Config, NoTls};
 
+use crate::prepared;
+
 /// The name of the superuser.
 pub const SUPERUSER: &str = "postgres";
 /// The address that its certificate names, beside `localhost`.
@@ -210,17 +212,38 @@ impl Postgres {
     }
 
     fn init(&self) {
-        let password_file = self.folder.path().join("password");
-        write_private(&password_file, &self.password);
-        let made = as_server(&self.programs.join("initdb"))
-            .arg("-D")
+        prepared::copy("postgresql", &self.programs.join("initdb"), &self.data(), || {
+            // Nobody's: without one it prepares no server that asks for passwords.
+            let password_file = self.folder.path().join("password");
+            write_private(&password_file, &random_text());
+            let made = as_server(&self.programs.join("initdb"))
+                .arg("-D")
+                .arg(self.data())
+                .args(["--auth=scram-sha-256", "--username", SUPERUSER, "--encoding=UTF8", "--locale=C", "--no-sync"])
+                // Small files of its own log: what is copied is half as much.
+                .args(["--wal-segsize=1", "--pwfile"])
+                .arg(&password_file)
+                .output()
+                .unwrap();
+            fs::remove_file(password_file).unwrap();
+            assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
+        });
+        self.set_first_password();
+    }
+
+    /// In PostgreSQL's single-user mode, the only way in so far.
+    fn set_first_password(&self) {
+        let mut alone = as_server(&self.programs.join("postgres"))
+            .args(["--single", "-c", "fsync=off", "-D"])
             .arg(self.data())
-            .args(["-A", "scram-sha-256", "-U", SUPERUSER, "--encoding=UTF8", "--locale=C", "--no-sync", "--pwfile"])
-            .arg(&password_file)
-            .output()
+            .arg("postgres")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
             .unwrap();
-        fs::remove_file(password_file).unwrap();
-        assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
+        let statement = format!("ALTER ROLE {SUPERUSER} PASSWORD {}\n", quoted('\'', &self.password));
+        alone.stdin.take().unwrap().write_all(statement.as_bytes()).unwrap();
+        assert!(alone.wait().unwrap().success(), "the superuser has no password");
     }
 
     fn make_certificates(&mut self) {
