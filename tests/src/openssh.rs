@@ -39,6 +39,8 @@ pub struct OpenSsh {
     port: u16,
     server: Option<Child>,
     users: Mutex<Vec<String>>,
+    groups: Mutex<Vec<String>>,
+    files: Mutex<Vec<PathBuf>>,
 }
 
 impl OpenSsh {
@@ -55,7 +57,14 @@ impl OpenSsh {
         let folder = TempDir::with_prefix("claviger-openssh-").unwrap();
         // sshd looks for files of its users in here as those users.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let mut server = Self { folder, port: 0, server: None, users: Mutex::default() };
+        let mut server = Self {
+            folder,
+            port: 0,
+            server: None,
+            users: Mutex::default(),
+            groups: Mutex::default(),
+            files: Mutex::default(),
+        };
         make_key(&server.file("host_key"));
         for file in ["trusted", "revoked"] {
             fs::write(server.file(file), "").unwrap();
@@ -67,6 +76,14 @@ impl OpenSsh {
             }
         }
         panic!("sshd does not start:\n{}", server.log());
+    }
+
+    fn end(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            let pid = i32::try_from(server.id()).ok().and_then(Pid::from_raw);
+            let _ended = pid.map(|pid| kill_process(pid, Signal::TERM));
+            let _ended = server.wait();
+        }
     }
 
     /// The port it listens on.
@@ -81,7 +98,12 @@ impl OpenSsh {
 
     /// The system as an administrator would add it.
     pub fn spec(&self) -> SystemSpec {
-        SystemSpec::Linux { host: HOST.to_owned(), port: self.port, host_keys: vec![self.host_key()] }
+        SystemSpec::Linux {
+            host: HOST.to_owned(),
+            port: self.port,
+            host_keys: vec![self.host_key()],
+            lockout_threshold: None,
+        }
     }
 
     /// From now on it takes certificates of this CA.
@@ -97,13 +119,57 @@ impl OpenSsh {
     /// Adds a user with this password; a random name that begins with `prefix`. It goes with the server.
     pub fn add_user(&self, prefix: &str, password: &str) -> String {
         let name = format!("{prefix}{}", random_text().get(1..11).unwrap()).to_lowercase();
+        self.add_named(&name, password, "/bin/sh");
+        name
+    }
+
+    /// Adds a user of this name and with this shell; it goes with the server.
+    pub fn add_named(&self, name: &str, password: &str, shell: &str) {
         let _lock = lock_users();
         sweep();
         let comment = format!("{MARK}{}", std::process::id());
-        run("useradd", &["-M", "-d", "/", "-s", "/bin/sh", "-c", &comment, &name], "");
-        self.users.lock().unwrap().push(name.clone());
-        run("chpasswd", &[], &format!("{name}:{password}\n"));
-        name
+        run_patiently("useradd", &["-M", "-d", "/", "-s", shell, "-c", &comment, name], "");
+        self.users.lock().unwrap().push(name.to_owned());
+        run_patiently("chpasswd", &[], &format!("{name}:{password}\n"));
+    }
+
+    /// Adds a group; it goes with the server.
+    pub fn add_group(&self, name: &str) {
+        let _lock = lock_users();
+        run_patiently("groupadd", &[name], "");
+        self.groups.lock().unwrap().push(name.to_owned());
+    }
+
+    /// Puts rules of sudo in force for a user, as they follow its name; they go with the server.
+    pub fn add_sudo_rule(&self, name: &str, rule: &str) {
+        let file = PathBuf::from(format!("/etc/sudoers.d/{MARK}{}-{name}", std::process::id()));
+        fs::write(&file, format!("{name} {rule}\n")).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o440)).unwrap();
+        run("visudo", &["-c", "-f", &file.display().to_string()], "");
+        self.files.lock().unwrap().push(file);
+    }
+
+    /// OpenSSH's own client, logging in with a password; it is asked for once.
+    pub fn by_password(&self, user: &str, password: &str, command: &str) -> Command {
+        let (known, ask) = (self.file("known_hosts"), self.file("ask"));
+        fs::write(&known, format!("[{HOST}]:{} {}\n", self.port, self.host_key())).unwrap();
+        if !ask.exists() {
+            let new = self.file("ask.new");
+            fs::write(&new, "#!/bin/sh\nprintf '%s\\n' \"$CLAVIGER_TEST_SECRET\"\n").unwrap();
+            fs::set_permissions(&new, fs::Permissions::from_mode(0o755)).unwrap();
+            fs::rename(&new, &ask).unwrap();
+        }
+        let mut client = Command::new("setsid");
+        client.args(["-w", "ssh", "-F", "none", "-o", "NumberOfPasswordPrompts=1", "-o", "PubkeyAuthentication=no"]);
+        client.args(["-o", &format!("UserKnownHostsFile={}", known.display()), "-p", &self.port.to_string()]);
+        client.args(["-l", user, HOST, command]).env("SSH_ASKPASS", &ask).env("SSH_ASKPASS_REQUIRE", "force");
+        client.env("CLAVIGER_TEST_SECRET", password).stdin(Stdio::null());
+        client
+    }
+
+    /// Whether OpenSSH's own client gets in with this password.
+    pub fn opens(&self, user: &str, password: &str) -> bool {
+        self.by_password(user, password, "true").output().unwrap().status.success()
     }
 
     /// Runs OpenSSH's own client with these arguments, e.g. `-i key`, as this user; nothing is asked for.
@@ -138,12 +204,13 @@ impl OpenSsh {
         }
         config += "KbdInteractiveAuthentication no\nLogLevel VERBOSE\nMaxStartups 200\nPrintMotd no\nUseDNS no\n";
         fs::write(self.file("sshd_config"), config).unwrap();
+        let before = self.log().len();
         let log = File::options().create(true).append(true).open(self.file("log")).unwrap();
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "TERM", "--", SSHD, "-D", "-e", "-f"]).arg(self.file("sshd_config"));
         let mut server = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
         let start = Instant::now();
-        while !self.log().contains("Server listening on") {
+        while !self.log().get(before..).unwrap_or_default().contains("Server listening on") {
             if server.try_wait().unwrap().is_some() || start.elapsed() > START_MAX {
                 let _ = server.kill();
                 server.wait().unwrap();
@@ -158,14 +225,16 @@ impl OpenSsh {
 
 impl Drop for OpenSsh {
     fn drop(&mut self) {
-        if let Some(mut server) = self.server.take() {
-            let pid = i32::try_from(server.id()).ok().and_then(Pid::from_raw);
-            let _ended = pid.map(|pid| kill_process(pid, Signal::TERM));
-            let _ended = server.wait();
-        }
+        self.end();
         let _lock = lock_users();
         for user in self.users.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner).drain(..) {
             remove(&user);
+        }
+        for group in self.groups.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner).drain(..) {
+            let _gone = patiently(|| Command::new("groupdel").arg(&group).output().unwrap());
+        }
+        for file in self.files.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner).drain(..) {
+            let _gone = fs::remove_file(file);
         }
     }
 }
@@ -187,6 +256,35 @@ pub fn run(program: &str, arguments: &[&str], input: &str) -> String {
     said
 }
 
+/// The same for tools that change users, while the vault does too: they say that somebody else is at it.
+fn run_patiently(program: &str, arguments: &[&str], input: &str) {
+    let ended = patiently(|| {
+        let mut child = Command::new(program)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    });
+    assert!(ended.status.success(), "{program}: {}", String::from_utf8_lossy(&ended.stderr));
+}
+
+fn patiently(run: impl Fn() -> Output) -> Output {
+    let start = Instant::now();
+    loop {
+        let ended = run();
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        let busy = ["cannot lock", "try again later", "lock busy"].iter().any(|words| said.contains(words));
+        if !busy || start.elapsed() > START_MAX {
+            return ended;
+        }
+        std::thread::sleep(LOOK_PAUSE);
+    }
+}
+
 fn lock_users() -> File {
     let lock = File::options().create(true).truncate(false).write(true).open(USERS_LOCK).unwrap();
     lock.lock().unwrap();
@@ -195,18 +293,31 @@ fn lock_users() -> File {
 
 /// Removes the users of tests that are not there any more.
 fn sweep() {
+    let gone = |maker: u32| !Path::new(&format!("/proc/{maker}")).exists();
+    for file in fs::read_dir("/etc/sudoers.d").into_iter().flatten().flatten() {
+        let name = file.file_name().to_string_lossy().into_owned();
+        let maker = name.strip_prefix(MARK).and_then(|rest| rest.split('-').next()?.parse::<u32>().ok());
+        if maker.is_some_and(gone) {
+            let _gone = fs::remove_file(file.path());
+        }
+    }
     for line in fs::read_to_string("/etc/passwd").unwrap().lines() {
         let mut fields = line.split(':');
         let (name, comment) = (fields.next().unwrap_or_default(), fields.nth(3).unwrap_or_default());
         let maker = comment.strip_prefix(MARK).and_then(|number| number.parse::<u32>().ok());
-        if maker.is_some_and(|maker| !Path::new(&format!("/proc/{maker}")).exists()) {
+        if maker.is_some_and(gone) {
             remove(name);
         }
     }
 }
 
-/// Ends what the user runs, and removes the user.
+/// Ends what the user runs, and removes the user. Whatever has root's number runs all of this machine.
 fn remove(user: &str) {
-    let _none = Command::new("pkill").args(["-KILL", "-U", user]).stderr(Stdio::null()).status();
-    let _gone = Command::new("userdel").args(["-f", user]).stderr(Stdio::null()).status();
+    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let number =
+        passwd.lines().find_map(|line| line.strip_prefix(&format!("{user}:"))?.split(':').nth(1)?.parse().ok());
+    if number.is_some_and(|number: u32| number > 0) {
+        let _none = Command::new("pkill").args(["-KILL", "-U", user]).stderr(Stdio::null()).status();
+    }
+    let _gone = patiently(|| Command::new("userdel").args(["-f", user]).output().unwrap());
 }

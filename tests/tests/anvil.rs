@@ -58,7 +58,7 @@ const ROWS: &[(&str, &[(&str, &str)])] = &[
         &[
             ("sql_names", "hostile names have exactly their effect, or are refused"),
             ("ldap_escape", "names and filters of a directory are different types"),
-            ("shell", "remote commands get secrets on standard input, through no shell"),
+            ("shell", "no hostile name or secret reaches a shell: secrets go to standard input"),
             ("ssrf", "the address that was checked is the address that is reached"),
             ("json_bombs", "deep, wide, huge and slow bodies cost their sender"),
             ("hostile_system", "a system that lies or hangs costs its own budget"),

@@ -4,6 +4,8 @@ mod connectors {
     mod ldap;
     mod ldap_rig;
     mod linux;
+    mod linux_rig;
+    mod linux_users;
     mod mysql;
     mod mysql_rig;
     mod postgresql;

@@ -19,6 +19,8 @@ mod expiry;
 mod life;
 #[path = "main_job/limits.rs"]
 mod limits;
+#[path = "main_job/linux.rs"]
+mod linux;
 #[path = "main_job/mariadb.rs"]
 mod mariadb;
 #[path = "main_job/people.rs"]

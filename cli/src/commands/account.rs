@@ -2,8 +2,8 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 use claviger_client::api::wire::{
-    Account as AccountView, AccountChange, AccountKind, AccountSettings, BadTier, CertificateSettings, Network,
-    NewAccount, PasswordPolicy, ProbeResult, RotateBy, SshExtension, SshPrincipal, Tier,
+    Account as AccountView, AccountChange, AccountKind, AccountSettings, BadSudoRule, BadTier, CertificateSettings,
+    Network, NewAccount, PasswordPolicy, ProbeResult, RotateBy, SshExtension, SshPrincipal, SudoRule, Tier,
 };
 use claviger_client::api::{AccountPath, Login, Part};
 use claviger_client::{Client, Exit};
@@ -103,6 +103,10 @@ pub struct Settings {
     password: Password,
     #[command(flatten)]
     certificate: Certificate,
+    /// Ephemeral users of Linux hosts: what they may do by sudo, as it follows the user in sudoers, or none; may be
+    /// repeated
+    #[arg(long = "sudo-rule", value_name = "RULE", value_parser = sudo_rule)]
+    sudo_rules: Vec<Option<SudoRule>>,
 }
 
 /// What SSH certificates say.
@@ -288,6 +292,7 @@ impl Settings {
             sensitive: self.sensitive.unwrap_or(default.sensitive),
             tier: self.tier.or(default.tier),
             certificate: self.certificate.apply(default.certificate),
+            sudo_rules: self.sudo_rules.into_iter().flatten().collect(),
         }
     }
 
@@ -303,8 +308,14 @@ impl Settings {
             sensitive: self.sensitive,
             tier: self.tier,
             certificate: (certified != *certificate).then_some(certified),
+            sudo_rules: (!self.sudo_rules.is_empty()).then(|| self.sudo_rules.into_iter().flatten().collect()),
         }
     }
+}
+
+/// A rule; `none` is the word for no rules.
+fn sudo_rule(text: &str) -> Result<Option<SudoRule>, BadSudoRule> {
+    if text == "none" { Ok(None) } else { text.parse().map(Some) }
 }
 
 /// A tier, as people write it.

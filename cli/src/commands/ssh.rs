@@ -58,7 +58,7 @@ impl Ssh {
             signal = signals.next() => return Err(ended_by(signal)),
         };
         let Signed { certificate, login, system, .. } = signed;
-        let SystemSpec::Linux { host, port, host_keys } = system else {
+        let SystemSpec::Linux { host, port, host_keys, .. } = system else {
             let what = format!("{} is not on a Linux host", checkout.account);
             return Err(Failure::usage(what, "claviger checkout PATH, or claviger exec PATH -- COMMAND"));
         };

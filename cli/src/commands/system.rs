@@ -113,7 +113,7 @@ struct Reach {
     /// ldap: the directory keeps a password policy, so that ephemeral entries end by themselves
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     password_policy: Option<bool>,
-    /// mysql, ldap: after how many failed logins the system locks an account
+    /// mysql, ldap, linux: after how many failed logins the system locks an account
     #[arg(long, value_name = "LOGINS")]
     lockout_threshold: Option<u32>,
     /// mysql: a database for events that end ephemeral logins even where the vault is down
@@ -280,9 +280,9 @@ impl Reach {
                     return Err(Failure::usage("a directory needs --base", "e.g. --base ou=people,dc=example,dc=org"));
                 }
             }
-            SystemSpec::Linux { host: _, port, host_keys } => {
+            SystemSpec::Linux { host: _, port, host_keys, lockout_threshold } => {
                 self.without_directory(kind)?;
-                without(kind, "--lockout-threshold", self.lockout_threshold.is_some())?;
+                *lockout_threshold = self.lockout_threshold.or(*lockout_threshold);
                 without(kind, "--event-database", self.event_database.is_some())?;
                 without(kind, "--database", self.database.is_some())?;
                 without(kind, "--tls", self.tls.is_some())?;
@@ -368,7 +368,7 @@ impl Kind {
                 password_policy: false,
                 lockout_threshold: None,
             },
-            Self::Linux => SystemSpec::Linux { host, port: 22, host_keys: Vec::new() },
+            Self::Linux => SystemSpec::Linux { host, port: 22, host_keys: Vec::new(), lockout_threshold: None },
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use claviger_api::wire::{ProbeResult, SystemSpec};
+use claviger_api::wire::{ProbeResult, SudoRule, SystemSpec};
 use claviger_api::{Login, Secret, Timestamp};
 
 /// Code that changes, verifies, creates and removes logins on one kind of system.
@@ -96,6 +96,8 @@ pub struct NewLogin<'a> {
     pub secret: &'a Secret,
     /// The roles or groups it becomes a member of.
     pub member_of: &'a [Login],
+    /// What it may do by sudo, on a Linux host.
+    pub sudo_rules: &'a [SudoRule],
     /// From then on the system itself refuses it.
     pub valid_until: Timestamp,
 }

@@ -1,7 +1,8 @@
 //! Linux hosts, over SSH.
 //!
 //! The host is known by its keys, which the system's specification lists; whoever shows another one is told nothing.
-//! Nothing is ever put together for a shell.
+//! Nothing is ever put together for a shell: see `linux/command.rs`. What a management account needs, and what cannot be
+//! had, stands in `docs/connectors.md`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,13 +13,18 @@ use claviger_api::{Login, Secret, Timestamp};
 use tokio::time::timeout;
 
 use self::name::UserName;
-use self::session::{Session, Target};
+use self::password::Password;
+use self::session::{Session, Target, is_private_key};
+use self::users::NewUser;
 use crate::connector::CertifiedKey;
 use crate::failure::Failure;
 use crate::{Connector, Credential, Dial, NewLogin, Probe, SetOutcome, Traits};
 
+mod command;
 mod name;
+mod password;
 mod session;
+mod users;
 mod watched;
 
 /// How long a host may take for what.
@@ -26,11 +32,22 @@ mod watched;
 pub struct Deadlines {
     /// From dialling to the answer to a login.
     pub login: Duration,
+    /// All commands of one call together.
+    pub work: Duration,
 }
 
 impl Deadlines {
     /// What a host on a slow line needs; PAM alone waits 2 s after a wrong password.
-    pub const STANDARD: Self = Self { login: Duration::from_secs(15) };
+    pub const STANDARD: Self = Self { login: Duration::from_secs(15), work: Duration::from_secs(20) };
+}
+
+/// For so long a command whose answer nobody waits for any more may go on: the tools that change users wait 15 s for
+/// others to be done (`lckpwdf`).
+const LATE: Duration = Duration::from_secs(20);
+
+/// Whether a Linux host can tell users or groups of this name apart from all others.
+pub fn takes_name(login: &Login) -> bool {
+    UserName::of(login).is_ok()
 }
 
 /// The connector.
@@ -57,15 +74,20 @@ impl Connector for Linux {
         "linux"
     }
 
-    fn traits(&self, _system: &SystemSpec) -> Traits {
+    fn traits(&self, system: &SystemSpec) -> Traits {
+        let lockout_threshold = match system {
+            SystemSpec::Linux { lockout_threshold, .. } => *lockout_threshold,
+            SystemSpec::Postgresql { .. } | SystemSpec::Mysql { .. } | SystemSpec::Ldap { .. } => None,
+        };
         Traits {
             grace: Duration::ZERO,
             propagation: Duration::ZERO,
-            lockout_threshold: None,
-            ends_sessions: false,
-            makes_logins: false,
+            lockout_threshold,
+            ends_sessions: true,
+            makes_logins: true,
+            // Only by the day: until the next one begins, the vault alone ends them.
             ends_logins: false,
-            deadline: self.deadlines.login,
+            deadline: self.deadlines.login + self.deadlines.work + LATE,
         }
     }
 
@@ -85,24 +107,85 @@ impl Connector for Linux {
         .await
     }
 
-    async fn set(&self, _: &SystemSpec, _: &Credential<'_>, _: &Login, _: &Secret) -> SetOutcome {
-        changes_nothing()
+    async fn set(&self, system: &SystemSpec, by: &Credential<'_>, login: &Login, new: &Secret) -> SetOutcome {
+        let work = async || {
+            let (name, password) = (user(login)?, Password::of(new)?);
+            let old = if by.login == login { Some(by.secret) } else { None };
+            if old.is_some_and(is_private_key) {
+                return Err(refused("an account that logs in by a key has no password of its own to change"));
+            }
+            let mut session = self.open(system, by).await?;
+            session.hide(new);
+            self.settle(async {
+                match old {
+                    Some(old) if !session.is_root() => {
+                        password::set_own(&mut session, Password::of(old)?, password).await
+                    }
+                    Some(_) | None => {
+                        users::exists(&mut session, &name).await?;
+                        password::set(&mut session, &name, password).await
+                    }
+                }
+            })
+            .await
+        };
+        outcome(work().await)
     }
 
-    async fn create_login(&self, _: &SystemSpec, _: &Credential<'_>, _: &NewLogin<'_>) -> SetOutcome {
-        changes_nothing()
+    async fn create_login(&self, system: &SystemSpec, by: &Credential<'_>, new: &NewLogin<'_>) -> SetOutcome {
+        let work = async || {
+            let user = NewUser {
+                name: user(new.login)?,
+                password: Password::of(new.secret)?,
+                groups: new.member_of.iter().map(user).collect::<Result<_, _>>()?,
+                sudo_rules: new.sudo_rules,
+                until: new.valid_until,
+            };
+            let mut session = self.open(system, by).await?;
+            session.hide(new.secret);
+            self.settle(users::create(&mut session, &user)).await
+        };
+        outcome(work().await)
     }
 
-    async fn extend_login(&self, _: &SystemSpec, _: &Credential<'_>, _: &Login, _: Timestamp) -> SetOutcome {
-        changes_nothing()
+    async fn extend_login(
+        &self,
+        system: &SystemSpec,
+        by: &Credential<'_>,
+        login: &Login,
+        valid_until: Timestamp,
+    ) -> SetOutcome {
+        let work = async || {
+            let name = user(login)?;
+            let mut session = self.open(system, by).await?;
+            self.settle(users::extend(&mut session, &name, valid_until)).await
+        };
+        outcome(work().await)
     }
 
-    async fn remove_login(&self, _: &SystemSpec, _: &Credential<'_>, _: &Login) -> SetOutcome {
-        changes_nothing()
+    async fn remove_login(&self, system: &SystemSpec, by: &Credential<'_>, login: &Login) -> SetOutcome {
+        let work = async || {
+            let name = user(login)?;
+            let mut session = self.open(system, by).await?;
+            self.settle(users::remove(&mut session, &name)).await
+        };
+        outcome(work().await)
     }
 
-    async fn end_sessions(&self, _: &SystemSpec, _: &Credential<'_>, _: &Login) -> SetOutcome {
-        changes_nothing()
+    async fn end_sessions(&self, system: &SystemSpec, by: &Credential<'_>, login: &Login) -> SetOutcome {
+        let work = async || {
+            let name = user(login)?;
+            let mut session = self.open(system, by).await?;
+            self.settle(async {
+                if by.login == login {
+                    users::end_own_sessions(&mut session).await
+                } else {
+                    users::end_sessions(&mut session, &name).await
+                }
+            })
+            .await
+        };
+        outcome(work().await)
     }
 }
 
@@ -117,15 +200,49 @@ impl Linux {
         match timeout(self.deadlines.login, attempt(&name)).await {
             Ok(Ok(())) => Probe { result: ProbeResult::Accepted, detail: "logged in".to_owned() },
             Ok(Err(Failure { result, detail })) => Probe { result, detail },
-            Err(_) => {
-                let detail = format!("no login within {:?}", self.deadlines.login);
-                Probe { result: ProbeResult::Unreachable, detail }
-            }
+            Err(_) => Probe { result: ProbeResult::Unreachable, detail: self.too_slow() },
         }
+    }
+
+    /// Opens a session for changes. Where that fails, nothing was sent.
+    async fn open<'a>(&self, system: &SystemSpec, by: &Credential<'a>) -> Result<Session<'a>, SetOutcome> {
+        let opening = async {
+            let name = UserName::of(by.login)
+                .map_err(|why| Failure { result: ProbeResult::Refused, detail: why.to_owned() })?;
+            let mut session = Session::open(&*self.dial, &Target::of(system)?).await?;
+            session.log_in(&name, by.secret).await?;
+            session.find_rights().await?;
+            Ok(session)
+        };
+        match timeout(self.deadlines.login, opening).await {
+            Ok(Ok(session)) => Ok(session),
+            Ok(Err(Failure { result, detail })) => Err(SetOutcome::NotSent { result, detail }),
+            Err(_) => Err(SetOutcome::NotSent { result: ProbeResult::Unreachable, detail: self.too_slow() }),
+        }
+    }
+
+    /// Waits for the work, but not for ever. From here on something may have been sent.
+    async fn settle(&self, work: impl Future<Output = Result<(), SetOutcome>>) -> Result<(), SetOutcome> {
+        match timeout(self.deadlines.work, work).await {
+            Ok(done) => done,
+            Err(_) => Err(SetOutcome::Unknown(format!("no answer within {:?}", self.deadlines.work))),
+        }
+    }
+
+    fn too_slow(&self) -> String {
+        format!("no login within {:?}", self.deadlines.login)
     }
 }
 
-fn changes_nothing() -> SetOutcome {
-    let detail = "this version changes no logins on Linux hosts; their accounts are of kind certificate".to_owned();
-    SetOutcome::Refused { detail, by_policy: false }
+/// A login as a user's or a group's name, or the refusal of it as a whole.
+fn user(login: &Login) -> Result<UserName<'_>, SetOutcome> {
+    UserName::of(login).map_err(refused)
+}
+
+fn refused(why: &str) -> SetOutcome {
+    SetOutcome::Refused { detail: why.to_owned(), by_policy: false }
+}
+
+fn outcome(done: Result<(), SetOutcome>) -> SetOutcome {
+    done.err().unwrap_or(SetOutcome::Applied)
 }

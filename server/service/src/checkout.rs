@@ -27,7 +27,7 @@ mod create;
 mod cut;
 mod decide;
 mod end;
-mod ephemeral;
+pub(crate) mod ephemeral;
 mod extend;
 mod queue;
 mod reveal;

@@ -78,13 +78,13 @@ async fn anvil_ldap_escape_of_ephemeral_logins() {
         rig.add_group(&group).await;
         if name.trim() != name {
             // To a directory spaces in front are nothing: this is the victim's own name, and its entry is not ours.
-            let new = NewLogin { login: &it, secret: &first, member_of: &[], valid_until: until };
+            let new = NewLogin { login: &it, secret: &first, member_of: &[], sudo_rules: &[], valid_until: until };
             let taken = rig.connector.create_login(&rig.system(), &rig.management(), &new).await;
             assert!(matches!(taken, SetOutcome::Refused { .. }), "{name}: {taken:?}");
             continue;
         }
         let groups = std::slice::from_ref(&group);
-        let new = NewLogin { login: &it, secret: &first, member_of: groups, valid_until: until };
+        let new = NewLogin { login: &it, secret: &first, member_of: groups, sudo_rules: &[], valid_until: until };
         assert_eq!(
             rig.connector.create_login(&rig.system(), &rig.management(), &new).await,
             SetOutcome::Applied,
@@ -294,7 +294,7 @@ async fn what_a_directory_cannot_do_is_said() {
     let (with, without) = (rig.connector.traits(&rig.system()), rig.connector.traits(&system));
     assert!(with.ends_logins && !without.ends_logins && !with.ends_sessions);
     let (it, right) = (login("endless"), rig.fresh_secret());
-    let new = NewLogin { login: &it, secret: &right, member_of: &[], valid_until: rig.now().await };
+    let new = NewLogin { login: &it, secret: &right, member_of: &[], sudo_rules: &[], valid_until: rig.now().await };
     assert_eq!(rig.connector.create_login(&system, &rig.management(), &new).await, SetOutcome::Applied);
     assert!(!rig.openldap.find(&entry(&it), "(objectClass=*)", "pwdEndTime").contains("pwdEndTime"));
     assert!(rig.opens(&it, &right).await);
@@ -314,7 +314,7 @@ async fn management_needs_what_the_docs_say() {
     let (it, made, next) = (login("made"), rig.fresh_secret(), rig.fresh_secret());
     let groups = std::slice::from_ref(&group);
     let until = rig.now().await + Duration::from_hours(1);
-    let new = NewLogin { login: &it, secret: &made, member_of: groups, valid_until: until };
+    let new = NewLogin { login: &it, secret: &made, member_of: groups, sudo_rules: &[], valid_until: until };
     for (who, may) in [(&other, false), (&manager, true)] {
         rig.add_login(who, &password).await;
         let by = Credential { login: who, secret: &password };

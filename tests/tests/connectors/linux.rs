@@ -19,11 +19,14 @@ use super::rig::{login, secret};
 
 fn connector() -> Linux {
     let loopback = vec!["127.0.0.0/8".parse().unwrap()];
-    Linux::with_deadlines(Arc::new(Direct::new(loopback)), Deadlines { login: Duration::from_secs(10) })
+    Linux::with_deadlines(
+        Arc::new(Direct::new(loopback)),
+        Deadlines { login: Duration::from_secs(10), ..Deadlines::STANDARD },
+    )
 }
 
 fn at(server: &OpenSsh, host_keys: Vec<HostKey>) -> SystemSpec {
-    SystemSpec::Linux { host: HOST.to_owned(), port: server.port(), host_keys }
+    SystemSpec::Linux { host: HOST.to_owned(), port: server.port(), host_keys, lockout_threshold: None }
 }
 
 #[tokio::test]
@@ -119,7 +122,12 @@ async fn anvil_hostile_system_what_is_no_ssh_server_is_told_nothing_and_cut_off(
             let _heard = stream.read_to_end(&mut Vec::new()).await;
             sent
         });
-        let spec = SystemSpec::Linux { host: HOST.to_owned(), port, host_keys: vec![server.host_key()] };
+        let spec = SystemSpec::Linux {
+            host: HOST.to_owned(),
+            port,
+            host_keys: vec![server.host_key()],
+            lockout_threshold: None,
+        };
         let probe = connector().probe(&spec, &login("anybody"), &secret("never-told")).await;
         assert_eq!(probe.result, ProbeResult::Unknown, "{}", probe.detail);
         assert!(talker.await.unwrap() < 32 * 1024 * 1024, "a flood is cut off");
@@ -135,8 +143,13 @@ async fn anvil_hostile_system_what_is_no_ssh_server_is_told_nothing_and_cut_off(
                 tokio::time::sleep(Duration::from_mins(1)).await;
             }
         });
-        let spec = SystemSpec::Linux { host: HOST.to_owned(), port, host_keys: vec![server.host_key()] };
-        let hasty = Deadlines { login: Duration::from_secs(1) };
+        let spec = SystemSpec::Linux {
+            host: HOST.to_owned(),
+            port,
+            host_keys: vec![server.host_key()],
+            lockout_threshold: None,
+        };
+        let hasty = Deadlines { login: Duration::from_secs(1), ..Deadlines::STANDARD };
         let hasty = Linux::with_deadlines(Arc::new(Direct::new(vec!["127.0.0.0/8".parse().unwrap()])), hasty);
         let probe = hasty.probe(&spec, &login("anybody"), &secret("never-told")).await;
         assert_eq!(probe.result, ProbeResult::Unreachable, "{}", probe.detail);

@@ -80,7 +80,7 @@ async fn anvil_sql_names_of_ephemeral_logins() {
     let rig = Rig::start().await;
     ephemeral::hostile_names_are_exact(&rig).await;
     let (it, canary) = (login("canary"), rig.fresh_secret());
-    let new = NewLogin { login: &it, secret: &canary, member_of: &[], valid_until: rig.now().await };
+    let new = NewLogin { login: &it, secret: &canary, member_of: &[], sudo_rules: &[], valid_until: rig.now().await };
     assert_eq!(rig.connector.create_login(&rig.system(), &rig.management(), &new).await, SetOutcome::Applied);
     let log = rig.mariadb.query_log();
     assert!(log.contains("CREATE USER 'canary'@'%'"), "statements are logged");
@@ -343,7 +343,7 @@ async fn management_needs_what_the_docs_say() {
     let by = Credential { login: &manager, secret: &password };
     let groups = std::slice::from_ref(&group);
     let until = rig.now().await + Duration::from_hours(1);
-    let new = NewLogin { login: &it, secret: &made, member_of: groups, valid_until: until };
+    let new = NewLogin { login: &it, secret: &made, member_of: groups, sudo_rules: &[], valid_until: until };
     for grant in [
         "CREATE USER, PROCESS, CONNECTION ADMIN ON *.* TO 'manager'@'127.%'",
         "SELECT ON mysql.* TO 'manager'@'127.%'",
@@ -382,8 +382,13 @@ async fn management_needs_what_the_docs_say() {
 async fn nobody_can_log_in_by_the_mark() {
     let rig = Rig::start().await;
     let (it, right) = (login("marked"), rig.fresh_secret());
-    let new =
-        NewLogin { login: &it, secret: &right, member_of: &[], valid_until: rig.now().await + Duration::from_hours(1) };
+    let new = NewLogin {
+        login: &it,
+        secret: &right,
+        member_of: &[],
+        sudo_rules: &[],
+        valid_until: rig.now().await + Duration::from_hours(1),
+    };
     assert_eq!(rig.connector.create_login(&rig.system(), &rig.management(), &new).await, SetOutcome::Applied);
     let shown = rig.mariadb.ask("SHOW CREATE USER marked");
     let mark = rig.mariadb.ask("SELECT CONCAT('*', UPPER(SHA1('claviger: ephemeral login')))");
@@ -410,7 +415,7 @@ async fn an_event_ends_a_login_where_the_vault_is_down() {
     assert!(rig.connector.traits(&system).ends_logins && !rig.connector.traits(&rig.system()).ends_logins);
     let (it, right) = (login("ending@127.%"), rig.fresh_secret());
     let soon = rig.now().await + Duration::from_secs(3);
-    let new = NewLogin { login: &it, secret: &right, member_of: &[], valid_until: soon };
+    let new = NewLogin { login: &it, secret: &right, member_of: &[], sudo_rules: &[], valid_until: soon };
     let asleep = rig.connector.create_login(&system, &rig.management(), &new).await;
     assert!(matches!(&asleep, SetOutcome::Refused { detail, .. } if detail.contains("event_scheduler")), "{asleep:?}");
     assert!(!rig.exists(&it).await);

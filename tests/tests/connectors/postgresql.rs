@@ -73,7 +73,7 @@ async fn anvil_sql_names_of_ephemeral_logins() {
     let rig = Rig::start().await;
     ephemeral::hostile_names_are_exact(&rig).await;
     let (it, canary) = (login("canary"), rig.fresh_secret());
-    let new = NewLogin { login: &it, secret: &canary, member_of: &[], valid_until: rig.now().await };
+    let new = NewLogin { login: &it, secret: &canary, member_of: &[], sudo_rules: &[], valid_until: rig.now().await };
     assert_eq!(rig.connector.create_login(&rig.system(), &rig.management(), &new).await, SetOutcome::Applied);
     let log = rig.postgres.server_log();
     assert!(log.contains("CREATE ROLE \"canary\""), "statements are logged");
@@ -88,7 +88,7 @@ async fn anvil_null_bind() {
     // What only SCRAM sees as blank is refused before the system is dialled: nobody listens here.
     let rig = Rig::start().await;
     let (nowhere, it, unseen) = (rig.at(HOST, 1), login("anybody"), secret("\u{ad}\u{ad}"));
-    let new = NewLogin { login: &it, secret: &unseen, member_of: &[], valid_until: rig.now().await };
+    let new = NewLogin { login: &it, secret: &unseen, member_of: &[], sudo_rules: &[], valid_until: rig.now().await };
     for outcome in [
         rig.connector.set(&nowhere, &rig.management(), &it, &unseen).await,
         rig.connector.create_login(&nowhere, &rig.management(), &new).await,
@@ -307,8 +307,13 @@ async fn management_with_createrole_alone_is_enough() {
         )
         .await;
     let by = Credential { login: &manager, secret: &password };
-    let new =
-        NewLogin { login: &it, secret: &made, member_of: &[], valid_until: rig.now().await + Duration::from_hours(1) };
+    let new = NewLogin {
+        login: &it,
+        secret: &made,
+        member_of: &[],
+        sudo_rules: &[],
+        valid_until: rig.now().await + Duration::from_hours(1),
+    };
     let (connector, system) = (&rig.connector, rig.system());
     for _ in 0..2 {
         assert_eq!(connector.create_login(&system, &by, &new).await, SetOutcome::Applied);
@@ -346,7 +351,7 @@ async fn yes_means_durable() {
     // Changes of roles fire no trigger; giving objects away does, in a session prepared the same way.
     let (made, password) = (login("made"), rig.fresh_secret());
     let until = rig.now().await + Duration::from_hours(1);
-    let new = NewLogin { login: &made, secret: &password, member_of: &[], valid_until: until };
+    let new = NewLogin { login: &made, secret: &password, member_of: &[], sudo_rules: &[], valid_until: until };
     assert_eq!(rig.connector.create_login(&rig.system(), &rig.management(), &new).await, SetOutcome::Applied);
     rig.postgres.run_sql("CREATE SCHEMA AUTHORIZATION made; DELETE FROM seen").await;
     assert_eq!(rig.connector.remove_login(&rig.system(), &rig.management(), &made).await, SetOutcome::Applied);

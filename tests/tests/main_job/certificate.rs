@@ -47,7 +47,12 @@ async fn a_session_by_certificate_is_opened_used_and_checked_in() {
     // A host whose key is another one is told nothing, and the checkout is given back.
     make_key(&server.file("another"));
     let another: HostKey = fs::read_to_string(server.file("another.pub")).unwrap().parse().unwrap();
-    let spec = |host_keys| SystemSpec::Linux { host: HOST.to_owned(), port: server.port(), host_keys };
+    let spec = |host_keys| SystemSpec::Linux {
+        host: HOST.to_owned(),
+        port: server.port(),
+        host_keys,
+        lockout_threshold: None,
+    };
     let change = |keys| SystemChange { spec: Some(spec(keys)), management_account: None };
     let systems = administrator.systems(&part("acme"));
     systems.set(&part("web01"), &change(vec![another])).await.unwrap();

@@ -68,9 +68,11 @@ impl Environment {
                     environment.files = Some(Files::One(file));
                 }
             }
-            SystemSpec::Linux { .. } => {
-                let what = "no tool for Linux hosts reads a secret from its environment";
-                return Err(Failure::usage(what, "name a variable of your own: --env NAME; or claviger ssh"));
+            SystemSpec::Linux { host, port, .. } => {
+                environment.set("LINUX_HOST", host);
+                environment.set("LINUX_PORT", &port.to_string());
+                environment.set("LINUX_USER", revealed.login.as_str());
+                environment.set("SSHPASS", secret.expose()); // what `sshpass -e` reads
             }
         }
         Ok(environment)
@@ -231,6 +233,15 @@ mod tests {
         assert_eq!(std::fs::read_to_string(format!("{folder}/ca.pem")).unwrap(), "PEM");
         drop(environment);
         assert!(std::fs::metadata(folder).is_err(), "the folder is gone with the command");
+    }
+
+    #[test]
+    fn tools_of_a_linux_host_find_what_they_read() {
+        let key = "SHA256:UCUiLr7Pjs9wFFJMDByLgc3NrtdU344OgUM45wZPcIQ";
+        let system = serde_json::json!({"kind": "linux", "host": "web01", "host_keys": [key]});
+        let environment = Environment::of(revealed(&system), None).unwrap();
+        let expected = [("LINUX_HOST", "web01"), ("LINUX_PORT", "22"), ("LINUX_USER", "postgres"), ("SSHPASS", "p'w")];
+        assert_eq!(variables(&environment), BTreeMap::from(expected));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::CertificateSettings;
+use super::{CertificateSettings, SudoRule};
 use crate::secret::{Disclosed, Secret};
 use crate::{AccountId, AccountPath, CheckoutId, Login, Part, RotationId, Timestamp};
 
@@ -163,6 +163,10 @@ pub struct AccountSettings {
     /// What its certificates say. Only accounts of kind `certificate` have this.
     #[serde(skip_serializing_if = "CertificateSettings::is_default")]
     pub certificate: CertificateSettings,
+    /// What its logins may do by sudo, at most 16. Only ephemeral accounts of Linux hosts have these.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "openapi", schema(max_items = 16))]
+    pub sudo_rules: Vec<SudoRule>,
 }
 
 impl AccountSettings {
@@ -182,6 +186,7 @@ impl Default for AccountSettings {
             sensitive: false,
             tier: None,
             certificate: CertificateSettings::default(),
+            sudo_rules: Vec::new(),
         }
     }
 }
@@ -214,6 +219,10 @@ pub struct AccountChange {
     /// What its certificates say, in place of what they said before; those that were signed stay as they are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<CertificateSettings>,
+    /// What its logins may do by sudo, in place of what they might before; those that are there stay as they are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(max_items = 16))]
+    pub sudo_rules: Option<Vec<SudoRule>>,
 }
 
 /// `POST …/accounts/{account}/actions/set-secret`: the secret was changed elsewhere, and this is it.

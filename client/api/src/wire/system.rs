@@ -133,6 +133,11 @@ pub enum SystemSpec {
         /// Its host keys, 1 to 10: whoever shows another one is another host.
         #[cfg_attr(feature = "openapi", schema(min_items = 1, max_items = 10))]
         host_keys: Vec<HostKey>,
+        /// After how many failed logins the host locks a user (`deny` of pam_faillock), so that the vault never fails as
+        /// often. Absent: never.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(feature = "openapi", schema(minimum = 1))]
+        lockout_threshold: Option<u32>,
     },
 }
 

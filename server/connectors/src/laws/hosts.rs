@@ -92,7 +92,7 @@ async fn bounded_probe(fixture: &dyn Fixture, system: &SystemSpec) -> ProbeResul
 async fn every_change(fixture: &dyn Fixture, system: &SystemSpec) -> Vec<SetOutcome> {
     let (it, secret, until) = (login("anybody"), fixture.fresh_secret(), fixture.now().await);
     let (connector, by) = (fixture.connector(), fixture.management());
-    let new = NewLogin { login: &it, secret: &secret, member_of: &[], valid_until: until };
+    let new = NewLogin { login: &it, secret: &secret, member_of: &[], sudo_rules: &[], valid_until: until };
     vec![
         within_deadline(fixture, system, connector.set(system, &by, &it, &secret)).await,
         within_deadline(fixture, system, connector.create_login(system, &by, &new)).await,

@@ -5,8 +5,10 @@ use claviger_api::Login;
 /// The longest name that Linux keeps (`LOGIN_NAME_MAX` of utmp).
 const NAME_BYTES_MAX: usize = 32;
 
-/// A login name that means one user and nothing else: letters, digits, `_`, `.` and `-`, a letter or `_` first. OpenSSH
-/// itself would take what follows a `:` or a `/` for something other than the name.
+/// The name of a user, or of a group, that means one and nothing else: letters, digits, `_`, `.` and `-`, a letter or `_`
+/// first. OpenSSH itself would take what follows a `:` or a `/` for something other than the name, and to every shell
+/// such a name is one plain word, and no option.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct UserName<'a>(&'a str);
 
 impl<'a> UserName<'a> {
@@ -18,7 +20,7 @@ impl<'a> UserName<'a> {
         if text.len() <= NAME_BYTES_MAX && text.starts_with(first) && text.chars().all(later) {
             Ok(Self(text))
         } else {
-            Err("the name of a Linux user is 1 to 32 letters, digits, '_', '.' and '-', with a letter or '_' first")
+            Err("the name of a Linux user or group is 1 to 32 letters, digits, '_', '.' and '-', a letter or '_' first")
         }
     }
 

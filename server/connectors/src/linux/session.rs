@@ -2,20 +2,23 @@
 
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use bytes::Bytes;
 use claviger_api::Secret;
 use claviger_api::wire::{HostKey, ProbeResult, SshKey, SystemSpec, fingerprint_text};
-use russh::MethodKind;
-
 use russh::client::{self, AuthResult, Config, Handle, KeyboardInteractiveAuthResponse};
 use russh::keys::ssh_key::{Certificate, PrivateKey};
-use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PublicKeyOrCertificate};
+use russh::keys::{Algorithm, EcdsaCurve, HashAlg, PrivateKeyWithHashAlg, PublicKeyOrCertificate};
+use russh::{ChannelMsg, MethodKind};
+use tokio::time::sleep;
 
+use super::command::{Command, Rights};
 use super::name::UserName;
 use super::watched::{Progress, Watched};
-use crate::Dial;
 use crate::connector::CertifiedKey;
-use crate::failure::{Failure, is_unreadable};
+use crate::failure::{Failure, is_unreadable, plain_words};
+use crate::{Dial, SetOutcome};
 
 /// The parts of a Linux system's specification.
 #[derive(Clone, Copy)]
@@ -29,7 +32,7 @@ impl<'a> Target<'a> {
     /// Of a system of this kind; the registry gives this connector no other.
     pub(super) fn of(system: &'a SystemSpec) -> Result<Self, Failure> {
         match system {
-            SystemSpec::Linux { host, port, host_keys } => Ok(Self { host, port: *port, host_keys }),
+            SystemSpec::Linux { host, port, host_keys, .. } => Ok(Self { host, port: *port, host_keys }),
             SystemSpec::Postgresql { .. } | SystemSpec::Mysql { .. } | SystemSpec::Ldap { .. } => {
                 Err(Failure::another_kind())
             }
@@ -38,11 +41,15 @@ impl<'a> Target<'a> {
 }
 
 /// A connection to a host that has proven who it is. It ends when dropped.
-pub(super) struct Session {
+pub(super) struct Session<'a> {
     handle: Handle<Host>,
+    /// By whose right changes are made.
+    rights: Rights,
+    /// What is never shown of the host's words.
+    hidden: Vec<&'a Secret>,
 }
 
-impl Session {
+impl<'a> Session<'a> {
     /// Connects, and makes sure that it is the host that was meant.
     pub(super) async fn open(dial: &dyn Dial, target: &Target<'_>) -> Result<Self, Failure> {
         let stream = dial.dial(target.host, target.port).await;
@@ -51,7 +58,7 @@ impl Session {
         let stranger = Arc::default();
         let host = Host { keys: target.host_keys.to_vec(), stranger: Arc::clone(&stranger) };
         match client::connect_stream(Arc::new(config(target.host_keys)), stream, host).await {
-            Ok(handle) => Ok(Self { handle }),
+            Ok(handle) => Ok(Self { handle, rights: Rights::Sudo, hidden: Vec::new() }),
             Err(error) => {
                 let shown = stranger.lock().unwrap_or_else(PoisonError::into_inner).take();
                 Err(shown.unwrap_or_else(|| before_login(&error, &progress)))
@@ -59,8 +66,18 @@ impl Session {
         }
     }
 
-    /// Logs in with a password. A login by which nothing was asked for proves nothing.
-    pub(super) async fn log_in(&mut self, name: &UserName<'_>, secret: &Secret) -> Result<(), Failure> {
+    /// Keeps a secret out of what is told of the host's words.
+    pub(super) fn hide(&mut self, secret: &'a Secret) {
+        self.hidden.push(secret);
+    }
+
+    /// Logs in with a password, or with a private key in OpenSSH's form. A login by which nothing was asked for proves
+    /// nothing.
+    pub(super) async fn log_in(&mut self, name: &UserName<'_>, secret: &'a Secret) -> Result<(), Failure> {
+        self.hide(secret);
+        if is_private_key(secret) {
+            return self.log_in_with_key(name, secret).await;
+        }
         let methods = match self.handle.authenticate_none(name.as_str()).await.map_err(|error| during_login(&error))? {
             AuthResult::Success => return Err(Failure::unknown("the host asked for nothing, so nothing is known")),
             AuthResult::Failure { remaining_methods, .. } => remaining_methods,
@@ -75,6 +92,16 @@ impl Session {
             return Err(Failure::unknown("the host takes no passwords of this user, so nothing is known of this one"));
         };
         judged(&answer)
+    }
+
+    async fn log_in_with_key(&mut self, name: &UserName<'_>, secret: &Secret) -> Result<(), Failure> {
+        let unreadable =
+            |_| Failure::unknown("the private key cannot be read: OpenSSH's own form is, without a passphrase");
+        let key = PrivateKey::from_openssh(secret.expose()).map_err(unreadable)?;
+        // Which the key does not look at unless it is one of RSA.
+        let key = PrivateKeyWithHashAlg::new(Arc::new(key), Some(HashAlg::Sha512));
+        let answer = self.handle.authenticate_publickey(name.as_str(), key).await;
+        judged(&answer.map_err(|error| during_login(&error))?)
     }
 
     /// Logs in with a key and its certificate.
@@ -120,6 +147,145 @@ impl Session {
         Err(Failure::unknown("the host does not stop asking"))
     }
 }
+
+/// Running commands, once logged in.
+impl Session<'_> {
+    /// Finds out by whose right this session can change anything. Changes nothing. A host that answers with anything but
+    /// a number runs something else than what it is told.
+    pub(super) async fn find_rights(&mut self) -> Result<(), Failure> {
+        let command = Command::new("/usr/bin/id -u");
+        let answer = match self.exec(&command, Rights::Own).await {
+            Ok(answer) => answer,
+            Err(NoAnswer::NotRun(detail)) => return Err(accepted(&format!("logged in, but {detail}"))),
+            Err(NoAnswer::Lost(detail)) => return Err(Failure::unreachable(detail)),
+        };
+        let id = answer.out.lines().last().and_then(|line| line.trim().parse::<u32>().ok());
+        let Some(id) = id.filter(|_| answer.status == 0) else {
+            return Err(accepted(&format!("logged in, but the host runs no commands: {}", answer.said)));
+        };
+        self.rights = if id == 0 { Rights::Own } else { Rights::Sudo };
+        Ok(())
+    }
+
+    /// Whether the user who is logged in may do everything by their own right.
+    pub(super) fn is_root(&self) -> bool {
+        self.rights == Rights::Own
+    }
+
+    /// Runs a command as the user who is logged in.
+    pub(super) async fn run(&mut self, command: &Command) -> Result<Answer, SetOutcome> {
+        self.run_patiently(command, Rights::Own).await
+    }
+
+    /// Runs a command as root.
+    pub(super) async fn run_as_root(&mut self, command: &Command) -> Result<Answer, SetOutcome> {
+        self.run_patiently(command, self.rights).await
+    }
+
+    /// Somebody else may be at the host's files of users: its tools then say so, and have done nothing.
+    async fn run_patiently(&mut self, command: &Command, by: Rights) -> Result<Answer, SetOutcome> {
+        let mut tries = 1;
+        loop {
+            let answer = self.exec(command, by).await.map_err(NoAnswer::outcome)?;
+            if answer.status == 0 || !answer.is_busy() || tries >= BUSY_TRIES {
+                return Ok(answer);
+            }
+            tries += 1;
+            sleep(BUSY_PAUSE).await;
+        }
+    }
+
+    async fn exec(&mut self, command: &Command, by: Rights) -> Result<Answer, NoAnswer> {
+        let not_run = |error| NoAnswer::NotRun(format!("{} was not begun: {error}", command.program()));
+        let mut channel = self.handle.channel_open_session().await.map_err(not_run)?;
+        // The tools' messages are read; a host that does not take the wish answers in its own language.
+        let _wish = channel.set_env(false, "LC_ALL", "C").await;
+        let lost = |what: &str| NoAnswer::Lost(format!("no answer from {}: {what}", command.program()));
+        channel.exec(true, command.line(by)).await.map_err(|_| lost("the connection broke"))?;
+        let (mut status, mut out, mut said) = (None, Vec::new(), Vec::new());
+        while let Some(message) = channel.wait().await {
+            #[expect(clippy::wildcard_enum_match_arm, reason = "russh's own, and open: what else a host may say")]
+            match message {
+                ChannelMsg::Success => {
+                    // A command that reads nothing may have ended already.
+                    let _sent = channel.data_bytes(command.input()).await;
+                    let _sent = channel.eof().await;
+                }
+                ChannelMsg::Failure => {
+                    let refused = format!("the host refused to run {}", command.program());
+                    return Err(NoAnswer::NotRun(refused));
+                }
+                ChannelMsg::Data { data } => {
+                    keep(&mut out, &data);
+                    keep(&mut said, &data);
+                }
+                ChannelMsg::ExtendedData { data, .. } => keep(&mut said, &data),
+                ChannelMsg::ExitStatus { exit_status } => status = Some(exit_status),
+                ChannelMsg::ExitSignal { .. } => return Err(lost("it was killed")),
+                _ => {}
+            }
+        }
+        let status = status.ok_or_else(|| lost("the connection broke"))?;
+        let words = String::from_utf8_lossy(&said).into_owned();
+        let said = self.hidden.iter().fold(words, |words, secret| plain_words(&words, secret));
+        Ok(Answer { status, out: String::from_utf8_lossy(&out).into_owned(), said })
+    }
+}
+
+/// What a command said, and how it ended.
+pub(super) struct Answer {
+    /// 0 is success.
+    pub(super) status: u32,
+    /// Its standard output.
+    pub(super) out: String,
+    /// All that it said, to be shown: without any secret.
+    pub(super) said: String,
+}
+
+impl Answer {
+    /// Another program holds the files of users (shadow's words, and PAM's).
+    fn is_busy(&self) -> bool {
+        ["cannot lock", "try again later", "lock busy"].iter().any(|words| self.said.contains(words))
+    }
+}
+
+/// Why a command has no answer.
+enum NoAnswer {
+    /// It was never begun.
+    NotRun(String),
+    /// It may be done or not.
+    Lost(String),
+}
+
+impl NoAnswer {
+    fn outcome(self) -> SetOutcome {
+        match self {
+            Self::NotRun(detail) => SetOutcome::Refused { detail, by_policy: false },
+            Self::Lost(detail) => SetOutcome::Unknown(detail),
+        }
+    }
+}
+
+/// A command's definite no.
+pub(super) fn refused(command: &Command, answer: &Answer) -> SetOutcome {
+    let detail = format!("{} said no ({}): {}", command.program(), answer.status, answer.said);
+    SetOutcome::Refused { detail, by_policy: false }
+}
+
+/// Whether a secret is a private key, by its first line.
+pub(super) fn is_private_key(secret: &Secret) -> bool {
+    secret.expose().trim_start().starts_with("-----BEGIN ")
+}
+
+fn keep(kept: &mut Vec<u8>, data: &Bytes) {
+    kept.extend_from_slice(data.get(..OUTPUT_MAX.saturating_sub(kept.len()).min(data.len())).unwrap_or_default());
+}
+
+/// What is kept of a command's output.
+const OUTPUT_MAX: usize = 64 * 1024;
+/// So often a command is tried while another program holds the host's files of users, this long apart.
+const BUSY_TRIES: u32 = 40;
+const BUSY_PAUSE: Duration = Duration::from_millis(200);
 
 /// The secret was right, and something else is in the way.
 fn accepted(detail: &str) -> Failure {

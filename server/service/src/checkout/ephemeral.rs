@@ -22,7 +22,7 @@ use crate::workers::TimerKind;
 /// Who makes and removes logins.
 const ACTOR: &str = "system/ephemeral";
 /// Characters of the checkout's id in a login's name: enough to tell 4 billion apart.
-const SUFFIX: usize = 8;
+pub(crate) const SUFFIX: usize = 8;
 /// The wait after the first removal that failed; doubled each time, up to [`REMOVAL_WAIT_MOST`].
 const REMOVAL_WAIT_FIRST: SignedDuration = SignedDuration::from_secs(2);
 /// The longest wait between two tries of a removal.
@@ -87,6 +87,7 @@ impl Open {
                     login: &login.login,
                     secret: &secret,
                     member_of: &case.account.member_of,
+                    sudo_rules: &case.account.settings.sudo_rules,
                     valid_until: longest(checkout),
                 };
                 let by = Credential { login: &by, secret: &by_secret };
@@ -251,7 +252,7 @@ impl Open {
 }
 
 /// The name of one checkout's login. What follows an `@` is a host or a domain, and stays the end: `app_5f60@10.%`.
-fn suffixed(login: &str, suffix: &str) -> String {
+pub(crate) fn suffixed(login: &str, suffix: &str) -> String {
     match login.rsplit_once('@') {
         Some((name, place)) => format!("{name}_{suffix}@{place}"),
         None => format!("{login}_{suffix}"),

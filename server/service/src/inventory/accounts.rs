@@ -5,9 +5,11 @@ use claviger_api::audit::record::FieldName;
 use claviger_api::problem::ProblemType;
 use claviger_api::wire::{
     Account, AccountChange, AccountKind, AccountSettings, CertificateSettings, FORCE_COMMAND_MAX, HOLDERS_MAX,
-    NewAccount, PRINCIPALS_MAX, RotationCause, SOURCE_NETWORKS_MAX, SshPrincipal, SystemSpec, Verification,
+    NewAccount, PRINCIPALS_MAX, RotationCause, SOURCE_NETWORKS_MAX, SUDO_RULES_MAX, SshPrincipal, SystemSpec,
+    Verification,
 };
 use claviger_api::{AccountId, CustomerId, Login, Scope, Secret, SystemId};
+use claviger_connectors::linux::takes_name;
 use claviger_core::account::{AccountState, Brought};
 use claviger_core::password::Rules;
 use claviger_core::policy::{
@@ -17,6 +19,7 @@ use claviger_core::secrets::SecretSet;
 use claviger_store::{FIRST_REVISION, Range, RowId, Table};
 
 use super::{Place, account_name};
+use crate::checkout::ephemeral::{SUFFIX, suffixed};
 use crate::error::{Error, Result};
 use crate::event::{Event, snake_case};
 use crate::idempotency::Once;
@@ -65,6 +68,7 @@ impl Open {
             }
             let system_row = self.load::<SystemRecord>(&RowId::system(customer, system)).await?;
             check_kind(&system_row.value.spec, &record)?;
+            check_sudo_rules(&system_row.value.spec, &record)?;
             let event = self.account_event(EventKind::AccountAdded, customer, &record, caller).await?;
             let change = self.change(event).rewrite(&system_row)?;
             let change = self.with_account(change, customer, &record, secret.as_ref(), false, caller).await?;
@@ -173,8 +177,11 @@ impl Open {
                 sensitive: wanted.sensitive.unwrap_or(now.sensitive),
                 tier: wanted.tier.or(now.tier),
                 certificate: wanted.certificate.clone().unwrap_or_else(|| now.certificate.clone()),
+                sudo_rules: wanted.sudo_rules.clone().unwrap_or_else(|| now.sudo_rules.clone()),
             };
             check_settings(record.kind, &record.settings)?;
+            let system = self.load::<SystemRecord>(&RowId::system(place.customer, place.system)).await?.value;
+            check_sudo_rules(&system.spec, &record)?;
             let event = self.account_event(EventKind::AccountChanged, place.customer, &record, caller).await?;
             let event = match marked(&row.value.settings, &record.settings) {
                 Some(mark) => event.with(FieldName::Detail, mark),
@@ -372,10 +379,45 @@ pub(super) fn check_kind(system: &SystemSpec, account: &AccountRecord) -> Result
             let login = account.login.as_str().parse::<SshPrincipal>();
             login.map(drop).map_err(|_| Error::value("login", "the name of a user of the host, letters and digits"))
         }
-        (SystemSpec::Linux { .. }, AccountKind::Standing | AccountKind::Ephemeral) => {
-            Err(Error::value("kind", "the accounts of a Linux host are of kind certificate"))
+        (SystemSpec::Linux { .. }, AccountKind::Standing) => {
+            if takes_name(&account.login) {
+                Ok(())
+            } else {
+                Err(Error::value("login", LINUX_NAME))
+            }
+        }
+        (SystemSpec::Linux { .. }, AccountKind::Ephemeral) => {
+            let suffix = "0".repeat(SUFFIX);
+            let longest = suffixed(account.login.as_str(), &suffix).parse();
+            if !longest.is_ok_and(|login| takes_name(&login)) {
+                return Err(Error::value("login", format!("{LINUX_NAME}; at most 23, as 9 are added to each login")));
+            }
+            if account.member_of.iter().all(takes_name) { Ok(()) } else { Err(Error::value("member_of", LINUX_NAME)) }
         }
     }
+}
+
+/// What a Linux host can tell apart.
+const LINUX_NAME: &str = "1 to 32 letters, digits, '_', '.' and '-', a letter or '_' first";
+
+/// sudo is a Linux host's, and standing logins have whatever rules the host gives them.
+fn check_sudo_rules(system: &SystemSpec, account: &AccountRecord) -> Result<()> {
+    let rules = &account.settings.sudo_rules;
+    let may_have = match (system, account.kind) {
+        (SystemSpec::Linux { .. }, AccountKind::Ephemeral) => true,
+        (SystemSpec::Linux { .. }, AccountKind::Standing | AccountKind::Certificate)
+        | (
+            SystemSpec::Postgresql { .. } | SystemSpec::Mysql { .. } | SystemSpec::Ldap { .. },
+            AccountKind::Standing | AccountKind::Ephemeral | AccountKind::Certificate,
+        ) => false,
+    };
+    if !may_have && !rules.is_empty() {
+        return Err(Error::value("sudo_rules", "only ephemeral accounts of Linux hosts have these"));
+    }
+    if rules.len() > SUDO_RULES_MAX {
+        return Err(Error::value("sudo_rules", "at most 16"));
+    }
+    Ok(())
 }
 
 fn check_settings(kind: AccountKind, settings: &AccountSettings) -> Result<()> {

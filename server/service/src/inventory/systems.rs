@@ -238,7 +238,13 @@ fn check_spec(spec: &SystemSpec) -> Result<()> {
                 return Err(Error::value("spec.object_classes", "1 to 16 names of object classes, e.g. inetOrgPerson"));
             }
         }
-        SystemSpec::Linux { host_keys, .. } => {
+        SystemSpec::Linux { host_keys, lockout_threshold, .. } => {
+            if *lockout_threshold == Some(0) {
+                return Err(Error::value(
+                    "spec.lockout_threshold",
+                    "a number of failed logins, from 1; or leave it out",
+                ));
+            }
             if !(1..=HOST_KEYS_MAX).contains(&host_keys.len()) {
                 return Err(Error::value("spec.host_keys", "1 to 10 host keys, or their fingerprints"));
             }

@@ -19,7 +19,8 @@ async fn world() -> World {
     let (open, root) = (world.open(), world.root().await);
     let acme = world.acme().await;
     let host_keys = vec![public_text(&[7; 32]).parse().unwrap()];
-    let spec = SystemSpec::Linux { host: "web01.acme.example".to_owned(), port: 22, host_keys };
+    let spec =
+        SystemSpec::Linux { host: "web01.acme.example".to_owned(), port: 22, host_keys, lockout_threshold: None };
     let new = NewSystem { name: part("web01"), spec, management_account: None };
     let permit = may(&open, &root, Resource::Customer(acme));
     open.add_system(acme, &new, &Once::none(), &root, permit).await.unwrap();

@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use claviger_api::problem::ProblemType;
-use claviger_api::wire::{GrantScope, ImportRequest, ImportRow, NewAccount, NewCustomer, Role, SystemChange};
+use claviger_api::wire::{
+    AccountKind, AccountSettings, GrantScope, ImportRequest, ImportRow, NewAccount, NewCustomer, NewSystem, Role,
+    SystemChange, SystemSpec,
+};
 use claviger_core::policy::Resource;
 use claviger_store::memory::{CommitFault, FaultPlan};
 
@@ -106,7 +109,7 @@ async fn values_that_cannot_be_are_refused() {
         |new| new.settings.max_holders = 101,
         |new| new.settings.password_policy.length = 1,
         |new| new.member_of = vec!["readers".parse().unwrap()],
-        |new| new.kind = claviger_api::wire::AccountKind::Ephemeral,
+        |new| new.kind = AccountKind::Ephemeral,
     ];
     for spoil in wrong {
         let mut new = standing("new", "with a secret");
@@ -173,4 +176,37 @@ async fn a_system_keeps_its_kind_and_each_kind_has_its_own_limits() {
         let named: Vec<_> = refused.errors.iter().map(|error| error.at.clone()).collect();
         assert_eq!(named, [format!("spec.{field}")]);
     }
+}
+
+/// What a host's tools would read otherwise never becomes an account's, and sudo is for ephemeral users of Linux hosts.
+#[tokio::test]
+async fn accounts_of_linux_hosts_have_names_that_a_host_can_tell_apart() {
+    let world = World::new().await;
+    let (open, root, acme) = (world.open(), world.root().await, world.acme().await);
+    let host_keys = vec!["SHA256:UCUiLr7Pjs9wFFJMDByLgc3NrtdU344OgUM45wZPcIQ".parse().unwrap()];
+    let spec = SystemSpec::Linux { host: "web01".to_owned(), port: 22, host_keys, lockout_threshold: None };
+    let new = NewSystem { name: part("web01"), spec, management_account: None };
+    open.add_system(acme, &new, &Once::none(), &root, may(&open, &root, Resource::Customer(acme))).await.unwrap();
+    let add = async |kind: AccountKind, name: &str, login: &str, group: Option<&str>, rules: &[&str], system: &str| {
+        let settings = AccountSettings {
+            sudo_rules: rules.iter().map(|rule| rule.parse().unwrap()).collect(),
+            ..AccountSettings::default()
+        };
+        let member_of = group.map(|group| group.parse().unwrap()).into_iter().collect();
+        let login = Some(login.parse().unwrap());
+        let new = NewAccount { kind, login, member_of, settings, ..NewAccount::standing(part(name), None) };
+        let added = world.add_account("acme", system, new).await;
+        added.err().map(|refused| refused.errors.iter().map(|error| error.at.clone()).collect::<Vec<_>>().join(" "))
+    };
+    use AccountKind::{Ephemeral, Standing};
+    let rule = &["ALL=(root) NOPASSWD: /usr/bin/id"];
+    let (longest, longer) = ("n".repeat(23), "n".repeat(24));
+    assert_eq!(add(Standing, "a", &"n".repeat(32), None, &[], "web01").await, None);
+    assert_eq!(add(Standing, "b", "x;reboot", None, &[], "web01").await.as_deref(), Some("login"));
+    assert_eq!(add(Standing, "c", "root", None, rule, "web01").await.as_deref(), Some("sudo_rules"));
+    assert_eq!(add(Ephemeral, "d", &longest, Some("adm"), rule, "web01").await, None);
+    assert_eq!(add(Ephemeral, "e", &longer, None, &[], "web01").await.as_deref(), Some("login"));
+    assert_eq!(add(Ephemeral, "f", "ops", Some("a,root"), &[], "web01").await.as_deref(), Some("member_of"));
+    assert_eq!(add(Ephemeral, "g", "ops", None, &rule.repeat(17), "web01").await.as_deref(), Some("sudo_rules"));
+    assert_eq!(add(Ephemeral, "h", "ops", None, rule, "db1").await.as_deref(), Some("sudo_rules"));
 }
