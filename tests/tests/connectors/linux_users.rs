@@ -313,6 +313,46 @@ async fn root_changes_users_by_a_key_and_pam_asks_for_the_password() {
     assert_eq!(probe.result, ProbeResult::Unknown, "{}", probe.detail);
 }
 
+/// Each thing that a host can say to a login, and what of it can be told apart.
+#[tokio::test]
+async fn every_answer_of_a_host_has_its_word() {
+    use ProbeResult::{Accepted, Refused};
+    let server = OpenSsh::start();
+    let (right, wrong) = (secret(&random_text()), secret(&random_text()));
+    let user = |kind: &str| login(&server.add_user(kind, right.expose()));
+    let (plain, locked, ended, expired, nologin) =
+        (user("cvaa"), user("cvlo"), user("cven"), user("cvex"), user("cvnl"));
+    run("usermod", &["-L", locked.as_str()], "");
+    run("chage", &["-E", "1970-01-02", ended.as_str()], "");
+    run("chage", &["-d", "0", expired.as_str()], "");
+    run("usermod", &["-s", "/usr/sbin/nologin", nologin.as_str()], "");
+    let (connector, spec) = (connector(Deadlines::STANDARD), server.spec());
+    let probe = async |it: &Login, secret: &Secret| connector.probe(&spec, it, secret).await;
+    let (a, b, c, d, e) = tokio::join!(
+        probe(&plain, &right),
+        probe(&locked, &right),
+        probe(&ended, &right),
+        probe(&expired, &right),
+        probe(&nologin, &right),
+    );
+    assert_eq!(
+        [&a, &b, &c, &d, &e].map(|probe| probe.result),
+        [Accepted, Refused, Refused, Accepted, Accepted],
+        "{a:?} {b:?} {c:?} {d:?} {e:?}"
+    );
+    let (b, c, d, e) =
+        tokio::join!(probe(&locked, &wrong), probe(&ended, &wrong), probe(&expired, &wrong), probe(&nologin, &wrong));
+    assert_eq!([b, c, d, e].map(|probe| probe.result), [Refused; 4]);
+
+    // By themselves they change nothing, and nothing was sent: the secret is right, and something else is in the way.
+    for (it, why) in [(&expired, "Password change required"), (&nologin, "not available")] {
+        let by = Credential { login: it, secret: &right };
+        let outcome = connector.set(&spec, &by, it, &wrong).await;
+        let SetOutcome::NotSent { result: Accepted, detail } = outcome else { panic!("{outcome:?}") };
+        assert!(detail.contains(why), "{detail}");
+    }
+}
+
 /// The files in which rules of sudo for this user are, in force or not.
 fn files_of(login: &Login) -> Vec<String> {
     let name = login.as_str().replace('.', "=");
