@@ -1,7 +1,7 @@
 //! A real MariaDB of a test's own: its own folder, port, administrator and CA. It ends with the test, also with one
 //! that panics or is killed. What a test asks of it goes through MariaDB's own client, not through code under test.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test whose system does not start cannot go on")]
+#![expect(clippy::unwrap_used, reason = "a test whose system does not start cannot go on")]
 
 use std::fs::{self, File};
 use std::io::Write as _;

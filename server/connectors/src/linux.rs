@@ -12,15 +12,18 @@ use claviger_api::wire::{ProbeResult, SystemSpec};
 use claviger_api::{Login, Secret, Timestamp};
 use tokio::time::timeout;
 
+use self::keys::PublicKey;
 use self::name::UserName;
 use self::password::Password;
-use self::session::{Session, Target, is_private_key};
+pub use self::session::is_private_key;
+use self::session::{Session, Target};
 use self::users::NewUser;
 use crate::connector::CertifiedKey;
 use crate::failure::Failure;
 use crate::{Connector, Credential, Dial, NewLogin, Probe, SetOutcome, Traits};
 
 mod command;
+mod keys;
 mod name;
 mod password;
 mod session;
@@ -108,6 +111,9 @@ impl Connector for Linux {
     }
 
     async fn set(&self, system: &SystemSpec, by: &Credential<'_>, login: &Login, new: &Secret) -> SetOutcome {
+        if is_private_key(new) {
+            return outcome(self.set_key(system, by, login, new).await);
+        }
         let work = async || {
             let (name, password) = (user(login)?, Password::of(new)?);
             let old = if by.login == login { Some(by.secret) } else { None };
@@ -204,6 +210,35 @@ impl Linux {
         }
     }
 
+    /// Replaces the key by which an account logs in, as that account. Where the host does not let the new one in, the old
+    /// one stays, and the new one goes.
+    async fn set_key(
+        &self,
+        system: &SystemSpec,
+        by: &Credential<'_>,
+        login: &Login,
+        new: &Secret,
+    ) -> Result<(), SetOutcome> {
+        user(login)?;
+        if by.login != login {
+            return Err(refused("an account that logs in by a key replaces it itself: set rotate_by to itself"));
+        }
+        let [Some(old_key), Some(new_key)] = [by.secret, new].map(PublicKey::of) else {
+            return Err(refused("a key takes the place of a key, both in OpenSSH's form and without a passphrase"));
+        };
+        let mut session = self.open(system, by).await?;
+        session.hide(new);
+        self.settle(keys::add(&mut session, &old_key, &new_key)).await?;
+        match self.open(system, &Credential { login, secret: new }).await {
+            Ok(mut renewed) => self.settle(keys::remove(&mut renewed, &old_key, &new_key)).await.map_err(in_doubt),
+            Err(SetOutcome::NotSent { result: ProbeResult::Refused, .. }) => {
+                self.settle(keys::remove(&mut session, &new_key, &old_key)).await.map_err(in_doubt)?;
+                Err(refused("the host does not let in what is in the account's .ssh/authorized_keys"))
+            }
+            Err(unclear) => Err(in_doubt(unclear)),
+        }
+    }
+
     /// Opens a session for changes. Where that fails, nothing was sent.
     async fn open<'a>(&self, system: &SystemSpec, by: &Credential<'a>) -> Result<Session<'a>, SetOutcome> {
         let opening = async {
@@ -241,6 +276,16 @@ fn user(login: &Login) -> Result<UserName<'_>, SetOutcome> {
 
 fn refused(why: &str) -> SetOutcome {
     SetOutcome::Refused { detail: why.to_owned(), by_policy: false }
+}
+
+/// Both keys may be let in.
+fn in_doubt(outcome: SetOutcome) -> SetOutcome {
+    match outcome {
+        SetOutcome::Applied => SetOutcome::Applied,
+        SetOutcome::NotSent { detail, .. } | SetOutcome::Refused { detail, .. } | SetOutcome::Unknown(detail) => {
+            SetOutcome::Unknown(format!("the new key was added, and then: {detail}"))
+        }
+    }
 }
 
 fn outcome(done: Result<(), SetOutcome>) -> SetOutcome {

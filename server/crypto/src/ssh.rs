@@ -107,7 +107,7 @@ pub fn public_blob(key: &[u8; 32]) -> Vec<u8> {
 }
 
 /// A key pair in OpenSSH's text form, for a client that signs by itself. It is outside locked memory: only for keys that
-/// are good for nothing but a try.
+/// are good for nothing but a try, and for those that are accounts' secrets, as passwords are.
 pub fn private_text(key: &SigningKey) -> Option<Zeroizing<String>> {
     let seed = Zeroizing::new(*key.seed().bytes());
     let pair = Ed25519Keypair::from(Ed25519PrivateKey::from_bytes(&seed));

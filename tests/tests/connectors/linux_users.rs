@@ -313,6 +313,65 @@ async fn root_changes_users_by_a_key_and_pam_asks_for_the_password() {
     assert_eq!(probe.result, ProbeResult::Unknown, "{}", probe.detail);
 }
 
+/// A key that its account replaces by itself: options and other people's keys stay, the old one goes.
+#[tokio::test]
+async fn a_key_is_replaced_by_its_own_account_once_the_new_one_is_let_in() {
+    let rig = Rig::start();
+    let (it, password) = (login("by-a-key"), rig.fresh_secret());
+    rig.add_login(&it, &password).await;
+    let keys: Vec<(Secret, String)> = ["first", "second", "other"]
+        .map(|name| {
+            make_key(&rig.openssh.file(name));
+            let text = |file: &str| fs::read_to_string(rig.openssh.file(file)).unwrap();
+            (secret(&text(name)), text(&format!("{name}.pub")))
+        })
+        .into();
+    let [(first, first_line), (second, second_line), (_, other_line)] = keys.as_slice() else { unreachable!() };
+    let blob = |line: &str| line.split(' ').nth(1).unwrap().to_owned();
+    let home = rig.openssh.file("left").join("home");
+    fs::create_dir_all(home.join(".ssh")).unwrap();
+    let file = home.join(".ssh/authorized_keys");
+    fs::write(&file, format!("{other_line}no-pty,environment=\"A=b c\" {first_line}# the end\n")).unwrap();
+    run("usermod", &["-d", &home.display().to_string(), it.as_str()], "");
+    run("chown", &["-R", it.as_str(), &home.display().to_string()], "");
+    let held = || fs::read_to_string(&file).unwrap();
+    let set = async |by: &Secret, new: &Secret| {
+        rig.connector.set(&rig.system(), &Credential { login: &it, secret: by }, &it, new).await
+    };
+    let probe = async |key: &Secret| rig.connector.probe(&rig.system(), &it, key).await.result;
+    assert_eq!((probe(first).await, probe(second).await), (ProbeResult::Accepted, ProbeResult::Refused));
+
+    assert_eq!(set(first, second).await, SetOutcome::Applied, "{}", rig.openssh.log());
+    assert_eq!((probe(first).await, probe(second).await), (ProbeResult::Refused, ProbeResult::Accepted));
+    let expected = format!("no-pty,environment=\"A=b c\" ssh-ed25519 {}", blob(second_line));
+    assert!(held().contains(&expected) && held().contains(other_line) && held().contains("# the end"), "{}", held());
+    assert!(!held().contains(&blob(first_line)), "{}", held());
+    let outcome = set(first, second).await;
+    assert!(matches!(outcome, SetOutcome::NotSent { result: ProbeResult::Refused, .. }), "{outcome:?}");
+
+    // What the host does not let in is taken out again, and the old key still opens the account.
+    let before = held();
+    make_key(&rig.openssh.file("third"));
+    let third = secret(&fs::read_to_string(rig.openssh.file("third")).unwrap());
+    fs::write(rig.openssh.file("revoked"), fs::read_to_string(rig.openssh.file("third.pub")).unwrap()).unwrap();
+    let outcome = set(second, &third).await;
+    assert!(matches!(outcome, SetOutcome::Refused { by_policy: false, .. }), "{outcome:?}");
+    assert_eq!(held(), before);
+    assert_eq!(probe(second).await, ProbeResult::Accepted);
+
+    // Only the account itself, only a key for a key, and only where the key has a line of its own.
+    let by_another = rig.connector.set(&rig.system(), &rig.management(), &it, &third).await;
+    let for_a_password = set(&password, first).await;
+    for outcome in [by_another, for_a_password] {
+        assert!(matches!(outcome, SetOutcome::Refused { by_policy: false, .. }), "{outcome:?}");
+    }
+    fs::rename(&file, home.join("elsewhere")).unwrap();
+    std::os::unix::fs::symlink(home.join("elsewhere"), &file).unwrap();
+    let outcome = set(second, first).await;
+    assert!(matches!(&outcome, SetOutcome::Refused { detail, .. } if detail.contains("link")), "{outcome:?}");
+    assert_eq!(held(), before);
+}
+
 /// Each thing that a host can say to a login, and what of it can be told apart.
 #[tokio::test]
 async fn every_answer_of_a_host_has_its_word() {
@@ -328,21 +387,19 @@ async fn every_answer_of_a_host_has_its_word() {
     run("usermod", &["-s", "/usr/sbin/nologin", nologin.as_str()], "");
     let (connector, spec) = (connector(Deadlines::STANDARD), server.spec());
     let probe = async |it: &Login, secret: &Secret| connector.probe(&spec, it, secret).await;
-    let (a, b, c, d, e) = tokio::join!(
+    let rights = tokio::join!(
         probe(&plain, &right),
         probe(&locked, &right),
         probe(&ended, &right),
         probe(&expired, &right),
         probe(&nologin, &right),
     );
-    assert_eq!(
-        [&a, &b, &c, &d, &e].map(|probe| probe.result),
-        [Accepted, Refused, Refused, Accepted, Accepted],
-        "{a:?} {b:?} {c:?} {d:?} {e:?}"
-    );
-    let (b, c, d, e) =
+    let told = <[_; 5]>::from(rights);
+    let results = told.each_ref().map(|probe| probe.result);
+    assert_eq!(results, [Accepted, Refused, Refused, Accepted, Accepted], "{told:?}");
+    let wrongs =
         tokio::join!(probe(&locked, &wrong), probe(&ended, &wrong), probe(&expired, &wrong), probe(&nologin, &wrong));
-    assert_eq!([b, c, d, e].map(|probe| probe.result), [Refused; 4]);
+    assert_eq!(<[_; 4]>::from(wrongs).map(|probe| probe.result), [Refused; 4]);
 
     // By themselves they change nothing, and nothing was sent: the secret is right, and something else is in the way.
     for (it, why) in [(&expired, "Password change required"), (&nologin, "not available")] {

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use claviger_tests::cli::Cli;
 use claviger_tests::inventory::{add_customer, available};
-use claviger_tests::openssh::{HOST, OpenSsh};
+use claviger_tests::openssh::{HOST, OpenSsh, make_key, run};
 use claviger_tests::poll::until;
 use claviger_tests::postgres::random_text;
 use claviger_tests::vault::Vault;
@@ -62,6 +62,41 @@ async fn users_of_a_linux_host_are_lent_and_closed_again() {
     until("the session is ended", SOON, async || session.try_wait().unwrap()).await;
     available(&vault.technician(), &"acme/web01/app".parse().unwrap(), SOON).await;
     assert!(!server.opens(&user, &password), "refused after the check-in");
+}
+
+/// An account whose secret is a private key gets another one at a rotation, and the old one is seen refused.
+#[tokio::test]
+async fn the_key_of_a_linux_account_is_rotated() {
+    let (server, vault) = (OpenSsh::start(), Vault::start().await);
+    add_customer(&vault.administrator(), "acme").await;
+    let (user, home) = (server.add_user("cvky", &random_text()), server.file("home"));
+    make_key(&server.file("first"));
+    fs::create_dir_all(home.join(".ssh")).unwrap();
+    fs::copy(server.file("first.pub"), home.join(".ssh/authorized_keys")).unwrap();
+    run("usermod", &["-d", &home.display().to_string(), &user], "");
+    run("chown", &["-R", &user, &home.display().to_string()], "");
+    let ada = vault.people.administrator.terminal(vault.address()).await;
+    let (key, port) = (server.host_key().to_string(), server.port().to_string());
+    let add = ["system", "add", "acme/web01", "--kind", "linux", "--host", HOST, "--port", &port, "--host-key", &key];
+    let add_account = ["account", "add", "acme/web01/deploy", "--login", &user, "--stdin"];
+    let first = fs::read_to_string(server.file("first")).unwrap();
+    for (words, input) in [(&add[..], ""), (&add_account, first.as_str())] {
+        let done = ada.run_with(words, input).await;
+        assert_eq!(done.code, 0, "{done:?}");
+    }
+    let opens = |key: &str| server.client(&user, &["-i", &server.file(key).display().to_string()], "true");
+    assert!(opens("first").status.success(), "{}", server.log());
+
+    let tina = vault.people.technician.terminal(vault.address()).await;
+    let rotated = tina.run(&["rotate", "acme/web01/deploy", "--wait=1m"]).await;
+    assert_eq!(rotated.code, 0, "{rotated:?}\n{}", server.log());
+    assert!(!opens("first").status.success(), "the old key is out");
+    let verified = tina.run(&["account", "verify", "acme/web01/deploy"]).await.json();
+    assert_eq!((&verified["result"], &verified["version"]), (&"accepted".into(), &2.into()), "{verified}");
+    let held = tina.run(&["checkout", "acme/web01/deploy", "--for", "30m", "--reason", "x", "--show"]).await.json();
+    fs::write(server.file("second"), held["secret"].as_str().unwrap()).unwrap();
+    fs::set_permissions(server.file("second"), fs::Permissions::from_mode(0o600)).unwrap();
+    assert!(opens("second").status.success(), "{}", server.log());
 }
 
 async fn set_up(ada: &Cli, server: &OpenSsh, user: &str, first: &str) {

@@ -273,7 +273,7 @@ pub(super) fn refused(command: &Command, answer: &Answer) -> SetOutcome {
 }
 
 /// Whether a secret is a private key, by its first line.
-pub(super) fn is_private_key(secret: &Secret) -> bool {
+pub fn is_private_key(secret: &Secret) -> bool {
     secret.expose().trim_start().starts_with("-----BEGIN ")
 }
 

@@ -2,10 +2,13 @@
 
 use claviger_api::wire::{ProbeResult, SystemSpec};
 use claviger_api::{CustomerId, RotationId, Secret};
+use claviger_connectors::linux::is_private_key;
 use claviger_connectors::{Credential, SetOutcome};
 use claviger_core::password::{Rules, generate};
 use claviger_core::rotation::{Action, By, Rotation, Sent, Step, SystemTraits, Transition};
 use claviger_core::secrets::{SecretSet, Version};
+use claviger_crypto::ssh;
+use claviger_crypto::{Key, SigningKey};
 use claviger_store::{RowId, Versioned};
 use jiff::SignedDuration;
 
@@ -69,18 +72,30 @@ impl Open {
             None => None,
         };
         let random = self.random();
-        let mut secret =
-            generate(&rules, previous.as_ref(), &mut |bytes| random.fill(bytes)).map_err(Error::internal)?;
+        let make = || match &previous {
+            // A key takes the place of a key; rules are for passwords.
+            Some(previous) if is_private_key(previous) => self.new_ssh_key(),
+            Some(_) | None => {
+                generate(&rules, previous.as_ref(), &mut |bytes| random.fill(bytes)).map_err(Error::internal)
+            }
+        };
+        let mut secret = make()?;
         for _ in 0..ANOTHER_MOST {
             if !self.is_used_elsewhere(&secret, turn.account.id).await? {
                 break;
             }
-            secret = generate(&rules, previous.as_ref(), &mut |bytes| random.fill(bytes)).map_err(Error::internal)?;
+            secret = make()?;
         }
         let rotation = turn.row.value.rotation.clone();
         let (transition, version) = rotation.prepared(turn.state.value.0.secrets.clone());
         let beside = Beside { made: Some((version, &secret)), ..Beside::default() };
         self.store_transition(turn, transition, beside).await
+    }
+
+    fn new_ssh_key(&self) -> Result<Secret> {
+        let key = SigningKey::from_seed(Key::generate(self.random()));
+        let text = ssh::private_text(&key).ok_or_else(|| Error::internal("a key cannot be written"))?;
+        Secret::new(text.to_string()).map_err(Error::internal)
     }
 
     async fn take_up(&self, turn: &Turn) -> Result<()> {

@@ -198,15 +198,20 @@ async fn accounts_of_linux_hosts_have_names_that_a_host_can_tell_apart() {
         let added = world.add_account("acme", system, new).await;
         added.err().map(|refused| refused.errors.iter().map(|error| error.at.clone()).collect::<Vec<_>>().join(" "))
     };
-    use AccountKind::{Ephemeral, Standing};
     let rule = &["ALL=(root) NOPASSWD: /usr/bin/id"];
     let (longest, longer) = ("n".repeat(23), "n".repeat(24));
-    assert_eq!(add(Standing, "a", &"n".repeat(32), None, &[], "web01").await, None);
-    assert_eq!(add(Standing, "b", "x;reboot", None, &[], "web01").await.as_deref(), Some("login"));
-    assert_eq!(add(Standing, "c", "root", None, rule, "web01").await.as_deref(), Some("sudo_rules"));
-    assert_eq!(add(Ephemeral, "d", &longest, Some("adm"), rule, "web01").await, None);
-    assert_eq!(add(Ephemeral, "e", &longer, None, &[], "web01").await.as_deref(), Some("login"));
-    assert_eq!(add(Ephemeral, "f", "ops", Some("a,root"), &[], "web01").await.as_deref(), Some("member_of"));
-    assert_eq!(add(Ephemeral, "g", "ops", None, &rule.repeat(17), "web01").await.as_deref(), Some("sudo_rules"));
-    assert_eq!(add(Ephemeral, "h", "ops", None, rule, "db1").await.as_deref(), Some("sudo_rules"));
+    assert_eq!(add(AccountKind::Standing, "a", &"n".repeat(32), None, &[], "web01").await, None);
+    assert_eq!(add(AccountKind::Standing, "b", "x;reboot", None, &[], "web01").await.as_deref(), Some("login"));
+    assert_eq!(add(AccountKind::Standing, "c", "root", None, rule, "web01").await.as_deref(), Some("sudo_rules"));
+    assert_eq!(add(AccountKind::Ephemeral, "d", &longest, Some("adm"), rule, "web01").await, None);
+    assert_eq!(add(AccountKind::Ephemeral, "e", &longer, None, &[], "web01").await.as_deref(), Some("login"));
+    assert_eq!(
+        add(AccountKind::Ephemeral, "f", "ops", Some("a,root"), &[], "web01").await.as_deref(),
+        Some("member_of")
+    );
+    assert_eq!(
+        add(AccountKind::Ephemeral, "g", "ops", None, &rule.repeat(17), "web01").await.as_deref(),
+        Some("sudo_rules")
+    );
+    assert_eq!(add(AccountKind::Ephemeral, "h", "ops", None, rule, "db1").await.as_deref(), Some("sudo_rules"));
 }
