@@ -18,5 +18,6 @@ pub mod poll;
 pub mod postgres;
 mod prepared;
 pub mod raw;
+pub mod samba;
 pub mod server;
 pub mod vault;

@@ -327,9 +327,14 @@ pub(crate) struct ServerCertificate {
 
 /// A certificate by a CA of its own.
 pub(crate) fn server_certificate() -> ServerCertificate {
+    server_certificate_of(&["localhost", HOST])
+}
+
+/// The same, made out to these names or addresses.
+pub(crate) fn server_certificate_of(names: &[&str]) -> ServerCertificate {
     let ca = new_ca("Claviger test CA");
     let key = KeyPair::generate().unwrap();
-    let names = ["localhost".to_owned(), HOST.to_owned()];
+    let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let certificate = CertificateParams::new(names).unwrap().signed_by(&key, &ca).unwrap();
     ServerCertificate { ca: ca.pem(), certificate: certificate.pem(), key: key.serialize_pem() }
 }

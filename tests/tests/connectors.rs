@@ -1,6 +1,8 @@
 //! The connectors on real systems: the laws, and what is particular to each kind.
 
 mod connectors {
+    mod active_directory;
+    mod active_directory_rig;
     mod ldap;
     mod ldap_rig;
     mod linux;

@@ -95,7 +95,7 @@ struct Reach {
     /// The CA certificates to trust for it, in PEM
     #[arg(long, value_name = "FILE")]
     system_ca: Option<PathBuf>,
-    /// ldap: encrypt by StartTLS on the port for bare connections, instead of LDAPS
+    /// ldap, active-directory: encrypt by StartTLS on the port for bare connections, instead of LDAPS
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     start_tls: Option<bool>,
     /// ldap: the entry right below which logins are, e.g. ou=people,dc=example,dc=org
@@ -113,7 +113,7 @@ struct Reach {
     /// ldap: the directory keeps a password policy, so that ephemeral entries end by themselves
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     password_policy: Option<bool>,
-    /// mysql, ldap, linux: after how many failed logins the system locks an account
+    /// mysql, ldap, linux, active-directory: after how many failed logins the system locks an account
     #[arg(long, value_name = "LOGINS")]
     lockout_threshold: Option<u32>,
     /// mysql: a database for events that end ephemeral logins even where the vault is down
@@ -122,6 +122,18 @@ struct Reach {
     /// linux: a host key, or its fingerprint SHA256:…; may be repeated
     #[arg(long = "host-key", value_name = "KEY")]
     host_keys: Vec<HostKey>,
+    /// active-directory: the domain's short name (NetBIOS), e.g. CORP
+    #[arg(long, value_name = "NAME")]
+    domain: Option<String>,
+    /// active-directory: another controller of the domain, where changes are looked for too; may be repeated
+    #[arg(long = "server", value_name = "HOST")]
+    servers: Vec<String>,
+    /// active-directory: the entry below which ephemeral accounts are made; CN=Users of the domain by default
+    #[arg(long, value_name = "DN")]
+    organizational_unit: Option<String>,
+    /// active-directory: for how long it goes on taking an old password, in seconds; an hour by default
+    #[arg(long, value_name = "SECONDS")]
+    grace_seconds: Option<u32>,
     /// The account on this system that may change the others
     #[arg(long, value_name = "ACCOUNT")]
     management_account: Option<Part>,
@@ -137,6 +149,8 @@ enum Kind {
     Ldap,
     /// A Linux host, over SSH
     Linux,
+    /// A Windows domain
+    ActiveDirectory,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -216,7 +230,8 @@ impl Set {
                 SystemSpec::Postgresql { host, .. }
                 | SystemSpec::Mysql { host, .. }
                 | SystemSpec::Ldap { host, .. }
-                | SystemSpec::Linux { host, .. } => {
+                | SystemSpec::Linux { host, .. }
+                | SystemSpec::ActiveDirectory { host, .. } => {
                     host.clone_from(new);
                 }
             }
@@ -234,6 +249,8 @@ impl Reach {
         let kind = spec.kind();
         match &mut spec {
             SystemSpec::Postgresql { host: _, port, database, tls, ca_certificate } => {
+                self.without_domain(kind)?;
+                without(kind, "--start-tls", self.start_tls.is_some())?;
                 without(kind, "--lockout-threshold", self.lockout_threshold.is_some())?;
                 without(kind, "--event-database", self.event_database.is_some())?;
                 self.without_directory(kind)?;
@@ -242,6 +259,8 @@ impl Reach {
                 *database = self.database.clone().unwrap_or_else(|| database.clone());
             }
             SystemSpec::Mysql { host: _, port, tls, ca_certificate, lockout_threshold, event_database } => {
+                self.without_domain(kind)?;
+                without(kind, "--start-tls", self.start_tls.is_some())?;
                 without(kind, "--database", self.database.is_some())?;
                 self.without_directory(kind)?;
                 without(kind, "--host-key", !self.host_keys.is_empty())?;
@@ -262,6 +281,7 @@ impl Reach {
                 password_policy,
                 lockout_threshold,
             } => {
+                self.without_domain(kind)?;
                 without(kind, "--host-key", !self.host_keys.is_empty())?;
                 without(kind, "--database", self.database.is_some())?;
                 without(kind, "--event-database", self.event_database.is_some())?;
@@ -281,7 +301,9 @@ impl Reach {
                 }
             }
             SystemSpec::Linux { host: _, port, host_keys, lockout_threshold } => {
+                without(kind, "--start-tls", self.start_tls.is_some())?;
                 self.without_directory(kind)?;
+                self.without_domain(kind)?;
                 *lockout_threshold = self.lockout_threshold.or(*lockout_threshold);
                 without(kind, "--event-database", self.event_database.is_some())?;
                 without(kind, "--database", self.database.is_some())?;
@@ -295,13 +317,50 @@ impl Reach {
                     return Err(Failure::usage("which host keys does it have?", HOW_TO_FIND_HOST_KEYS));
                 }
             }
+            SystemSpec::ActiveDirectory {
+                host: _,
+                port,
+                tls,
+                start_tls,
+                ca_certificate,
+                domain,
+                servers,
+                organizational_unit,
+                lockout_threshold,
+                grace_seconds,
+            } => {
+                without(kind, "--host-key", !self.host_keys.is_empty())?;
+                without(kind, "--database", self.database.is_some())?;
+                without(kind, "--event-database", self.event_database.is_some())?;
+                self.without_directory(kind)?;
+                if self.start_tls == Some(true) && !*start_tls && *port == LDAPS_PORT {
+                    *port = LDAP_PORT;
+                }
+                self.apply_common(port, tls, ca_certificate)?;
+                *start_tls = self.start_tls.unwrap_or(*start_tls);
+                replace(domain, self.domain.as_ref());
+                replace(servers, Some(&self.servers).filter(|servers| !servers.is_empty()));
+                *organizational_unit = self.organizational_unit.clone().or_else(|| organizational_unit.clone());
+                *lockout_threshold = self.lockout_threshold.or(*lockout_threshold);
+                *grace_seconds = self.grace_seconds.unwrap_or(*grace_seconds);
+                if domain.is_empty() {
+                    return Err(Failure::usage("which domain is it?", "its short name, e.g. --domain CORP"));
+                }
+            }
         }
         Ok(spec)
     }
 
-    /// Refuses what only a directory has.
+    /// Refuses what only a Windows domain has.
+    fn without_domain(&self, kind: &str) -> Result<(), Failure> {
+        without(kind, "--domain", self.domain.is_some())?;
+        without(kind, "--server", !self.servers.is_empty())?;
+        without(kind, "--organizational-unit", self.organizational_unit.is_some())?;
+        without(kind, "--grace-seconds", self.grace_seconds.is_some())
+    }
+
+    /// Refuses what only OpenLDAP has.
     fn without_directory(&self, kind: &str) -> Result<(), Failure> {
-        without(kind, "--start-tls", self.start_tls.is_some())?;
         without(kind, "--base", self.base.is_some())?;
         without(kind, "--login-attribute", self.login_attribute.is_some())?;
         without(kind, "--object-class", !self.object_class.is_empty())?;
@@ -327,6 +386,8 @@ impl Reach {
 /// LDAP over TLS, and LDAP that becomes so by StartTLS.
 const LDAPS_PORT: u16 = 636;
 const LDAP_PORT: u16 = 389;
+/// For so long a domain goes on taking an old password, where nobody has set that.
+const GRACE_SECONDS: u32 = 3600;
 
 fn replace<T: Clone>(present: &mut T, new: Option<&T>) {
     if let Some(new) = new {
@@ -369,6 +430,18 @@ impl Kind {
                 lockout_threshold: None,
             },
             Self::Linux => SystemSpec::Linux { host, port: 22, host_keys: Vec::new(), lockout_threshold: None },
+            Self::ActiveDirectory => SystemSpec::ActiveDirectory {
+                host,
+                port: LDAPS_PORT,
+                tls,
+                start_tls: false,
+                ca_certificate,
+                domain: String::new(),
+                servers: Vec::new(),
+                organizational_unit: None,
+                lockout_threshold: None,
+                grace_seconds: GRACE_SECONDS,
+            },
         }
     }
 }
@@ -445,6 +518,16 @@ mod tests {
         assert!(set("--lockout-threshold 5").change(&postgresql).is_err());
         assert!(set("--database app").change(&mysql).is_err());
         assert!(set("--base dc=x").change(&mysql).is_err() && set("--start-tls").change(&postgresql).is_err());
+        let domain = Kind::ActiveDirectory.at("dc1".to_owned());
+        assert!(set("--grace-seconds 0").change(&domain).is_err(), "no domain");
+        assert!(set("--domain CORP --base dc=x").change(&domain).is_err());
+        assert!(set("--domain CORP").change(&mysql).is_err() && set("--server dc2").change(&postgresql).is_err());
+        let Some(SystemSpec::ActiveDirectory { domain, servers, grace_seconds, .. }) =
+            set("--domain CORP --server dc2 --server dc3 --grace-seconds 0").change(&domain).unwrap().spec
+        else {
+            panic!("no change")
+        };
+        assert_eq!((domain.as_str(), servers.len(), grace_seconds), ("CORP", 2, 0));
         let ldap = Kind::Ldap.at("ldap".to_owned());
         assert!(set("--database app --base dc=x").change(&ldap).is_err());
         assert!(set("--start-tls").change(&ldap).is_err(), "no base");

@@ -79,6 +79,7 @@ impl Row for System {
             SystemSpec::Mysql { tls, .. } => (format!("{host}:{port}"), word(tls)),
             SystemSpec::Ldap { tls, base, .. } => (format!("{host}:{port}/{base}"), word(tls)),
             SystemSpec::Linux { host_keys, .. } => (format!("{host}:{port}"), format!("{} host keys", host_keys.len())),
+            SystemSpec::ActiveDirectory { tls, domain, .. } => (format!("{host}:{port}/{domain}"), word(tls)),
         };
         vec![
             format!("{}/{}", self.customer, self.name),

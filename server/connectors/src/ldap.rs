@@ -12,21 +12,18 @@ use async_trait::async_trait;
 use claviger_api::wire::{ProbeResult, SystemSpec};
 use claviger_api::{Login, Secret, Timestamp};
 use ldap3_proto::proto::{
-    LdapAddRequest, LdapDerefAliases, LdapFilter, LdapModify, LdapModifyRequest, LdapModifyType, LdapOp,
-    LdapPartialAttribute, LdapResultCode, LdapSearchRequest, LdapSearchScope,
+    LdapAddRequest, LdapFilter, LdapModifyType, LdapOp, LdapPartialAttribute, LdapResultCode, LdapSearchScope,
 };
 use tokio::time::timeout;
 
-use self::session::{Dn, Session, Target, password_modify};
+use self::target::{READING, Target, password_modify};
+use crate::directory::{
+    Dn, MARK, Maker, Session, anything, in_doubt, modify, not_ours, part, refused, replace, search,
+};
 use crate::failure::Failure;
 use crate::{Connector, Credential, Deadlines, Dial, NewLogin, Probe, SetOutcome, Traits};
 
-mod session;
-
-/// What every entry that the vault makes says of itself: only such entries are extended and removed.
-const MARK: &str = "claviger: ephemeral login";
-/// The most groups that a search may find.
-const GROUPS_MAX: i32 = 1000;
+mod target;
 
 /// The connector.
 pub struct Ldap {
@@ -55,7 +52,10 @@ impl Connector for Ldap {
     fn traits(&self, system: &SystemSpec) -> Traits {
         let (lockout_threshold, ends_logins) = match system {
             SystemSpec::Ldap { lockout_threshold, password_policy, .. } => (*lockout_threshold, *password_policy),
-            SystemSpec::Postgresql { .. } | SystemSpec::Mysql { .. } | SystemSpec::Linux { .. } => (None, false),
+            SystemSpec::Postgresql { .. }
+            | SystemSpec::Mysql { .. }
+            | SystemSpec::Linux { .. }
+            | SystemSpec::ActiveDirectory { .. } => (None, false),
         };
         Traits {
             grace: Duration::ZERO,
@@ -70,7 +70,8 @@ impl Connector for Ldap {
 
     async fn probe(&self, system: &SystemSpec, login: &Login, secret: &Secret) -> Probe {
         let opening = async {
-            Session::open(&*self.dial, &Target::of(system)?, login, secret).await?.close().await;
+            let target = Target::of(system)?;
+            self.session(&target, login, secret).await?.close().await;
             Ok(())
         };
         match timeout(self.deadlines.login, opening).await {
@@ -106,7 +107,7 @@ impl Connector for Ldap {
             match maker(&mut session, &entry).await? {
                 Maker::Nobody => session.change(new_entry(&target, &entry, new.login)).await?,
                 Maker::Vault => session.change(replace(&entry, "userPassword", None)).await?,
-                Maker::Another => return Err(not_ours(&entry)),
+                Maker::Another => return Err(not_ours(&entry.0)),
             }
             let done = furnish(&mut session, &target, &entry, new).await;
             if matches!(done, Err(SetOutcome::Refused { .. })) {
@@ -135,7 +136,7 @@ impl Connector for Ldap {
             match maker(&mut session, &entry).await? {
                 Maker::Vault => {}
                 Maker::Nobody => return Err(refused(format!("there is no entry {}", entry.0))),
-                Maker::Another => return Err(not_ours(&entry)),
+                Maker::Another => return Err(not_ours(&entry.0)),
             }
             place_end(&mut session, &target, &entry, valid_until).await?;
             session.close().await;
@@ -153,7 +154,7 @@ impl Connector for Ldap {
         let work = async {
             match maker(&mut session, &entry).await? {
                 Maker::Nobody => return Ok(()),
-                Maker::Another => return Err(not_ours(&entry)),
+                Maker::Another => return Err(not_ours(&entry.0)),
                 Maker::Vault => {}
             }
             // First what ends the right, then what tidies up: each step may run twice.
@@ -185,13 +186,22 @@ impl Ldap {
     ) -> Result<(Session<'a>, Target<'s>), SetOutcome> {
         let opening = async {
             let target = Target::of(system)?;
-            Ok((Session::open(&*self.dial, &target, by.login, by.secret).await?, target))
+            Ok((self.session(&target, by.login, by.secret).await?, target))
         };
         match timeout(self.deadlines.login, opening).await {
             Ok(Ok(open)) => Ok(open),
             Ok(Err(Failure { result, detail })) => Err(SetOutcome::NotSent { result, detail }),
             Err(_) => Err(SetOutcome::NotSent { result: ProbeResult::Unreachable, detail: self.too_slow() }),
         }
+    }
+
+    async fn session<'a>(
+        &self,
+        target: &Target<'_>,
+        login: &Login,
+        secret: &'a Secret,
+    ) -> Result<Session<'a>, Failure> {
+        Session::open(&*self.dial, &target.address, &target.entry(login).0, secret, &READING).await
     }
 
     /// Waits for the work, but not for ever. From here on something may have been sent.
@@ -208,21 +218,9 @@ impl Ldap {
     }
 }
 
-/// Who made an entry, as its description tells.
-enum Maker {
-    /// There is no such entry.
-    Nobody,
-    /// This connector.
-    Vault,
-    /// Somebody else: it is not ours to extend or remove.
-    Another,
-}
-
 async fn maker(session: &mut Session<'_>, entry: &Dn) -> Result<Maker, SetOutcome> {
-    let search = search(&entry.0, LdapSearchScope::Base, LdapFilter::Present("objectClass".to_owned()), "description");
-    let Some(found) = session.search(search).await? else { return Ok(Maker::Nobody) };
-    let mut values = found.iter().flat_map(|entry| &entry.attributes).flat_map(|attribute| &attribute.vals);
-    Ok(if values.any(|value| value == MARK.as_bytes()) { Maker::Vault } else { Maker::Another })
+    let found = session.search(search(&entry.0, LdapSearchScope::Base, anything(), &["description"])).await?;
+    Ok(found.unwrap_or_default().first().map_or(Maker::Nobody, Maker::of))
 }
 
 /// Groups and an end, and then the password.
@@ -233,8 +231,9 @@ async fn furnish(
     new: &NewLogin<'_>,
 ) -> Result<(), SetOutcome> {
     for group in new.member_of {
-        let member = modify(&target.group(group), LdapModifyType::Add, "member", Some(&entry.0));
-        session.change_unless(member, &LdapResultCode::AttributeOrValueExists).await?;
+        let joins = part(LdapModifyType::Add, "member", Some(entry.0.as_bytes()));
+        let so_already = [LdapResultCode::AttributeOrValueExists];
+        session.change_unless(modify(&target.group(group), vec![joins]), &so_already).await?;
     }
     place_end(session, target, entry, new.valid_until).await?;
     session.change(password_modify(entry, None, new.secret)).await
@@ -256,12 +255,12 @@ async fn place_end(
 /// Out of its groups, and away.
 async fn take_away(session: &mut Session<'_>, target: &Target<'_>, entry: &Dn) -> Result<(), SetOutcome> {
     let holds = LdapFilter::Equality("member".to_owned(), entry.0.clone());
-    let groups = session.search(search(target.groups(), LdapSearchScope::Subtree, holds, "cn")).await?;
+    let groups = session.search(search(target.groups(), LdapSearchScope::Subtree, holds, &["cn"])).await?;
     for group in groups.unwrap_or_default() {
-        let leaves = modify(&Dn(group.dn), LdapModifyType::Delete, "member", Some(&entry.0));
-        session.change_unless(leaves, &LdapResultCode::NoSuchAttribute).await?;
+        let leaves = part(LdapModifyType::Delete, "member", Some(entry.0.as_bytes()));
+        session.change_unless(modify(&Dn(group.dn), vec![leaves]), &[LdapResultCode::NoSuchAttribute]).await?;
     }
-    session.change_unless(LdapOp::DelRequest(entry.0.clone()), &LdapResultCode::NoSuchObject).await
+    session.change_unless(LdapOp::DelRequest(entry.0.clone()), &[LdapResultCode::NoSuchObject]).await
 }
 
 fn new_entry(target: &Target<'_>, entry: &Dn, login: &Login) -> LdapOp {
@@ -278,51 +277,4 @@ fn new_entry(target: &Target<'_>, entry: &Dn, login: &Login) -> LdapOp {
     );
     let attributes = attributes.into_iter().map(|(atype, vals)| LdapPartialAttribute { atype, vals }).collect();
     LdapOp::AddRequest(LdapAddRequest { dn: entry.0.clone(), attributes })
-}
-
-fn replace(entry: &Dn, attribute: &str, value: Option<&str>) -> LdapOp {
-    modify(entry, LdapModifyType::Replace, attribute, value)
-}
-
-fn modify(entry: &Dn, operation: LdapModifyType, attribute: &str, value: Option<&str>) -> LdapOp {
-    let vals = value.map(|value| value.as_bytes().to_vec()).into_iter().collect();
-    let modification = LdapPartialAttribute { atype: attribute.to_owned(), vals };
-    LdapOp::ModifyRequest(LdapModifyRequest {
-        dn: entry.0.clone(),
-        changes: vec![LdapModify { operation, modification }],
-    })
-}
-
-fn search(base: &str, scope: LdapSearchScope, filter: LdapFilter, attribute: &str) -> LdapSearchRequest {
-    LdapSearchRequest {
-        base: base.to_owned(),
-        scope,
-        aliases: LdapDerefAliases::Never,
-        sizelimit: GROUPS_MAX,
-        timelimit: 0,
-        typesonly: false,
-        filter,
-        attrs: vec![attribute.to_owned()],
-    }
-}
-
-fn refused(detail: String) -> SetOutcome {
-    SetOutcome::Refused { detail, by_policy: false }
-}
-
-fn not_ours(entry: &Dn) -> SetOutcome {
-    refused(format!(
-        "the vault did not make the entry {} (it lacks the description '{MARK}') and leaves it alone",
-        entry.0
-    ))
-}
-
-/// What could not be undone is there in part.
-fn in_doubt(outcome: SetOutcome) -> SetOutcome {
-    match outcome {
-        SetOutcome::Applied => SetOutcome::Unknown("an entry without a password may remain".to_owned()),
-        SetOutcome::NotSent { detail, .. } | SetOutcome::Refused { detail, .. } | SetOutcome::Unknown(detail) => {
-            SetOutcome::Unknown(format!("an entry without a password remains: {detail}"))
-        }
-    }
 }

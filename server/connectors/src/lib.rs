@@ -5,9 +5,11 @@
 //! itself within [`Traits::deadline`], and nothing a system says, or leaves unsaid, costs more than that call's own
 //! budget. Every connector passes [`laws`].
 
+pub mod active_directory;
 pub mod connector;
 pub mod deadlines;
 pub mod dial;
+mod directory;
 mod failure;
 pub mod https;
 pub mod laws;
@@ -19,6 +21,7 @@ pub mod registry;
 mod tls;
 pub mod trust;
 
+pub use active_directory::ActiveDirectory;
 pub use connector::{CertifiedKey, Connector, Credential, NewLogin, Probe, SetOutcome, Traits};
 pub use deadlines::Deadlines;
 pub use dial::{Dial, DialError, Direct, IpNet, Stream};

@@ -56,7 +56,10 @@ impl Connector for Mysql {
             SystemSpec::Mysql { lockout_threshold, event_database, .. } => {
                 (*lockout_threshold, event_database.is_some())
             }
-            SystemSpec::Postgresql { .. } | SystemSpec::Ldap { .. } | SystemSpec::Linux { .. } => (None, false),
+            SystemSpec::Postgresql { .. }
+            | SystemSpec::Ldap { .. }
+            | SystemSpec::Linux { .. }
+            | SystemSpec::ActiveDirectory { .. } => (None, false),
         };
         Traits {
             grace: Duration::ZERO,

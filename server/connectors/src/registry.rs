@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use claviger_api::wire::SystemSpec;
 
-use crate::{Connector, Dial, Ldap, Linux, Mysql, Postgresql};
+use crate::{ActiveDirectory, Connector, Dial, Ldap, Linux, Mysql, Postgresql};
 
 /// One connector a kind of system.
 #[derive(Clone)]
@@ -13,6 +13,7 @@ pub struct Registry {
     mysql: Arc<dyn Connector>,
     ldap: Arc<dyn Connector>,
     linux: Arc<dyn Connector>,
+    active_directory: Arc<dyn Connector>,
 }
 
 impl Registry {
@@ -22,7 +23,8 @@ impl Registry {
             postgresql: Arc::new(Postgresql::new(Arc::clone(&dial))),
             mysql: Arc::new(Mysql::new(Arc::clone(&dial))),
             ldap: Arc::new(Ldap::new(Arc::clone(&dial))),
-            linux: Arc::new(Linux::new(dial)),
+            linux: Arc::new(Linux::new(Arc::clone(&dial))),
+            active_directory: Arc::new(ActiveDirectory::new(dial)),
         }
     }
 
@@ -34,6 +36,7 @@ impl Registry {
             mysql: wrap(self.mysql),
             ldap: wrap(self.ldap),
             linux: wrap(self.linux),
+            active_directory: wrap(self.active_directory),
         }
     }
 
@@ -44,6 +47,7 @@ impl Registry {
             SystemSpec::Mysql { .. } => Arc::clone(&self.mysql),
             SystemSpec::Ldap { .. } => Arc::clone(&self.ldap),
             SystemSpec::Linux { .. } => Arc::clone(&self.linux),
+            SystemSpec::ActiveDirectory { .. } => Arc::clone(&self.active_directory),
         }
     }
 }

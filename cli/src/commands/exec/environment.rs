@@ -55,18 +55,15 @@ impl Environment {
                 environment.files = Some(Files::Folder(folder));
             }
             SystemSpec::Ldap { host, port, start_tls, ca_certificate, base, login_attribute, .. } => {
-                let scheme = if *start_tls { "ldap" } else { "ldaps" };
-                environment.set("LDAPURI", &format!("{scheme}://{}:{port}", bracketed(host)));
                 environment.set("LDAPBASE", base);
                 environment.set("LDAPBINDDN", &dn_of(&revealed.login, login_attribute, base));
                 environment.set("LDAP_PASSWORD", secret.expose());
-                if let Some(pem) = ca_certificate {
-                    let file = file_of(pem).map_err(|error| {
-                        Failure::failed(format!("cannot write the system's CA certificate: {error}"))
-                    })?;
-                    environment.set("LDAPTLS_CACERT", &file.path().to_string_lossy());
-                    environment.files = Some(Files::One(file));
-                }
+                environment.directory((host, *port, *start_tls), ca_certificate.as_deref())?;
+            }
+            SystemSpec::ActiveDirectory { host, port, start_tls, ca_certificate, domain, .. } => {
+                environment.set("LDAPBINDDN", &name_in_domain(&revealed.login, domain));
+                environment.set("LDAP_PASSWORD", secret.expose());
+                environment.directory((host, *port, *start_tls), ca_certificate.as_deref())?;
             }
             SystemSpec::Linux { host, port, .. } => {
                 environment.set("LINUX_HOST", host);
@@ -80,6 +77,23 @@ impl Environment {
 
     fn set(&mut self, name: &str, value: &str) {
         self.variables.push((name.to_owned(), Zeroizing::new(value.to_owned())));
+    }
+
+    /// Where OpenLDAP's tools find a directory, and how they know it.
+    fn directory(
+        &mut self,
+        (host, port, start_tls): (&str, u16, bool),
+        ca_certificate: Option<&str>,
+    ) -> Result<(), Failure> {
+        let scheme = if start_tls { "ldap" } else { "ldaps" };
+        self.set("LDAPURI", &format!("{scheme}://{}:{port}", bracketed(host)));
+        if let Some(pem) = ca_certificate {
+            let file = file_of(pem)
+                .map_err(|error| Failure::failed(format!("cannot write the system's CA certificate: {error}")))?;
+            self.set("LDAPTLS_CACERT", &file.path().to_string_lossy());
+            self.files = Some(Files::One(file));
+        }
+        Ok(())
     }
 
     /// libpq reads CA certificates from a file only.
@@ -106,6 +120,15 @@ fn dn_of(login: &Login, attribute: &str, base: &str) -> String {
     match login.as_str().strip_prefix("dn:") {
         Some(dn) => dn.to_owned(),
         None => format!("{attribute}={},{base}", login.in_a_dn()),
+    }
+}
+
+/// What a domain takes for a login, as the vault does it.
+fn name_in_domain(login: &Login, domain: &str) -> String {
+    match (login.as_str().strip_prefix("dn:"), login.as_str()) {
+        (Some(entry), _) => entry.to_owned(),
+        (None, principal) if principal.contains('@') => principal.to_owned(),
+        (None, name) => format!("{domain}\\{name}"),
     }
 }
 
@@ -257,5 +280,23 @@ mod tests {
         assert_eq!(variables["LDAPBINDDN"], "uid=o\\2cneill,ou=people,dc=x");
         assert_eq!(variables["LDAP_PASSWORD"], "p'w");
         assert_eq!(std::fs::read_to_string(variables["LDAPTLS_CACERT"]).unwrap(), "PEM");
+    }
+
+    #[test]
+    fn tools_find_what_they_read_of_a_domain() {
+        let system = serde_json::json!({"kind": "active_directory", "host": "dc1.corp.example", "domain": "CORP"});
+        for (login, name) in [
+            ("anna", "CORP\\anna"),
+            ("anna@corp.example", "anna@corp.example"),
+            ("dn:CN=Anna @ home,DC=corp", "CN=Anna @ home,DC=corp"),
+        ] {
+            let mut revealed = revealed(&system);
+            revealed.login = login.parse().unwrap();
+            let environment = Environment::of(revealed, None).unwrap();
+            let variables = variables(&environment);
+            assert_eq!(variables["LDAPURI"], "ldaps://dc1.corp.example:636");
+            assert_eq!(variables["LDAPBINDDN"], name);
+            assert_eq!(variables["LDAP_PASSWORD"], "p'w");
+        }
     }
 }

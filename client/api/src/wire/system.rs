@@ -139,6 +139,47 @@ pub enum SystemSpec {
         #[cfg_attr(feature = "openapi", schema(minimum = 1))]
         lockout_threshold: Option<u32>,
     },
+    /// A Windows domain (Active Directory), by its controllers. An account's login is its own name in the domain
+    /// (`sAMAccountName`), its `userPrincipalName` where it holds an `@`, or, after `dn:`, a distinguished name as it is.
+    ActiveDirectory {
+        /// Host name or address of the controller that takes the changes.
+        #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 253))]
+        host: String,
+        /// TCP port: 636 for LDAPS; with `start_tls` it is 389 as a rule.
+        #[serde(default = "ldaps_port")]
+        #[cfg_attr(feature = "openapi", schema(minimum = 1))]
+        port: u16,
+        /// How to check whom the vault talks to. `disable` and `prefer` are refused: a domain takes passwords over TLS only.
+        #[serde(default)]
+        tls: TlsMode,
+        /// Begin in clear and encrypt by StartTLS, instead of LDAPS.
+        #[serde(default)]
+        start_tls: bool,
+        /// The CA certificates that `verify-ca` and `verify-full` trust, in PEM; the machine's own when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ca_certificate: Option<String>,
+        /// The domain's short name (NetBIOS), as in `CORP\anna`.
+        #[cfg_attr(feature = "openapi", schema(pattern = "^[A-Za-z0-9!#$%&'(){}^_~-]{1,15}$"))]
+        domain: String,
+        /// Other controllers of the domain, reached in the same way: a change is looked for on each of them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        #[cfg_attr(feature = "openapi", schema(max_items = 8))]
+        servers: Vec<String>,
+        /// The entry below which ephemeral accounts are made; `CN=Users` of the domain when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 255))]
+        organizational_unit: Option<String>,
+        /// After how many failed logins the domain locks an account (its `lockoutThreshold`), so that the vault never fails
+        /// as often. Absent: never.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(feature = "openapi", schema(minimum = 1))]
+        lockout_threshold: Option<u32>,
+        /// For so long the domain may go on taking an old password (`OldPasswordAllowedPeriod`): an hour, where nobody has
+        /// set it.
+        #[serde(default = "domain_grace_seconds")]
+        #[cfg_attr(feature = "openapi", schema(maximum = 86_400))]
+        grace_seconds: u32,
+    },
 }
 
 impl SystemSpec {
@@ -149,6 +190,7 @@ impl SystemSpec {
             Self::Mysql { .. } => "mysql",
             Self::Ldap { .. } => "ldap",
             Self::Linux { .. } => "linux",
+            Self::ActiveDirectory { .. } => "active_directory",
         }
     }
 
@@ -158,7 +200,8 @@ impl SystemSpec {
             Self::Postgresql { host, .. }
             | Self::Mysql { host, .. }
             | Self::Ldap { host, .. }
-            | Self::Linux { host, .. } => host,
+            | Self::Linux { host, .. }
+            | Self::ActiveDirectory { host, .. } => host,
         }
     }
 
@@ -168,13 +211,18 @@ impl SystemSpec {
             Self::Postgresql { port, .. }
             | Self::Mysql { port, .. }
             | Self::Ldap { port, .. }
-            | Self::Linux { port, .. } => *port,
+            | Self::Linux { port, .. }
+            | Self::ActiveDirectory { port, .. } => *port,
         }
     }
 }
 
 fn ldaps_port() -> u16 {
     636
+}
+
+fn domain_grace_seconds() -> u32 {
+    3600
 }
 
 fn ldap_login_attribute() -> String {

@@ -33,9 +33,10 @@ impl<'a> Target<'a> {
     pub(super) fn of(system: &'a SystemSpec) -> Result<Self, Failure> {
         match system {
             SystemSpec::Linux { host, port, host_keys, .. } => Ok(Self { host, port: *port, host_keys }),
-            SystemSpec::Postgresql { .. } | SystemSpec::Mysql { .. } | SystemSpec::Ldap { .. } => {
-                Err(Failure::another_kind())
-            }
+            SystemSpec::Postgresql { .. }
+            | SystemSpec::Mysql { .. }
+            | SystemSpec::Ldap { .. }
+            | SystemSpec::ActiveDirectory { .. } => Err(Failure::another_kind()),
         }
     }
 }

@@ -47,9 +47,10 @@ impl<'a> Target<'a> {
                 ca_certificate: ca_certificate.as_deref(),
                 events: event_database.as_deref(),
             }),
-            SystemSpec::Postgresql { .. } | SystemSpec::Ldap { .. } | SystemSpec::Linux { .. } => {
-                Err(Failure::another_kind())
-            }
+            SystemSpec::Postgresql { .. }
+            | SystemSpec::Ldap { .. }
+            | SystemSpec::Linux { .. }
+            | SystemSpec::ActiveDirectory { .. } => Err(Failure::another_kind()),
         }
     }
 }

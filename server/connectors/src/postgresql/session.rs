@@ -34,9 +34,10 @@ impl<'a> Target<'a> {
             SystemSpec::Postgresql { host, port, database, tls, ca_certificate } => {
                 Ok(Self { host, port: *port, database, tls: *tls, ca_certificate: ca_certificate.as_deref() })
             }
-            SystemSpec::Mysql { .. } | SystemSpec::Ldap { .. } | SystemSpec::Linux { .. } => {
-                Err(Failure::another_kind())
-            }
+            SystemSpec::Mysql { .. }
+            | SystemSpec::Ldap { .. }
+            | SystemSpec::Linux { .. }
+            | SystemSpec::ActiveDirectory { .. } => Err(Failure::another_kind()),
         }
     }
 }

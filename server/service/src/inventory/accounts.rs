@@ -368,11 +368,17 @@ fn marked(before: &AccountSettings, after: &AccountSettings) -> Option<&'static 
 pub(super) fn check_kind(system: &SystemSpec, account: &AccountRecord) -> Result<()> {
     match (system, account.kind) {
         (
-            SystemSpec::Postgresql { .. } | SystemSpec::Mysql { .. } | SystemSpec::Ldap { .. },
+            SystemSpec::Postgresql { .. }
+            | SystemSpec::Mysql { .. }
+            | SystemSpec::Ldap { .. }
+            | SystemSpec::ActiveDirectory { .. },
             AccountKind::Standing | AccountKind::Ephemeral,
         ) => Ok(()),
         (
-            SystemSpec::Postgresql { .. } | SystemSpec::Mysql { .. } | SystemSpec::Ldap { .. },
+            SystemSpec::Postgresql { .. }
+            | SystemSpec::Mysql { .. }
+            | SystemSpec::Ldap { .. }
+            | SystemSpec::ActiveDirectory { .. },
             AccountKind::Certificate,
         ) => Err(Error::value("kind", "only Linux hosts take SSH certificates")),
         (SystemSpec::Linux { .. }, AccountKind::Certificate) => {

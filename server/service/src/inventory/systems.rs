@@ -3,7 +3,7 @@
 use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::record::FieldName;
 use claviger_api::problem::ProblemType;
-use claviger_api::wire::{HOST_KEYS_MAX, NewSystem, System, SystemChange, SystemSpec};
+use claviger_api::wire::{HOST_KEYS_MAX, NewSystem, System, SystemChange, SystemSpec, TlsMode};
 use claviger_api::{CustomerId, Scope, SystemId};
 use claviger_core::policy::{Permit, SystemCreate, SystemRemove, SystemUpdate, SystemView};
 use claviger_crypto::ssh;
@@ -25,6 +25,12 @@ const DATABASE_MAX: usize = 63;
 const DN_MAX: usize = 255;
 /// The longest name of an attribute or an object class.
 const ATTRIBUTE_MAX: usize = 63;
+/// The longest short name of a Windows domain (NetBIOS).
+const DOMAIN_MAX: usize = 15;
+/// The most other controllers of a domain.
+const SERVERS_MAX: usize = 8;
+/// The longest grace of a domain.
+const GRACE_SECONDS_MAX: u32 = 86_400;
 /// The most object classes of an ephemeral entry.
 const OBJECT_CLASSES_MAX: usize = 16;
 
@@ -51,7 +57,10 @@ impl Open {
             let id = SystemId::from_uuid(self.new_uuid());
             let authority = match &new.spec {
                 SystemSpec::Linux { .. } => Some(self.keyring().new_authority(customer, id, self.random())?),
-                SystemSpec::Postgresql { .. } | SystemSpec::Mysql { .. } | SystemSpec::Ldap { .. } => None,
+                SystemSpec::Postgresql { .. }
+                | SystemSpec::Mysql { .. }
+                | SystemSpec::Ldap { .. }
+                | SystemSpec::ActiveDirectory { .. } => None,
             };
             let record = SystemRecord {
                 id,
@@ -188,8 +197,8 @@ fn view(customer: claviger_api::Part, record: SystemRecord) -> System {
 
 fn check_spec(spec: &SystemSpec) -> Result<()> {
     let plain = |text: &str, most| !text.is_empty() && text.len() <= most && !text.chars().any(char::is_control);
-    let host = spec.host();
-    if !plain(host, HOST_MAX) || host.contains(char::is_whitespace) {
+    let is_host = |host: &str| plain(host, HOST_MAX) && !host.contains(char::is_whitespace);
+    if !is_host(spec.host()) {
         return Err(Error::value("spec.host", "a host name or address of at most 253 characters"));
     }
     if spec.port() == 0 {
@@ -247,6 +256,41 @@ fn check_spec(spec: &SystemSpec) -> Result<()> {
             }
             if !(1..=HOST_KEYS_MAX).contains(&host_keys.len()) {
                 return Err(Error::value("spec.host_keys", "1 to 10 host keys, or their fingerprints"));
+            }
+        }
+        SystemSpec::ActiveDirectory {
+            tls,
+            domain,
+            servers,
+            organizational_unit,
+            lockout_threshold,
+            grace_seconds,
+            ..
+        } => {
+            if matches!(tls, TlsMode::Disable | TlsMode::Prefer) {
+                return Err(Error::value(
+                    "spec.tls",
+                    "verify-full, verify-ca or require: a domain takes passwords over TLS only",
+                ));
+            }
+            let of_domain = |c: char| c.is_ascii_alphanumeric() || "!#$%&'(){}^_~-".contains(c);
+            if !plain(domain, DOMAIN_MAX) || !domain.chars().all(of_domain) {
+                return Err(Error::value("spec.domain", "the domain's short name (NetBIOS), e.g. CORP"));
+            }
+            if servers.len() > SERVERS_MAX || !servers.iter().all(|server| is_host(server)) {
+                return Err(Error::value("spec.servers", "at most 8 host names or addresses of other controllers"));
+            }
+            if organizational_unit.as_ref().is_some_and(|unit| !plain(unit, DN_MAX)) {
+                return Err(Error::value("spec.organizational_unit", "a distinguished name, 1 to 255 bytes"));
+            }
+            if *lockout_threshold == Some(0) {
+                return Err(Error::value(
+                    "spec.lockout_threshold",
+                    "a number of failed logins, from 1; or leave it out",
+                ));
+            }
+            if *grace_seconds > GRACE_SECONDS_MAX {
+                return Err(Error::value("spec.grace_seconds", "0 to 86400 (a day)"));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! One login to one directory, and what its answers mean.
+//! One login to one directory, one request at a time.
 
 #![expect(
     clippy::wildcard_enum_match_arm,
@@ -6,14 +6,14 @@
 )]
 
 use bytes::BytesMut;
-use claviger_api::wire::{ProbeResult, SystemSpec, TlsMode};
-use claviger_api::{Login, Secret};
+use claviger_api::Secret;
+use claviger_api::wire::{ProbeResult, TlsMode};
+use ldap3_proto::LdapCodec;
 use ldap3_proto::control::LdapControl;
 use ldap3_proto::proto::{
     LdapBindCred, LdapBindRequest, LdapExtendedRequest, LdapMsg, LdapOp, LdapResult, LdapResultCode as Code,
     LdapSearchRequest, LdapSearchResultEntry,
 };
-use ldap3_proto::{LdapCodec, proto};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_util::codec::{Decoder as _, Encoder as _};
 
@@ -31,101 +31,47 @@ const START_TLS: &str = "1.3.6.1.4.1.1466.20037";
 /// What a directory says of its password policy (draft-behera-ldap-password-policy-10 §6.2).
 const PASSWORD_POLICY: &[u8] = b"1.3.6.1.4.1.42.2.27.8.5.1";
 
-/// A distinguished name: of another type than what a filter compares with, which is a value of the protocol and never
-/// text (`LdapFilter`).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Dn(pub(super) String);
-
-/// The parts of a directory's specification.
+/// Where a directory is, and how to know it.
 #[derive(Clone, Copy)]
-pub(super) struct Target<'a> {
-    host: &'a str,
-    port: u16,
-    tls: TlsMode,
-    start_tls: bool,
-    ca_certificate: Option<&'a str>,
-    base: &'a str,
-    pub(super) login_attribute: &'a str,
-    pub(super) object_classes: &'a [String],
-    group_base: Option<&'a str>,
-    pub(super) password_policy: bool,
+pub(crate) struct Address<'a> {
+    pub(crate) host: &'a str,
+    pub(crate) port: u16,
+    pub(crate) tls: TlsMode,
+    pub(crate) start_tls: bool,
+    pub(crate) ca_certificate: Option<&'a str>,
 }
 
-impl<'a> Target<'a> {
-    pub(super) fn of(system: &'a SystemSpec) -> Result<Self, Failure> {
-        match system {
-            SystemSpec::Ldap {
-                host,
-                port,
-                tls,
-                start_tls,
-                ca_certificate,
-                base,
-                login_attribute,
-                object_classes,
-                group_base,
-                password_policy,
-                lockout_threshold: _,
-            } => Ok(Self {
-                host,
-                port: *port,
-                tls: *tls,
-                start_tls: *start_tls,
-                ca_certificate: ca_certificate.as_deref(),
-                base,
-                login_attribute,
-                object_classes,
-                group_base: group_base.as_deref(),
-                password_policy: *password_policy,
-            }),
-            SystemSpec::Postgresql { .. } | SystemSpec::Mysql { .. } | SystemSpec::Linux { .. } => {
-                Err(Failure::another_kind())
-            }
-        }
-    }
-
-    /// The entry of a login: right below the base, or where it says itself.
-    pub(super) fn entry(&self, login: &Login) -> Dn {
-        match login.as_str().strip_prefix("dn:") {
-            Some(dn) => Dn(dn.to_owned()),
-            None => Dn(format!("{}={},{}", self.login_attribute, login.in_a_dn(), self.base)),
-        }
-    }
-
-    /// The entry of a group.
-    pub(super) fn group(&self, group: &Login) -> Dn {
-        match group.as_str().strip_prefix("dn:") {
-            Some(dn) => Dn(dn.to_owned()),
-            None => Dn(format!("cn={},{}", group.in_a_dn(), self.groups())),
-        }
-    }
-
-    /// Below which all groups are.
-    pub(super) fn groups(&self) -> &'a str {
-        self.group_base.unwrap_or(self.base)
-    }
+/// What a kind of directory means by its answers.
+pub(crate) struct Reading {
+    /// What a failed bind tells of the secret.
+    pub(crate) bind: fn(&Answer) -> ProbeResult,
+    /// Whether a refused change is about the secret itself, so that another one may do.
+    pub(crate) by_policy: fn(&Answer) -> bool,
+    /// What it adds in a code of its own, in words.
+    pub(crate) explain: fn(&Answer) -> Option<&'static str>,
 }
 
 /// An open session. Its connection ends with it.
-pub(super) struct Session<'a> {
+pub(crate) struct Session<'a> {
     stream: Box<dyn Stream>,
     codec: LdapCodec,
     inbox: BytesMut,
     received: usize,
     message: i32,
     secret: Option<&'a Secret>,
+    reading: &'static Reading,
 }
 
 /// What the directory said to a request.
-pub(super) struct Answer {
-    pub(super) result: LdapResult,
+pub(crate) struct Answer {
+    pub(crate) result: LdapResult,
     /// What its password policy adds.
-    pub(super) policy: Option<PolicyError>,
+    pub(crate) policy: Option<PolicyError>,
 }
 
 /// draft-behera-ldap-password-policy-10 §6.2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum PolicyError {
+pub(crate) enum PolicyError {
     PasswordExpired,
     AccountLocked,
     ChangeAfterReset,
@@ -147,7 +93,7 @@ impl PolicyError {
         }
     }
 
-    fn words(self) -> &'static str {
+    pub(crate) fn words(self) -> &'static str {
         match self {
             Self::PasswordExpired => "the password has expired",
             Self::AccountLocked => "the account is locked",
@@ -159,69 +105,59 @@ impl PolicyError {
 }
 
 impl<'a> Session<'a> {
-    /// Connects and binds.
-    pub(super) async fn open(
+    /// Connects and binds under this name, in a form that the directory knows.
+    pub(crate) async fn open(
         dial: &dyn Dial,
-        target: &Target<'_>,
-        login: &Login,
+        address: &Address<'_>,
+        name: &str,
         secret: &'a Secret,
+        reading: &'static Reading,
     ) -> Result<Self, Failure> {
-        let stream = dial.dial(target.host, target.port).await;
+        let stream = dial.dial(address.host, address.port).await;
         let stream = stream.map_err(|error| Failure::unreachable(error.to_string()))?;
         let mut session = Self {
-            stream: secure(stream, target).await?,
+            stream: secure(stream, address, reading).await?,
             codec: LdapCodec::new(Some(MESSAGE_MAX), None),
             inbox: BytesMut::new(),
             received: 0,
             message: 0,
             secret: Some(secret),
+            reading,
         };
-        session.bind(&target.entry(login), secret).await?;
+        session.bind(name, secret).await?;
         Ok(session)
     }
 
     /// A simple bind. A [`Secret`] is never empty, so it is never the anonymous one (RFC 4513 §5.1.2).
-    async fn bind(&mut self, entry: &Dn, secret: &Secret) -> Result<(), Failure> {
+    async fn bind(&mut self, name: &str, secret: &Secret) -> Result<(), Failure> {
         let cred = LdapBindCred::Simple(secret.expose().to_owned());
-        let bind = LdapOp::BindRequest(LdapBindRequest { version: 3, dn: entry.0.clone(), cred });
+        let bind = LdapOp::BindRequest(LdapBindRequest { version: 3, dn: name.to_owned(), cred });
         let answer = self.ask(bind).await?;
-        let result = match (&answer.result.code, answer.policy) {
-            (Code::Success, _) => return Ok(()),
-            (Code::InvalidCredentials, Some(PolicyError::AccountLocked)) => ProbeResult::LockedOut,
-            // It looked at the password first.
-            (Code::InvalidCredentials, Some(PolicyError::PasswordExpired)) => ProbeResult::Accepted,
-            (
-                Code::InvalidCredentials
-                | Code::NoSuchObject
-                | Code::InvalidDNSyntax
-                | Code::InappropriateAuthentication,
-                _,
-            ) => ProbeResult::Refused,
-            (Code::Busy | Code::Unavailable, _) => ProbeResult::Unreachable,
-            (_, _) => ProbeResult::Unknown,
-        };
-        Err(Failure { result, detail: self.words(&answer) })
+        if answer.result.code == Code::Success {
+            return Ok(());
+        }
+        Err(Failure { result: (self.reading.bind)(&answer), detail: self.words(&answer) })
     }
 
     /// Says goodbye.
-    pub(super) async fn close(mut self) {
+    pub(crate) async fn close(mut self) {
         let _ = self.send(LdapOp::UnbindRequest).await;
     }
 
     /// A request that changes something.
-    pub(super) async fn change(&mut self, op: LdapOp) -> Result<(), SetOutcome> {
-        self.change_unless(op, &Code::Success).await
+    pub(crate) async fn change(&mut self, op: LdapOp) -> Result<(), SetOutcome> {
+        self.change_unless(op, &[]).await
     }
 
-    /// The same, where one answer means that it is so already. An error is a definite no, but for those that may come
+    /// The same, where some answers mean that it is so already. An error is a definite no, but for those that may come
     /// while it is at work.
-    pub(super) async fn change_unless(&mut self, op: LdapOp, so_already: &Code) -> Result<(), SetOutcome> {
+    pub(crate) async fn change_unless(&mut self, op: LdapOp, so_already: &[Code]) -> Result<(), SetOutcome> {
         let answer =
             self.ask(op).await.map_err(|failure| SetOutcome::Unknown(format!("no answer: {}", failure.detail)))?;
         let detail = self.words(&answer);
         match answer.result.code {
             Code::Success => Ok(()),
-            ref code if code == so_already => Ok(()),
+            ref code if so_already.contains(code) => Ok(()),
             Code::OperationsError
             | Code::TimeLimitExceeded
             | Code::AdminLimitExceeded
@@ -229,16 +165,12 @@ impl<'a> Session<'a> {
             | Code::Unavailable
             | Code::Other
             | Code::Canceled => Err(SetOutcome::Unknown(detail)),
-            Code::ConstraintViolation => {
-                let by_policy = !matches!(answer.policy, Some(PolicyError::ChangeNotAllowed));
-                Err(SetOutcome::Refused { detail, by_policy })
-            }
-            _ => Err(SetOutcome::Refused { detail, by_policy: false }),
+            _ => Err(SetOutcome::Refused { detail, by_policy: (self.reading.by_policy)(&answer) }),
         }
     }
 
     /// All entries that a search finds; nothing where its base is not there.
-    pub(super) async fn search(
+    pub(crate) async fn search(
         &mut self,
         search: LdapSearchRequest,
     ) -> Result<Option<Vec<LdapSearchResultEntry>>, SetOutcome> {
@@ -322,8 +254,8 @@ impl<'a> Session<'a> {
     /// What it said, in words, without the secret.
     fn words(&self, answer: &Answer) -> String {
         let LdapResult { code, message, .. } = &answer.result;
-        let policy = answer.policy.map(|policy| format!(": {}", policy.words())).unwrap_or_default();
-        let said = format!("{message}{policy} ({code:?})");
+        let added = (self.reading.explain)(answer).map(|words| format!(": {words}")).unwrap_or_default();
+        let said = format!("{message}{added} ({code:?})");
         match self.secret {
             Some(secret) => plain_words(&said, secret),
             None => said,
@@ -333,13 +265,17 @@ impl<'a> Session<'a> {
 
 /// Encrypts the connection as the system says. A bind sends the password itself, so it goes out in clear only where an
 /// administrator chose `disable`.
-async fn secure(stream: Box<dyn Stream>, target: &Target<'_>) -> Result<Box<dyn Stream>, Failure> {
-    if target.tls == TlsMode::Disable {
+async fn secure(
+    stream: Box<dyn Stream>,
+    address: &Address<'_>,
+    reading: &'static Reading,
+) -> Result<Box<dyn Stream>, Failure> {
+    if address.tls == TlsMode::Disable {
         return Ok(stream);
     }
-    let config = tls::client_config(target.tls, target.ca_certificate)?;
-    if !target.start_tls {
-        return tls::handshake(stream, config, target.host).await;
+    let config = tls::client_config(address.tls, address.ca_certificate)?;
+    if !address.start_tls {
+        return tls::handshake(stream, config, address.host).await;
     }
     let mut plain = Session {
         stream,
@@ -348,18 +284,19 @@ async fn secure(stream: Box<dyn Stream>, target: &Target<'_>) -> Result<Box<dyn 
         received: 0,
         message: 0,
         secret: None,
+        reading,
     };
     let ask = LdapExtendedRequest { name: START_TLS.to_owned(), value: None };
     let answer = plain.ask(LdapOp::ExtendedRequest(ask)).await?;
     if answer.result.code != Code::Success {
-        let mode = if target.tls == TlsMode::Prefer { TlsMode::Require } else { target.tls };
+        let mode = if address.tls == TlsMode::Prefer { TlsMode::Require } else { address.tls };
         tls::without(mode)?;
     }
     // Nothing may be slipped in before the encryption.
     if !plain.inbox.is_empty() {
         return Err(nonsense());
     }
-    tls::handshake(plain.stream, config, target.host).await
+    tls::handshake(plain.stream, config, address.host).await
 }
 
 fn nonsense() -> Failure {
@@ -395,16 +332,6 @@ fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     }
     let (inner, after) = rest.split_at_checked(length)?;
     Some((*tag, inner, after))
-}
-
-/// The request of RFC 3062.
-pub(super) fn password_modify(entry: &Dn, old: Option<&Secret>, new: &Secret) -> LdapOp {
-    let request = proto::LdapPasswordModifyRequest {
-        user_identity: Some(entry.0.clone()),
-        old_password: old.map(|old| old.expose().to_owned()),
-        new_password: Some(new.expose().to_owned()),
-    };
-    LdapOp::ExtendedRequest(request.into())
 }
 
 #[cfg(test)]
