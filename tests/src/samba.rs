@@ -220,14 +220,13 @@ impl Samba {
         format!("{DOMAIN}\\{ADMINISTRATOR}")
     }
 
-    /// One of OpenLDAP's own tools, bound under this name.
+    /// One of OpenLDAP's own tools, bound under this name, over a bare connection.
     fn tool(&self, program: &str, name: &str, password: &str) -> Command {
         let file = self.path(&format!("password-{}", random_text()));
         write_private(&file, password);
         let mut command = Command::new(program);
-        command.args(["-x", "-H", &format!("ldaps://{}", self.address), "-D", name, "-y"]).arg(file);
-        command.env("LDAPNOINIT", "1").env("LDAPTLS_REQCERT", "never");
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.args(["-x", "-H", &format!("ldap://{}", self.address), "-D", name, "-y"]).arg(file);
+        command.env("LDAPNOINIT", "1").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 

@@ -5,6 +5,8 @@
 
 #[path = "main_job/access.rs"]
 mod access;
+#[path = "main_job/active_directory.rs"]
+mod active_directory;
 #[path = "main_job/approval.rs"]
 mod approval;
 #[path = "main_job/break_glass.rs"]

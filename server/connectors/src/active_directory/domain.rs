@@ -122,7 +122,7 @@ pub(super) async fn is_too_young(session: &mut Session<'_>, root: &str, entry: &
     let changed = number(session, &entry.0, "pwdLastSet").await;
     let now = clock(session).await;
     match (wanted, changed, now) {
-        (Some(wanted), Some(changed), Some(now)) => now < changed.saturating_add(wanted),
+        (Some(wanted), Some(changed), Some(now)) => wanted > 0 && now < changed.saturating_add(wanted),
         (_, _, _) => false,
     }
 }

@@ -176,6 +176,24 @@ async fn a_system_keeps_its_kind_and_each_kind_has_its_own_limits() {
         let named: Vec<_> = refused.errors.iter().map(|error| error.at.clone()).collect();
         assert_eq!(named, [format!("spec.{field}")]);
     }
+    for (field, wrong) in [
+        ("tls", serde_json::json!("disable")),
+        ("tls", serde_json::json!("prefer")),
+        ("domain", serde_json::json!("corp.example")),
+        ("domain", serde_json::json!("CORP\\x")),
+        ("domain", serde_json::json!("SIXTEENLETTERSXX")),
+        ("servers", serde_json::json!(["a b"])),
+        ("servers", serde_json::json!(vec!["dc"; 9])),
+        ("organizational_unit", serde_json::json!("")),
+        ("lockout_threshold", serde_json::json!(0)),
+        ("grace_seconds", serde_json::json!(86_401)),
+    ] {
+        let mut spec = serde_json::json!({"kind": "active_directory", "host": "dc1", "domain": "CORP"});
+        spec[field] = wrong.clone();
+        let refused = change(spec).await.err().unwrap();
+        let named: Vec<_> = refused.errors.iter().map(|error| error.at.clone()).collect();
+        assert_eq!(named, [format!("spec.{field}")], "{wrong}");
+    }
 }
 
 /// What a host's tools would read otherwise never becomes an account's, and sudo is for ephemeral users of Linux hosts.
