@@ -126,6 +126,7 @@ impl Samba {
             organizational_unit: Some(UNIT.to_owned()),
             lockout_threshold: None,
             grace_seconds: self.grace_minutes * 60,
+            change_twice: false,
         }
     }
 

@@ -134,6 +134,9 @@ struct Reach {
     /// active-directory: for how long it goes on taking an old password, in seconds; an hour by default
     #[arg(long, value_name = "SECONDS")]
     grace_seconds: Option<u32>,
+    /// active-directory: change an account twice after a checkout, so that the domain takes no old password of it
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    change_twice: Option<bool>,
     /// The account on this system that may change the others
     #[arg(long, value_name = "ACCOUNT")]
     management_account: Option<Part>,
@@ -328,6 +331,7 @@ impl Reach {
                 organizational_unit,
                 lockout_threshold,
                 grace_seconds,
+                change_twice,
             } => {
                 without(kind, "--host-key", !self.host_keys.is_empty())?;
                 without(kind, "--database", self.database.is_some())?;
@@ -343,6 +347,7 @@ impl Reach {
                 *organizational_unit = self.organizational_unit.clone().or_else(|| organizational_unit.clone());
                 *lockout_threshold = self.lockout_threshold.or(*lockout_threshold);
                 *grace_seconds = self.grace_seconds.unwrap_or(*grace_seconds);
+                *change_twice = self.change_twice.unwrap_or(*change_twice);
                 if domain.is_empty() {
                     return Err(Failure::usage("which domain is it?", "its short name, e.g. --domain CORP"));
                 }
@@ -356,7 +361,8 @@ impl Reach {
         without(kind, "--domain", self.domain.is_some())?;
         without(kind, "--server", !self.servers.is_empty())?;
         without(kind, "--organizational-unit", self.organizational_unit.is_some())?;
-        without(kind, "--grace-seconds", self.grace_seconds.is_some())
+        without(kind, "--grace-seconds", self.grace_seconds.is_some())?;
+        without(kind, "--change-twice", self.change_twice.is_some())
     }
 
     /// Refuses what only OpenLDAP has.
@@ -441,6 +447,7 @@ impl Kind {
                 organizational_unit: None,
                 lockout_threshold: None,
                 grace_seconds: GRACE_SECONDS,
+                change_twice: false,
             },
         }
     }

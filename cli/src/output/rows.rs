@@ -70,7 +70,7 @@ impl Row for Customer {
 }
 
 impl Row for System {
-    const HEADS: &'static [&'static str] = &["system", "kind", "address", "known by", "management account"];
+    const HEADS: &'static [&'static str] = &["system", "kind", "address", "known by", "management account", "grace"];
 
     fn cells(&self) -> Vec<String> {
         let (host, port) = (self.spec.host(), self.spec.port());
@@ -87,6 +87,7 @@ impl Row for System {
             address,
             known_by,
             or_dash(self.management_account.as_ref()),
+            or_dash(self.measured_grace.map(|measured| format!("{} s", measured.seconds)).as_ref()),
         ]
     }
 }

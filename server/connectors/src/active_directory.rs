@@ -57,20 +57,21 @@ impl Connector for ActiveDirectory {
     }
 
     fn traits(&self, system: &SystemSpec) -> Traits {
-        let (threshold, grace, others) = match system {
-            SystemSpec::ActiveDirectory { lockout_threshold, grace_seconds, servers, .. } => {
-                (*lockout_threshold, Duration::from_secs((*grace_seconds).into()), servers.len())
+        let (threshold, grace, changes_twice, others) = match system {
+            SystemSpec::ActiveDirectory { lockout_threshold, grace_seconds, change_twice, servers, .. } => {
+                (*lockout_threshold, Duration::from_secs((*grace_seconds).into()), *change_twice, servers.len())
             }
             SystemSpec::Postgresql { .. }
             | SystemSpec::Mysql { .. }
             | SystemSpec::Ldap { .. }
-            | SystemSpec::Linux { .. } => (None, Duration::ZERO, 0),
+            | SystemSpec::Linux { .. } => (None, Duration::ZERO, false, 0),
         };
         let propagation = if others == 0 { Duration::ZERO } else { REPLICATION };
         // One look is one login a controller, and they count them together.
         let looks = u32::try_from(others).unwrap_or(u32::MAX).saturating_add(1);
         Traits {
             grace: grace.max(propagation),
+            changes_twice,
             propagation,
             lockout_threshold: threshold.map(|threshold| threshold / looks),
             ends_sessions: false,

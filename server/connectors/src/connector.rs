@@ -57,6 +57,9 @@ pub trait Connector: Send + Sync {
 pub struct Traits {
     /// For so long the system may go on taking the old secret after a change.
     pub grace: Duration,
+    /// Whether an old secret that still works after a checkout is ended by a second change: the system honours the last old
+    /// one only.
+    pub changes_twice: bool,
     /// For so long a change may not have reached every part of the system.
     pub propagation: Duration,
     /// After so many failed logins the system locks the login; `None` where it never does by itself.

@@ -59,6 +59,7 @@ impl Connector for Ldap {
         };
         Traits {
             grace: Duration::ZERO,
+            changes_twice: false,
             propagation: Duration::ZERO,
             lockout_threshold,
             ends_sessions: false,

@@ -84,6 +84,7 @@ impl Connector for Linux {
         };
         Traits {
             grace: Duration::ZERO,
+            changes_twice: false,
             propagation: Duration::ZERO,
             lockout_threshold,
             ends_sessions: true,

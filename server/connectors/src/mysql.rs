@@ -63,6 +63,7 @@ impl Connector for Mysql {
         };
         Traits {
             grace: Duration::ZERO,
+            changes_twice: false,
             propagation: Duration::ZERO,
             lockout_threshold,
             ends_sessions: true,

@@ -53,6 +53,7 @@ impl Connector for Postgresql {
     fn traits(&self, _system: &SystemSpec) -> Traits {
         Traits {
             grace: Duration::ZERO,
+            changes_twice: false,
             propagation: Duration::ZERO,
             lockout_threshold: None,
             ends_sessions: true,

@@ -31,6 +31,9 @@ pub const WAIT_FIRST: SignedDuration = SignedDuration::from_secs(2);
 pub const WAIT_MOST: SignedDuration = SignedDuration::from_mins(15);
 /// How long to wait between two looks at a system whose changes spread slowly.
 pub const PROPAGATION_STEP: SignedDuration = SignedDuration::from_secs(1);
+/// The first wait between two looks at an old secret within the system's grace; each next is as long as all before it, so
+/// that the grace is measured to a factor of two by a dozen looks.
+pub const GRACE_STEP: SignedDuration = SignedDuration::from_secs(15);
 /// After so many refusals of a candidate by the system's policy the rotation is unresolved: a person must look at the
 /// account's password policy. It goes on trying, with the longest wait.
 pub const POLICY_REFUSALS_MOST: u32 = 3;
@@ -42,6 +45,8 @@ pub struct SystemTraits {
     pub propagation: SignedDuration,
     /// How long an old secret may be honoured after the change.
     pub grace: SignedDuration,
+    /// How long one was honoured when that was last measured.
+    pub measured_grace: Option<SignedDuration>,
     /// How many failed logins lock the account; `None` if they do not.
     pub lockout_threshold: Option<u32>,
     /// How long failed logins count.
@@ -100,6 +105,9 @@ pub enum Step {
         promoted_at: Timestamp,
         /// Acceptance before this is the system's known grace.
         grace_until: Timestamp,
+        /// When it was last seen accepted.
+        #[serde(default)]
+        accepted_at: Option<Timestamp>,
     },
     /// Over: verified, and the old secret seen refused, or there was none.
     Done {
@@ -343,7 +351,9 @@ impl Rotation {
         match self.step.clone() {
             Step::Verifying { candidate, until } => self.verified(secrets, candidate, until, result, traits, now),
             Step::Recovering { untried } => self.recovered(secrets, &untried, result, traits, now),
-            Step::ProvingOld { old, grace_until, .. } => self.old_tried(secrets, old, grace_until, result, now),
+            Step::ProvingOld { old, promoted_at, grace_until, .. } => {
+                self.old_tried(secrets, old, (promoted_at, grace_until), result, traits, now)
+            }
             // The step is not one that probes: somebody else moved it on. Nothing is concluded.
             Step::Preparing
             | Step::Ready { .. }

@@ -1,8 +1,8 @@
 //! What the vault stores, one record a table. A field that is added later has a `#[serde(default)]`.
 
 use claviger_api::wire::{
-    AccountKind, AccountSettings, BrowserAddress, CertificatePin, HttpsUrl, IssuerKeys, Network, PrincipalKind,
-    PrincipalState, ReviewCounts, ReviewVerdict, SystemSpec, Thumbprint,
+    AccountKind, AccountSettings, BrowserAddress, CertificatePin, HttpsUrl, IssuerKeys, MeasuredGrace, Network,
+    PrincipalKind, PrincipalState, ReviewCounts, ReviewVerdict, SystemSpec, Thumbprint,
 };
 use claviger_api::{
     AccountId, CustomerId, FactorId, IssuerId, Login, Part, PrincipalId, ProviderId, ReviewId, Secret, SessionId,
@@ -57,6 +57,9 @@ pub struct SystemRecord {
     /// The public key of the authority of its certificates, if it has one.
     #[serde(default)]
     pub certificate_authority: Option<[u8; 32]>,
+    /// For how long it was last seen to honour an old secret.
+    #[serde(default)]
+    pub measured_grace: Option<MeasuredGrace>,
     /// When it was added.
     pub created_at: Timestamp,
 }

@@ -179,6 +179,10 @@ pub enum SystemSpec {
         #[serde(default = "domain_grace_seconds")]
         #[cfg_attr(feature = "openapi", schema(maximum = 86_400))]
         grace_seconds: u32,
+        /// Where the domain still takes what an ended checkout has seen, change the account once more, by the management
+        /// account: a domain honours the last old password only, so that the first is refused at once.
+        #[serde(default)]
+        change_twice: bool,
     },
 }
 
@@ -294,6 +298,20 @@ pub struct System {
     /// The authority of this host's certificates, for its `TrustedUserCAKeys`; it is this system's alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate_authority: Option<SshKey>,
+    /// For how long it was last seen to take an old secret after a change, at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured_grace: Option<MeasuredGrace>,
     /// When it was added.
     pub created_at: Timestamp,
+}
+
+/// What a rotation has found out of a system's grace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct MeasuredGrace {
+    /// After so many seconds the old secret was refused; 0 where it was at once. It may have been before: nobody looks each
+    /// second.
+    pub seconds: u64,
+    /// When that was seen.
+    pub measured_at: Timestamp,
 }

@@ -38,6 +38,7 @@ impl<'a> Domain<'a> {
                 organizational_unit,
                 lockout_threshold: _,
                 grace_seconds: _,
+                change_twice: _,
             } => Ok(Self {
                 address: Address {
                     host,

@@ -14,6 +14,7 @@ mod holes;
 const TRAITS: SystemTraits = SystemTraits {
     propagation: SignedDuration::from_secs(3),
     grace: SignedDuration::ZERO,
+    measured_grace: None,
     lockout_threshold: None,
     lockout_window: SignedDuration::from_mins(30),
     deadline: SignedDuration::from_secs(5),
@@ -260,4 +261,52 @@ fn an_old_secret_that_still_works_is_said_and_tried_again() {
     assert!(matches!(run.rotation.step, Step::ProvingOld { old: 1, .. }));
     run = run.store(run.rotation.clone().probed(run.secrets.clone(), ProbeResult::Accepted, &TRAITS, run.now));
     assert!(run.rotation.old_still_accepted && !run.rotation.is_over() && run.rotation.is_settled());
+}
+
+/// Within the grace the looks grow apart until the system refuses; the next rotation goes by what was measured.
+#[test]
+fn a_grace_is_measured_by_few_looks_and_then_known() {
+    let hour = SignedDuration::from_hours(1);
+    let graceful = SystemTraits { grace: hour, ..TRAITS };
+    let proving = |traits: &SystemTraits| {
+        let mut run = start();
+        for pick in [0, 2] {
+            run = run.successors().remove(pick);
+        }
+        run.store(run.rotation.clone().probed(run.secrets.clone(), ProbeResult::Accepted, traits, run.now))
+    };
+    // The system honours an old secret for ten minutes of the hour that it might.
+    let look = |mut run: Run, traits: &SystemTraits| {
+        let (promoted, mut looks) = (run.rotation.promoted_at.unwrap(), 0);
+        let honoured = later(promoted, SignedDuration::from_mins(10));
+        loop {
+            match run.rotation.next(run.now) {
+                Action::Wait(until) => run.now = until,
+                Action::Probe { version } => {
+                    assert_eq!(version, 1);
+                    looks += 1;
+                    let result = if run.now < honoured { ProbeResult::Accepted } else { ProbeResult::Refused };
+                    let measured = run.rotation.measured_grace(&run.secrets, run.now);
+                    run = run.store(run.rotation.clone().probed(run.secrets.clone(), result, traits, run.now));
+                    assert!(!run.rotation.old_still_accepted, "within the grace it is no alarm");
+                    if run.rotation.is_over() {
+                        return (measured.unwrap(), looks);
+                    }
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    let (measured, looks) = look(proving(&graceful), &graceful);
+    assert_eq!((measured.as_secs(), looks), (16 * 60, 8), "0, 15 s, 30 s, 1, 2, 4, 8 and 16 minutes");
+    let known = SystemTraits { measured_grace: Some(measured), ..graceful };
+    assert_eq!(look(proving(&known), &known), (measured, 2), "at once, and when it is known to be over");
+
+    // What a second change ends, and what nobody looked at in time, says nothing of the grace.
+    let mut run = proving(&graceful);
+    run.secrets.current = Some(9);
+    assert_eq!(run.rotation.measured_grace(&run.secrets, run.now), None);
+    let run = proving(&graceful);
+    assert_eq!(run.rotation.measured_grace(&run.secrets, run.now), Some(SignedDuration::ZERO), "refused at once");
+    assert_eq!(run.rotation.measured_grace(&run.secrets, later(run.now, hour)), None, "refused, but since when?");
 }

@@ -2,8 +2,9 @@
 
 use claviger_api::Timestamp;
 use claviger_api::wire::ProbeResult;
+use jiff::SignedDuration;
 
-use super::{Happened, PROPAGATION_STEP, Rotation, Step, SystemTraits, Transition, WAIT_MOST, later};
+use super::{GRACE_STEP, Happened, PROPAGATION_STEP, Rotation, Step, SystemTraits, Transition, WAIT_MOST, later};
 use crate::secrets::{SecretSet, Version};
 
 impl Rotation {
@@ -53,7 +54,9 @@ impl Rotation {
         self.promoted_at = Some(now);
         self.message = format!("version {version} is verified");
         self.step = match old {
-            Some(old) => Step::ProvingOld { old, promoted_at: now, grace_until: later(now, traits.grace) },
+            Some(old) => {
+                Step::ProvingOld { old, promoted_at: now, grace_until: later(now, traits.grace), accepted_at: None }
+            }
             None => Step::Done { at: now },
         };
         Transition { erase, ..self.moved(secrets, Happened::Promoted(version)) }
@@ -64,8 +67,9 @@ impl Rotation {
         mut self,
         secrets: SecretSet,
         old: Version,
-        grace_until: Timestamp,
+        (promoted_at, grace_until): (Timestamp, Timestamp),
         result: ProbeResult,
+        traits: &SystemTraits,
         now: Timestamp,
     ) -> Transition {
         let happened = match result {
@@ -79,8 +83,13 @@ impl Rotation {
             }
             ProbeResult::Accepted => {
                 self.old_still_accepted = now >= grace_until;
-                self.not_before = Some(if now < grace_until { grace_until } else { later(now, WAIT_MOST) });
-                self.message = format!("version {old} is still accepted");
+                self.not_before = Some(next_look(promoted_at, grace_until, traits.measured_grace, now));
+                self.step = Step::ProvingOld { old, promoted_at, grace_until, accepted_at: Some(now) };
+                self.message = if now < grace_until {
+                    format!("version {old} is still accepted, as this system does for a while")
+                } else {
+                    format!("version {old} is still accepted")
+                };
                 Happened::OldStillAccepted(old)
             }
             ProbeResult::LockedOut | ProbeResult::Unreachable | ProbeResult::HostMismatch | ProbeResult::Unknown => {
@@ -90,6 +99,20 @@ impl Rotation {
             }
         };
         self.moved(secrets, happened)
+    }
+
+    /// For how long at most the system honoured the old secret, told by the look that has just refused it. Nothing, where
+    /// nobody had looked in time, or where the account was changed once more since: that ends it too.
+    pub fn measured_grace(&self, secrets: &SecretSet, now: Timestamp) -> Option<SignedDuration> {
+        let Step::ProvingOld { promoted_at, accepted_at, .. } = &self.step else { return None };
+        let since = now.duration_since(*promoted_at);
+        if secrets.current != self.new_version {
+            return None;
+        }
+        match accepted_at {
+            Some(_) => Some(since),
+            None => (since < GRACE_STEP).then_some(SignedDuration::ZERO),
+        }
     }
 
     /// No answer about the secret: wait, and conclude nothing.
@@ -107,4 +130,20 @@ impl Rotation {
         self.not_before = wait.max(self.not_before);
         what.clone_into(&mut self.message);
     }
+}
+
+/// When an old secret that was accepted is tried again: when the system was last seen to refuse one, and where that is not
+/// known, or over, after twice the time. Past the grace seldom: it may never end.
+fn next_look(
+    promoted_at: Timestamp,
+    grace_until: Timestamp,
+    measured: Option<SignedDuration>,
+    now: Timestamp,
+) -> Timestamp {
+    if now >= grace_until {
+        return later(now, WAIT_MOST);
+    }
+    let measured = measured.map(|measured| later(promoted_at, measured)).filter(|at| *at > now);
+    let doubled = later(now, now.duration_since(promoted_at).max(GRACE_STEP));
+    measured.unwrap_or(doubled).min(grace_until)
 }

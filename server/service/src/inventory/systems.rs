@@ -68,6 +68,7 @@ impl Open {
                 name: new.name.clone(),
                 spec: new.spec.clone(),
                 management_account: new.management_account.clone(),
+                measured_grace: None,
                 created_at: self.now(),
             };
             let customer_row = self.load::<crate::records::CustomerRecord>(&RowId::customer(customer)).await?;
@@ -191,6 +192,7 @@ fn view(customer: claviger_api::Part, record: SystemRecord) -> System {
         spec: record.spec,
         management_account: record.management_account,
         certificate_authority: record.certificate_authority.and_then(|key| ssh::public_text(&key).parse().ok()),
+        measured_grace: record.measured_grace,
         created_at: record.created_at,
     }
 }

@@ -239,6 +239,7 @@ impl Open {
         SystemTraits {
             propagation: duration(known.propagation),
             grace: duration(known.grace),
+            measured_grace: turn.system.measured_grace.map(|it| SignedDuration::from_secs(it.seconds.cast_signed())),
             lockout_threshold: known.lockout_threshold,
             lockout_window: LOCKOUT_WINDOW,
             deadline: duration(known.deadline),

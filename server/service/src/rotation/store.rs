@@ -3,11 +3,11 @@
 
 use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::record::FieldName;
-use claviger_api::wire::{RevocationState, RotationCause};
+use claviger_api::wire::{MeasuredGrace, RevocationState, RotationCause};
 use claviger_api::{CheckoutId, Scope, Secret, Timestamp};
 use claviger_core::account::{AccountState, Proving, Running};
 use claviger_core::checkout::State;
-use claviger_core::rotation::{Action, Happened, Rotation, Step, Transition};
+use claviger_core::rotation::{Action, By, Happened, Rotation, Step, Transition};
 use claviger_core::secrets::Version;
 use claviger_store::RowId;
 
@@ -17,7 +17,7 @@ use crate::error::Result;
 use crate::event::{Event, snake_case};
 use crate::journal::Change;
 use crate::open::Open;
-use crate::records::{CheckoutRecord, RotationRecord, StateRecord};
+use crate::records::{CheckoutRecord, RotationRecord, StateRecord, SystemRecord};
 use crate::workers::TimerKind;
 
 /// Who rotates.
@@ -60,16 +60,65 @@ impl Open {
             change = change.erase(RowId::secret(customer, turn.account.id, version));
         }
         change = self.tell_checkouts(change, turn, &rotation, &happened, sessions_ended).await?;
+        change = self.with_measured_grace(change, turn, &happened).await?;
+        let asks_again = self.ends_its_grace(turn, &rotation, &state, &happened);
         let timer = due(&rotation, now);
         let row = |due| TimerKind::RotationDue.row(due, customer, id.uuid());
         change = move_timer(change, turn.row.value.timer.map(row), timer.map(row))?;
         change = change.update(&turn.row, &RotationRecord { rotation, timer })?;
+        if asks_again {
+            let cause = RotationCause::CheckoutEnded;
+            let again;
+            (change, again) = self.start_rotation(change, customer, &turn.account, &mut state, cause, None).await?;
+            let event = self.automatic(Scope::Customer(customer), EventKind::RotationStarted, ACTOR);
+            let event = self.of_rotation(event, customer, &turn.account, again).await?;
+            change = change.and(event.with(FieldName::Detail, "a second change, which ends the first one's grace"));
+        }
         if !state.to_revoke.is_empty() && state.rotation.is_none_or(|running| running.settled) {
             let cause = RotationCause::CheckoutEnded;
             (change, _) = self.start_rotation(change, customer, &turn.account, &mut state, cause, None).await?;
         }
         change = self.hand_on(change, customer, &turn.account, &mut state, None).await?;
         self.commit(change.update(&turn.state, &StateRecord(state))?).await.map(drop)
+    }
+
+    /// Keeps at the system for how long it honoured the old secret, where that is known now and was not.
+    async fn with_measured_grace<'a>(
+        &'a self,
+        change: Change<'a>,
+        turn: &Turn,
+        happened: &Happened,
+    ) -> Result<Change<'a>> {
+        let now = self.now();
+        let (before, secrets) = (&turn.row.value.rotation, &turn.state.value.0.secrets);
+        let refused = matches!(happened, Happened::OldRefused(_));
+        let Some(measured) = before.measured_grace(secrets, now).filter(|_| refused) else { return Ok(change) };
+        let seconds = u64::try_from(measured.as_secs()).unwrap_or_default();
+        let row = self.load::<SystemRecord>(&RowId::system(turn.customer, turn.account.system)).await?;
+        let known = row.value.measured_grace.map(|known| known.seconds);
+        // Most systems refuse at once, and nobody asked.
+        let expected = known.unwrap_or_default() == 0 && self.traits(turn).grace.is_zero() && seconds == 0;
+        if expected || known == Some(seconds) {
+            return Ok(change);
+        }
+        let mut system = row.value.clone();
+        system.measured_grace = Some(MeasuredGrace { seconds, measured_at: now });
+        change.update(&row, &system)
+    }
+
+    /// Whether the account is changed once more, so that what an ended checkout has seen is refused at once: where the
+    /// system is told to, and nobody has begun to use what is current. It is done once, and only by the management account:
+    /// a policy may keep an account from changing itself again so soon.
+    fn ends_its_grace(&self, turn: &Turn, rotation: &Rotation, state: &AccountState, happened: &Happened) -> bool {
+        let spec = &turn.system.spec;
+        let first_look = matches!(turn.row.value.rotation.step, Step::ProvingOld { accepted_at: None, .. });
+        matches!(happened, Happened::OldStillAccepted(_))
+            && first_look
+            && !rotation.checkouts.is_empty()
+            && rotation.by == By::Management
+            && state.seats.is_empty()
+            && state.rotation.is_none_or(|running| running.id == rotation.id || running.settled)
+            && self.ground().connectors.connector(spec).traits(spec).changes_twice
     }
 
     /// The event of a step.

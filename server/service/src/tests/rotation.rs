@@ -15,11 +15,8 @@ use crate::Once;
 /// A world in which `app` was checked out, seen and given back: its rotation is due.
 async fn given_back() -> (World, claviger_api::CheckoutId) {
     let world = World::new().await;
-    let tess = world.tess().await;
-    let held = world.check_out(&tess, &of("app"), &Once::none()).await.unwrap();
-    world.reveal(&tess, held.id).await.unwrap();
-    world.check_in(&tess, held.id).await.unwrap();
-    (world, held.id)
+    let id = use_of(&world, "app").await;
+    (world, id)
 }
 
 /// The end is proven: the old secret is refused, the new one stored, the account to be had.
@@ -176,6 +173,75 @@ async fn an_old_secret_that_is_honoured_for_a_while_is_tried_until_it_is_refused
     assert_eq!(revocation.state, RevocationState::Proven);
     assert!(revocation.revocation_lag_milliseconds.unwrap() >= 3_600_000);
     world.check().await;
+}
+
+/// What was seen of a grace is kept at the system, and the next rotation looks when it is over and not before.
+#[tokio::test]
+async fn a_systems_grace_is_measured_and_kept() {
+    let (world, first) = given_back().await;
+    {
+        let mut machine = world.system.machine();
+        machine.grace = SignedDuration::from_mins(10);
+        machine.traits.grace = std::time::Duration::from_hours(1);
+    }
+    world.pass(SignedDuration::from_mins(30)).await;
+    assert_eq!(world.view(first).await.revocation.unwrap().state, RevocationState::Proven);
+    let measured = measured_grace(&world).await.unwrap();
+    assert!((600..=1200).contains(&measured.seconds), "{measured:?}");
+    world.check().await;
+
+    let before = world.system.machine().probes;
+    let second = use_of(&world, "app").await;
+    world.pass(SignedDuration::from_mins(30)).await;
+    assert_eq!(world.view(second).await.revocation.unwrap().state, RevocationState::Proven);
+    assert_eq!(world.system.machine().probes - before, 3, "the new one, the old one at once, and when it is over");
+
+    world.system.machine().grace = SignedDuration::ZERO;
+    use_of(&world, "app").await;
+    world.pass(seconds(10)).await;
+    assert_eq!(measured_grace(&world).await.unwrap().seconds, 0, "an administrator has ended it");
+    world.check().await;
+}
+
+/// A directory honours only the last old secret: a second change ends that, where the system is told to make one.
+#[tokio::test]
+async fn a_second_change_ends_the_grace_where_the_system_says_so() {
+    let world = World::new().await;
+    let new = claviger_api::wire::NewAccount { settings: by_management(), ..standing("managed", "seen by tess") };
+    world.system.add("managed", "seen by tess");
+    world.add_account("acme", "db1", new).await.unwrap();
+    {
+        let mut machine = world.system.machine();
+        machine.grace = SignedDuration::from_mins(60);
+        machine.traits.grace = std::time::Duration::from_hours(1);
+        machine.traits.changes_twice = true;
+    }
+    let id = use_of(&world, "managed").await;
+    world.pass(seconds(40)).await;
+    assert_eq!(world.system.machine().sets, 2, "once more, and no third time");
+    let revocation = world.view(id).await.revocation.unwrap();
+    assert_eq!(revocation.state, RevocationState::Proven);
+    assert!(revocation.revocation_lag_milliseconds.unwrap() < 40_000, "{revocation:?}");
+    assert_eq!(world.account("managed").await.state, AccountState::Available);
+    assert!(measured_grace(&world).await.is_none(), "what a second change ended says nothing of the grace");
+    world.check().await;
+    world.pass(SignedDuration::from_hours(2)).await;
+    assert_eq!(world.system.machine().sets, 2);
+    world.check().await;
+}
+
+async fn use_of(world: &World, account: &str) -> claviger_api::CheckoutId {
+    let tess = world.tess().await;
+    let held = world.check_out(&tess, &of(account), &Once::none()).await.unwrap();
+    world.reveal(&tess, held.id).await.unwrap();
+    world.check_in(&tess, held.id).await.unwrap();
+    held.id
+}
+
+async fn measured_grace(world: &World) -> Option<claviger_api::wire::MeasuredGrace> {
+    let systems =
+        world.open().systems(world.acme().await, &crate::Paging::new(None, None).unwrap(), |_| true).await.unwrap();
+    systems.items.into_iter().find(|system| system.name.as_str() == "db1").unwrap().measured_grace
 }
 
 /// A directory honours the old secret for an hour, and the account is used seven times in that hour: what has still to be

@@ -82,6 +82,7 @@ impl SimulatedSystem {
     pub fn new(clock: Arc<ManualClock>) -> Self {
         let traits = Traits {
             grace: Duration::ZERO,
+            changes_twice: false,
             propagation: Duration::from_secs(3),
             lockout_threshold: None,
             ends_sessions: true,
