@@ -20,7 +20,7 @@ use self::domain::Domain;
 use self::name::Name;
 use crate::directory::{Address, Dn, MARK, Maker, Session, in_doubt, modify, not_ours, part, refused, replace};
 use crate::failure::Failure;
-use crate::{Connector, Credential, Deadlines, Dial, NewLogin, Probe, SetOutcome, Traits};
+use crate::{Connector, Credential, Deadlines, Dial, Lockout, NewLogin, Probe, SetOutcome, Traits};
 
 mod answers;
 mod domain;
@@ -99,6 +99,21 @@ impl Connector for ActiveDirectory {
             Ok(told) => told,
             Err(_) => Probe { detail: format!("{}; other controllers do not answer", first.detail), ..first },
         }
+    }
+
+    fn tells_lockout(&self) -> bool {
+        true
+    }
+
+    async fn lockout(&self, system: &SystemSpec, by: &Credential<'_>, login: &Login) -> Option<Lockout> {
+        let (mut session, _) = self.open(system, by).await.ok()?;
+        let reading = async {
+            let (root, found) = look_up(&mut session, login).await.ok()?;
+            let told = domain::lockout(&mut session, &root, &Dn(found?.dn)).await;
+            session.close().await;
+            told
+        };
+        timeout(self.deadlines.work, reading).await.ok()?
     }
 
     async fn set(&self, system: &SystemSpec, by: &Credential<'_>, login: &Login, new: &Secret) -> SetOutcome {

@@ -28,6 +28,16 @@ pub trait Connector: Send + Sync {
         Probe { result: ProbeResult::Unknown, detail }
     }
 
+    /// Whether [`lockout`](Self::lockout) is worth asking.
+    fn tells_lockout(&self) -> bool {
+        false
+    }
+
+    /// What the system itself says of failed logins; nothing, where it does not tell `by`. Changes nothing.
+    async fn lockout(&self, _system: &SystemSpec, _by: &Credential<'_>, _login: &Login) -> Option<Lockout> {
+        None
+    }
+
     /// Makes `new` the secret of `login`. Twice is once.
     async fn set(&self, system: &SystemSpec, by: &Credential<'_>, login: &Login, new: &Secret) -> SetOutcome;
 
@@ -73,6 +83,17 @@ pub struct Traits {
     pub ends_logins: bool,
     /// After so long no call is still at work, neither here nor on the system.
     pub deadline: Duration,
+}
+
+/// What a system says of failed logins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lockout {
+    /// After so many it locks the login; `None` where it never does.
+    pub threshold: Option<u32>,
+    /// For so long each counts.
+    pub window: Duration,
+    /// How many count now.
+    pub failed: u32,
 }
 
 /// Who asks the system for a change.

@@ -22,7 +22,7 @@ mod tls;
 pub mod trust;
 
 pub use active_directory::ActiveDirectory;
-pub use connector::{CertifiedKey, Connector, Credential, NewLogin, Probe, SetOutcome, Traits};
+pub use connector::{CertifiedKey, Connector, Credential, Lockout, NewLogin, Probe, SetOutcome, Traits};
 pub use deadlines::Deadlines;
 pub use dial::{Dial, DialError, Direct, IpNet, Stream};
 pub use ldap::Ldap;

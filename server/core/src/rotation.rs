@@ -51,6 +51,8 @@ pub struct SystemTraits {
     pub lockout_threshold: Option<u32>,
     /// How long failed logins count.
     pub lockout_window: SignedDuration,
+    /// How many the system itself counts just now, where it was asked: also those of others.
+    pub failed_logins: u32,
     /// How long one call to the system may take; the lease of a send outlasts it.
     pub deadline: SignedDuration,
     /// Whether another account on the system may change this one.

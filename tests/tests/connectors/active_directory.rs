@@ -107,7 +107,12 @@ async fn what_a_domain_says_is_understood() {
     }
     let probe = rig.connector.probe(&system, &it, &right).await;
     assert!(probe.result == LockedOut && probe.detail.contains("locked"), "{probe:?}");
+    let told = rig.connector.lockout(&system, &rig.management(), &it).await.unwrap();
+    assert_eq!((told.threshold, told.failed, told.window), (Some(3), 3, Duration::from_mins(30)));
+    let other = rig.connector.lockout(&system, &rig.management(), &login("Guest")).await.unwrap();
+    assert_eq!((other.threshold, other.failed), (Some(3), 0));
     rig.samba.replace(ROOT, "lockoutThreshold", "0");
+    assert_eq!(rig.connector.lockout(&system, &rig.management(), &it).await.unwrap().threshold, None, "never");
 
     let (young, first) = (login("young"), rig.fresh_secret());
     rig.add_login(&young, &first).await;

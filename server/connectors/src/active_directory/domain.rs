@@ -1,14 +1,16 @@
 //! A domain as its specification describes it, and the entries that names stand for in it.
 
+use std::time::Duration;
+
 use claviger_api::wire::{SystemSpec, TlsMode};
 use claviger_api::{Login, Secret, Timestamp};
 use ldap3_proto::proto::{LdapFilter, LdapModify, LdapModifyType, LdapSearchResultEntry, LdapSearchScope};
 use zeroize::Zeroizing;
 
 use super::name::{Name, is_same};
-use crate::SetOutcome;
 use crate::directory::{Address, Dn, Session, anything, part, refused, search, values};
 use crate::failure::Failure;
+use crate::{Lockout, SetOutcome};
 
 /// From 1601, where Windows begins to count, to 1970, in seconds.
 const SECONDS_BEFORE_UNIX: i64 = 11_644_473_600;
@@ -126,6 +128,25 @@ pub(super) async fn is_too_young(session: &mut Session<'_>, root: &str, entry: &
         (Some(wanted), Some(changed), Some(now)) => wanted > 0 && now < changed.saturating_add(wanted),
         (_, _, _) => false,
     }
+}
+
+/// What the domain says of an account's failed logins: by the policy of its own, where it has one, else by the domain's.
+pub(super) async fn lockout(session: &mut Session<'_>, root: &str, entry: &Dn) -> Option<Lockout> {
+    let of_its_own = text(session, &entry.0, "msDS-ResultantPSO").await;
+    let (policy, threshold, window) = match &of_its_own {
+        Some(policy) => (policy.as_str(), "msDS-LockoutThreshold", "msDS-LockoutObservationWindow"),
+        None => (root, "lockoutThreshold", "lockOutObservationWindow"),
+    };
+    let threshold = u32::try_from(number(session, policy, threshold).await?).ok()?;
+    let window = number(session, policy, window).await?.saturating_abs();
+    let failed = number(session, &entry.0, "badPwdCount").await.unwrap_or_default();
+    let last = number(session, &entry.0, "badPasswordTime").await.unwrap_or_default();
+    let counts = clock(session).await? <= last.saturating_add(window);
+    Some(Lockout {
+        threshold: Some(threshold).filter(|threshold| *threshold > 0),
+        window: Duration::from_secs(u64::try_from(window / TICKS_A_SECOND).ok()?),
+        failed: if counts { u32::try_from(failed).ok()? } else { 0 },
+    })
 }
 
 /// An attribute that is one number.

@@ -22,10 +22,12 @@ impl FailedLogins {
     /// A login is about to be tried. An error says until when it must not be: its failure could lock the account.
     pub(super) fn reserve(&mut self, traits: &SystemTraits, now: Timestamp) -> Result<(), Timestamp> {
         let Some(threshold) = traits.lockout_threshold else { return Ok(()) };
+        let most = threshold.saturating_sub(LEFT_FOR_PEOPLE).max(1);
+        if traits.failed_logins >= most {
+            return Err(forgotten(now, traits));
+        }
         match self.since.map(|last| forgotten(last, traits)) {
-            Some(until) if until > now && self.count >= threshold.saturating_sub(LEFT_FOR_PEOPLE).max(1) => {
-                return Err(until);
-            }
+            Some(until) if until > now && self.count >= most => return Err(until),
             Some(until) if until > now => self.count = self.count.saturating_add(1),
             Some(_) | None => self.count = 1,
         }

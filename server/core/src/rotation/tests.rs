@@ -17,6 +17,7 @@ const TRAITS: SystemTraits = SystemTraits {
     measured_grace: None,
     lockout_threshold: None,
     lockout_window: SignedDuration::from_mins(30),
+    failed_logins: 0,
     deadline: SignedDuration::from_secs(5),
     has_management: true,
 };
@@ -250,6 +251,22 @@ fn anvil_lockout_spent() {
     assert_eq!(tried, 3, "two of five are left for people");
     let Action::Wait(until) = run.rotation.next(run.now) else { panic!("must wait") };
     assert!(until > later(run.now, traits.lockout_window));
+}
+
+/// What the system itself counts is counted: somebody else has failed there too.
+#[test]
+fn anvil_lockout_spent_by_others_leaves_as_much_less() {
+    for (there, may) in [(0, 3), (1, 3), (2, 3), (3, 0), (5, 0)] {
+        let traits = SystemTraits { lockout_threshold: Some(5), failed_logins: there, ..TRAITS };
+        let mut logins = FailedLogins::default();
+        let mut tried = 0;
+        while logins.reserve(&traits, Timestamp::UNIX_EPOCH).is_ok() {
+            tried += 1;
+        }
+        assert_eq!(tried, may, "{there} have failed");
+        let until = logins.reserve(&traits, Timestamp::UNIX_EPOCH).unwrap_err();
+        assert!(until > later(Timestamp::UNIX_EPOCH, traits.lockout_window));
+    }
 }
 
 #[test]

@@ -105,12 +105,9 @@ impl Open {
 
     /// Where failed logins lock accounts, the attempt is counted durably before it is made.
     async fn probe_version(&self, turn: Turn, version: Version) -> Result<()> {
-        let counted = turn.row.value.rotation.clone().trying(
-            turn.state.value.0.secrets.clone(),
-            version,
-            &self.traits(&turn),
-            self.now(),
-        );
+        let traits = self.traits_asked(&turn).await?;
+        let secrets = turn.state.value.0.secrets.clone();
+        let counted = turn.row.value.rotation.clone().trying(secrets, version, &traits, self.now());
         let turn = match counted {
             None => turn,
             Some(counted) => {
@@ -233,6 +230,25 @@ impl Open {
         }
     }
 
+    /// What is known of the system, and, where several versions are to be tried one after the other, what it says itself of
+    /// failed logins, if it tells the management account.
+    async fn traits_asked(&self, turn: &Turn) -> Result<SystemTraits> {
+        let (mut traits, spec) = (self.traits(turn), &turn.system.spec);
+        let connector = self.ground().connectors.connector(spec);
+        let recovering = matches!(turn.row.value.rotation.step, Step::Recovering { .. });
+        if !recovering || !connector.tells_lockout() || !traits.has_management {
+            return Ok(traits);
+        }
+        let Some((login, secret)) = self.management(turn.customer, &turn.system).await? else { return Ok(traits) };
+        let by = Credential { login: &login, secret: &secret };
+        if let Some(told) = connector.lockout(spec, &by, &turn.account.login).await {
+            traits.lockout_threshold = [traits.lockout_threshold, told.threshold].into_iter().flatten().min();
+            traits.lockout_window = SignedDuration::try_from(told.window).unwrap_or(LOCKOUT_WINDOW);
+            traits.failed_logins = told.failed;
+        }
+        Ok(traits)
+    }
+
     pub(super) fn traits(&self, turn: &Turn) -> SystemTraits {
         let known = self.ground().connectors.connector(&turn.system.spec).traits(&turn.system.spec);
         let duration = |duration| SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
@@ -242,6 +258,7 @@ impl Open {
             measured_grace: turn.system.measured_grace.map(|it| SignedDuration::from_secs(it.seconds.cast_signed())),
             lockout_threshold: known.lockout_threshold,
             lockout_window: LOCKOUT_WINDOW,
+            failed_logins: 0,
             deadline: duration(known.deadline),
             has_management: turn.system.management_account.as_ref().is_some_and(|name| *name != turn.account.name),
         }

@@ -275,6 +275,25 @@ async fn what_is_still_to_be_proven_is_kept_however_often_the_account_is_used() 
     assert!(world.step().await.is_empty());
 }
 
+/// The system counts itself, and tells: what others have spent is spent, whatever an administrator said of the threshold.
+#[tokio::test]
+async fn anvil_lockout_spent_by_others_is_asked_of_the_system() {
+    let (world, id) = given_back().await;
+    let window = std::time::Duration::from_mins(10);
+    let told = |failed| Some(claviger_connectors::Lockout { threshold: Some(5), window, failed });
+    {
+        let mut machine = world.system.machine();
+        machine.script.push_back(Happens::AppliedReplyLost);
+        machine.lockout = told(4);
+    }
+    world.pass(SignedDuration::from_mins(5)).await;
+    assert_eq!(world.system.machine().probes, 0, "one more, and the account is locked");
+    world.check().await;
+    world.system.machine().lockout = told(0);
+    world.pass(SignedDuration::from_mins(6)).await;
+    assert_proven(&world, id, "when the system has forgotten them").await;
+}
+
 #[tokio::test]
 async fn anvil_lockout_spent() {
     let (world, id) = given_back().await;

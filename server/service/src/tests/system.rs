@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use claviger_api::wire::{ProbeResult, SystemSpec};
 use claviger_api::{Login, Secret, Timestamp};
-use claviger_connectors::{CertifiedKey, Connector, Credential, NewLogin, Probe, SetOutcome, Traits};
+use claviger_connectors::{CertifiedKey, Connector, Credential, Lockout, NewLogin, Probe, SetOutcome, Traits};
 use jiff::SignedDuration;
 use parking_lot::Mutex;
 use ssh_key::{Certificate, PrivateKey};
@@ -67,6 +67,8 @@ pub struct Machine {
     pub lag: SignedDuration,
     /// How long the old secret is honoured.
     pub grace: SignedDuration,
+    /// What it says itself of failed logins.
+    pub lockout: Option<Lockout>,
     pub probes: u32,
     pub sets: u32,
     /// Serial numbers of certificates that it was told to refuse.
@@ -102,6 +104,7 @@ impl SimulatedSystem {
             locks_after: None,
             lag: SignedDuration::ZERO,
             grace: SignedDuration::ZERO,
+            lockout: None,
             probes: 0,
             sets: 0,
             revoked: BTreeSet::new(),
@@ -218,6 +221,14 @@ impl Connector for SimulatedSystem {
 
     fn traits(&self, _: &SystemSpec) -> Traits {
         self.machine().traits.clone()
+    }
+
+    fn tells_lockout(&self) -> bool {
+        self.machine().lockout.is_some()
+    }
+
+    async fn lockout(&self, _: &SystemSpec, _: &Credential<'_>, _: &Login) -> Option<Lockout> {
+        self.machine().lockout
     }
 
     async fn probe(&self, _: &SystemSpec, login: &Login, secret: &Secret) -> Probe {
