@@ -35,7 +35,7 @@ pub const ADMINISTRATOR: &str = "Administrator";
 
 const LDAP_PORT: u16 = 389;
 const LDAPS_PORT: u16 = 636;
-const START_MAX: Duration = Duration::from_secs(60);
+const START_MAX: Duration = Duration::from_mins(1);
 const ADDRESS_TRIES: u32 = 5;
 const LOOK_PAUSE: Duration = Duration::from_millis(20);
 const SAMBA_TOOL: &str = "/usr/bin/samba-tool";
@@ -187,7 +187,7 @@ impl Samba {
     /// Applies LDIF as the administrator.
     pub fn change(&self, ldif: &str) {
         let mut child =
-            self.tool("ldapmodify", &self.administrator_name(), &self.password).stdin(Stdio::piped()).spawn().unwrap();
+            self.tool("ldapmodify", &administrator_name(), &self.password).stdin(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(ldif.as_bytes()).unwrap();
         let done = child.wait_with_output().unwrap();
         assert!(done.status.success(), "{ldif}: {}", String::from_utf8_lossy(&done.stderr));
@@ -195,7 +195,7 @@ impl Samba {
 
     /// The attributes of the entries that a filter finds, as the administrator sees them.
     pub fn find(&self, filter: &str, attributes: &[&str]) -> String {
-        let mut tool = self.tool("ldapsearch", &self.administrator_name(), &self.password);
+        let mut tool = self.tool("ldapsearch", &administrator_name(), &self.password);
         let Output { status, stdout, stderr } =
             tool.args(["-LLL", "-o", "ldif-wrap=no", "-b", ROOT, filter]).args(attributes).output().unwrap();
         assert!(status.success(), "{filter}: {}", String::from_utf8_lossy(&stderr));
@@ -215,10 +215,6 @@ impl Samba {
     /// Logs in and looks at the server's own entry.
     fn looks(&self, name: &str, password: &str) -> Output {
         self.tool("ldapsearch", name, password).args(["-LLL", "-b", "", "-s", "base", "1.1"]).output().unwrap()
-    }
-
-    fn administrator_name(&self) -> String {
-        format!("{DOMAIN}\\{ADMINISTRATOR}")
     }
 
     /// One of OpenLDAP's own tools, bound under this name, over a bare connection.
@@ -281,7 +277,7 @@ impl Samba {
         self.server = Some(command.stdin(Stdio::null()).stdout(to).stderr(errors).spawn().unwrap());
         let start = Instant::now();
         while TcpStream::connect((self.address, LDAPS_PORT)).is_err()
-            || !self.looks(&self.administrator_name(), &self.password).status.success()
+            || !self.looks(&administrator_name(), &self.password).status.success()
         {
             let ended = self.server.as_mut().unwrap().try_wait().unwrap().is_some();
             if ended || start.elapsed() > START_MAX {
@@ -305,6 +301,11 @@ impl Drop for Samba {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+/// The administrator, as the domain's tools take it.
+fn administrator_name() -> String {
+    format!("{DOMAIN}\\{ADMINISTRATOR}")
 }
 
 /// Makes a domain in this folder, with its administrator's password beside its databases.

@@ -288,11 +288,8 @@ impl Reach {
                 without(kind, "--host-key", !self.host_keys.is_empty())?;
                 without(kind, "--database", self.database.is_some())?;
                 without(kind, "--event-database", self.event_database.is_some())?;
-                if self.start_tls == Some(true) && !*start_tls && *port == LDAPS_PORT {
-                    *port = LDAP_PORT;
-                }
+                self.apply_start_tls(port, start_tls);
                 self.apply_common(port, tls, ca_certificate)?;
-                *start_tls = self.start_tls.unwrap_or(*start_tls);
                 replace(base, self.base.as_ref());
                 replace(login_attribute, self.login_attribute.as_ref());
                 replace(object_classes, Some(&self.object_class).filter(|classes| !classes.is_empty()));
@@ -337,11 +334,8 @@ impl Reach {
                 without(kind, "--database", self.database.is_some())?;
                 without(kind, "--event-database", self.event_database.is_some())?;
                 self.without_directory(kind)?;
-                if self.start_tls == Some(true) && !*start_tls && *port == LDAPS_PORT {
-                    *port = LDAP_PORT;
-                }
+                self.apply_start_tls(port, start_tls);
                 self.apply_common(port, tls, ca_certificate)?;
-                *start_tls = self.start_tls.unwrap_or(*start_tls);
                 replace(domain, self.domain.as_ref());
                 replace(servers, Some(&self.servers).filter(|servers| !servers.is_empty()));
                 *organizational_unit = self.organizational_unit.clone().or_else(|| organizational_unit.clone());
@@ -372,6 +366,14 @@ impl Reach {
         without(kind, "--object-class", !self.object_class.is_empty())?;
         without(kind, "--group-base", self.group_base.is_some())?;
         without(kind, "--password-policy", self.password_policy.is_some())
+    }
+
+    /// StartTLS is on another port, unless one is named.
+    fn apply_start_tls(&self, port: &mut u16, start_tls: &mut bool) {
+        if self.start_tls == Some(true) && !*start_tls && *port == LDAPS_PORT {
+            *port = LDAP_PORT;
+        }
+        *start_tls = self.start_tls.unwrap_or(*start_tls);
     }
 
     fn apply_common(

@@ -64,6 +64,7 @@ pub trait Connector: Send + Sync {
 
 /// What is known of a kind of system before anything is asked of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about a system, and none a state")]
 pub struct Traits {
     /// For so long the system may go on taking the old secret after a change.
     pub grace: Duration,

@@ -80,7 +80,10 @@ impl Connector for Linux {
     fn traits(&self, system: &SystemSpec) -> Traits {
         let lockout_threshold = match system {
             SystemSpec::Linux { lockout_threshold, .. } => *lockout_threshold,
-            SystemSpec::Postgresql { .. } | SystemSpec::Mysql { .. } | SystemSpec::Ldap { .. } => None,
+            SystemSpec::Postgresql { .. }
+            | SystemSpec::Mysql { .. }
+            | SystemSpec::Ldap { .. }
+            | SystemSpec::ActiveDirectory { .. } => None,
         };
         Traits {
             grace: Duration::ZERO,

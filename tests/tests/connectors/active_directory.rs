@@ -174,6 +174,7 @@ async fn anvil_verify_lag_a_controller_that_lags_is_named() {
 /// Samba, like Windows, goes on taking the last old password for a while; a second change ends that.
 #[tokio::test]
 async fn an_old_password_is_honoured_until_the_grace_is_over_or_another_change_comes() {
+    use ProbeResult::{Accepted, Refused};
     let mut rig = Rig::start_with_grace(60).await;
     let it = login("graced");
     let [first, second, third, fourth] = std::array::from_fn(|_| rig.fresh_secret());
@@ -187,7 +188,6 @@ async fn an_old_password_is_honoured_until_the_grace_is_over_or_another_change_c
         }
         results
     };
-    use ProbeResult::{Accepted, Refused};
     assert_eq!(results(&rig, &[&first, &second]).await, [Accepted, Accepted]);
     assert_eq!(rig.connector.set(&rig.system(), &rig.management(), &it, &third).await, SetOutcome::Applied);
     assert_eq!(results(&rig, &[&first, &second, &third]).await, [Refused, Accepted, Accepted], "only the last old one");
@@ -245,14 +245,14 @@ async fn tls_modes_are_kept(rig: &Rig) {
 async fn what_is_made_ends_by_itself_and_stands_in_its_unit(rig: &Rig) {
     let (it, right) = (login("in the unit"), rig.fresh_secret());
     let until = "2030-01-02T03:04:05Z".parse().unwrap();
-    let new = NewLogin { login: &it, secret: &right, member_of: &[], valid_until: until };
+    let new = NewLogin { login: &it, secret: &right, member_of: &[], sudo_rules: &[], valid_until: until };
     assert_eq!(rig.connector.create_login(&rig.system(), &rig.management(), &new).await, SetOutcome::Applied);
     let found = rig.samba.find("(cn=in the unit)", &["accountExpires", "userAccountControl"]);
     let wanted = [format!("dn: CN=in the unit,{UNIT}"), "accountExpires: 135380270450000000".to_owned()];
     assert!(wanted.iter().all(|line| found.lines().any(|it| it == line)), "{found}");
     assert!(found.contains("userAccountControl: 512"), "{found}");
     let by_dn = login("dn:CN=x,DC=corp,DC=example");
-    let new = NewLogin { login: &by_dn, secret: &right, member_of: &[], valid_until: until };
+    let new = NewLogin { login: &by_dn, secret: &right, member_of: &[], sudo_rules: &[], valid_until: until };
     let outcome = rig.connector.create_login(&rig.system(), &rig.management(), &new).await;
     assert!(matches!(outcome, SetOutcome::Refused { by_policy: false, .. }), "{outcome:?}");
     let outcome = rig.connector.end_sessions(&rig.system(), &rig.management(), &it).await;
@@ -268,7 +268,7 @@ async fn management_needs_what_the_docs_say(rig: &Rig) {
     let by = Credential { login: &manager, secret: &password };
     let (it, right, next) = (login("managed"), rig.fresh_secret(), rig.fresh_secret());
     let until = rig.now().await + Duration::from_hours(1);
-    let new = NewLogin { login: &it, secret: &right, member_of: &[], valid_until: until };
+    let new = NewLogin { login: &it, secret: &right, member_of: &[], sudo_rules: &[], valid_until: until };
     let outcome = rig.connector.create_login(&rig.system(), &by, &new).await;
     assert!(matches!(outcome, SetOutcome::Refused { by_policy: false, .. }), "{outcome:?}");
     assert!(!rig.exists(&it).await);

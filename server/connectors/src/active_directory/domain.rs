@@ -96,13 +96,12 @@ pub(super) async fn find(
 /// The entry of a group: by its name, of which the domain must have one, or after `dn:`.
 pub(super) async fn group(session: &mut Session<'_>, root: &str, group: &Login) -> Result<Dn, SetOutcome> {
     let equals = |attribute: &str, value: &str| LdapFilter::Equality(attribute.to_owned(), value.to_owned());
-    let looked = match group.as_str().strip_prefix("dn:") {
-        Some(dn) => search(dn, LdapSearchScope::Base, equals("objectClass", "group"), &["cn"]),
-        None => {
-            let named = ["cn", "sAMAccountName"].map(|attribute| equals(attribute, group.as_str()));
-            let filter = LdapFilter::And(vec![equals("objectClass", "group"), LdapFilter::Or(named.into())]);
-            search(root, LdapSearchScope::Subtree, filter, &["cn", "sAMAccountName"])
-        }
+    let looked = if let Some(dn) = group.as_str().strip_prefix("dn:") {
+        search(dn, LdapSearchScope::Base, equals("objectClass", "group"), &["cn"])
+    } else {
+        let named = ["cn", "sAMAccountName"].map(|attribute| equals(attribute, group.as_str()));
+        let filter = LdapFilter::And(vec![equals("objectClass", "group"), LdapFilter::Or(named.into())]);
+        search(root, LdapSearchScope::Subtree, filter, &["cn", "sAMAccountName"])
     };
     let mut found = session.search(looked).await?.unwrap_or_default();
     if !group.as_str().starts_with("dn:") {

@@ -1,10 +1,5 @@
 //! A directory as its specification describes it, and what OpenLDAP means by its answers.
 
-#![expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "the protocol's own list, of which most answers are none to a bind"
-)]
-
 use claviger_api::wire::{ProbeResult, SystemSpec};
 use claviger_api::{Login, Secret};
 use ldap3_proto::proto::{LdapOp, LdapPasswordModifyRequest, LdapResultCode as Code};

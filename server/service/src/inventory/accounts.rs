@@ -413,7 +413,10 @@ fn check_sudo_rules(system: &SystemSpec, account: &AccountRecord) -> Result<()> 
         (SystemSpec::Linux { .. }, AccountKind::Ephemeral) => true,
         (SystemSpec::Linux { .. }, AccountKind::Standing | AccountKind::Certificate)
         | (
-            SystemSpec::Postgresql { .. } | SystemSpec::Mysql { .. } | SystemSpec::Ldap { .. },
+            SystemSpec::Postgresql { .. }
+            | SystemSpec::Mysql { .. }
+            | SystemSpec::Ldap { .. }
+            | SystemSpec::ActiveDirectory { .. },
             AccountKind::Standing | AccountKind::Ephemeral | AccountKind::Certificate,
         ) => false,
     };
