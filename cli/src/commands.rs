@@ -25,6 +25,7 @@ pub mod mfa;
 pub mod operator;
 pub mod pages;
 pub mod password;
+pub mod policy;
 pub mod report;
 pub mod review;
 pub mod rotation;

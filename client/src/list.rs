@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use claviger_api::wire::{
     AuditQuery, BreakGlassQuery, CheckoutQuery, ExposureQuery, GrantQuery, InactiveQuery, PAGE_MAX, Page, PageQuery,
-    ReviewQuery, RotationQuery, ServiceAccountQuery, UnusedQuery,
+    ReviewQuery, RotationQuery, ServiceAccountQuery, UnusedQuery, UpkeepQuery,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -87,5 +87,6 @@ paged!(
     RotationQuery,
     AuditQuery,
     ServiceAccountQuery,
-    UnusedQuery
+    UnusedQuery,
+    UpkeepQuery
 );

@@ -1,6 +1,6 @@
 //! `/v1/reports`: what somebody should look at.
 
-use claviger_api::wire::{PageQuery, ReusedSecret, UnusedAccount, UnusedQuery};
+use claviger_api::wire::{AccountUpkeep, PageQuery, ReusedSecret, UnusedAccount, UnusedQuery, UpkeepQuery};
 
 use crate::{Client, List};
 
@@ -23,5 +23,10 @@ impl Reports<'_> {
     /// Accounts that were not checked out and used for some days.
     pub fn unused(&self, query: UnusedQuery) -> List<'_, UnusedAccount, UnusedQuery> {
         List::new(self.0, "/v1/reports/unused", query)
+    }
+
+    /// When accounts are rotated by their policies, what is overdue, and what was changed by hand.
+    pub fn rotation(&self, query: UpkeepQuery) -> List<'_, AccountUpkeep, UpkeepQuery> {
+        List::new(self.0, "/v1/reports/rotation", query)
     }
 }

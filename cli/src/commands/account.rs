@@ -8,6 +8,7 @@ use claviger_client::api::wire::{
 use claviger_client::api::{AccountPath, Login, Part};
 use claviger_client::{Client, Exit};
 
+use crate::commands::policy::Policy;
 use crate::connection::Context;
 use crate::failure::Failure;
 use crate::input::Input;
@@ -107,6 +108,8 @@ pub struct Settings {
     /// repeated
     #[arg(long = "sudo-rule", value_name = "RULE", value_parser = sudo_rule)]
     sudo_rules: Vec<Option<SudoRule>>,
+    #[command(flatten)]
+    policy: Policy,
 }
 
 /// What SSH certificates say.
@@ -293,6 +296,7 @@ impl Settings {
             tier: self.tier.or(default.tier),
             certificate: self.certificate.apply(default.certificate),
             sudo_rules: self.sudo_rules.into_iter().flatten().collect(),
+            rotation_policy: self.policy.apply(&default.rotation_policy),
         }
     }
 
@@ -309,6 +313,7 @@ impl Settings {
             tier: self.tier,
             certificate: (certified != *certificate).then_some(certified),
             sudo_rules: (!self.sudo_rules.is_empty()).then(|| self.sudo_rules.into_iter().flatten().collect()),
+            rotation_policy: self.policy.change(&present.rotation_policy),
         }
     }
 }

@@ -5,6 +5,7 @@ use claviger_client::api::Part;
 use claviger_client::api::wire::{ApprovalRule, Conditions, CustomerChange, CustomerLimits, NewCustomer};
 
 use crate::commands::around::Around;
+use crate::commands::policy::Policy;
 use crate::connection::Context;
 use crate::duration::Seconds;
 use crate::failure::Failure;
@@ -33,6 +34,11 @@ pub enum Customer {
         /// The name for people
         #[arg(long)]
         name: Option<String>,
+        /// Where the customer's clocks are, e.g. Europe/Vienna
+        #[arg(long, value_name = "ZONE")]
+        time_zone: Option<String>,
+        #[command(flatten)]
+        policy: Policy,
     },
     /// Set what the customer wants of everybody who works there; what is not named is not limited any more
     Limit(Box<Limit>),
@@ -85,8 +91,10 @@ impl Customer {
             }
             Self::List => output.many(&customers.list().all().await?),
             Self::Show { customer } => output.one(&customers.show(&customer).await?),
-            Self::Set { customer, name } => {
-                output.one(&customers.set(&customer, &CustomerChange { display_name: name }).await?)
+            Self::Set { customer, name, time_zone, policy } => {
+                let rotation_policy = policy.change(&customers.show(&customer).await?.rotation_policy);
+                let change = CustomerChange { display_name: name, rotation_policy, time_zone };
+                output.one(&customers.set(&customer, &change).await?)
             }
             Self::Limit(limit) => output.one(&customers.limit(&limit.customer, &limit.wire()).await?),
             Self::Remove { customer } => {

@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 use claviger_client::api::Part;
-use claviger_client::api::wire::UnusedQuery;
+use claviger_client::api::wire::{UnusedQuery, UpkeepQuery};
 
 use crate::connection::Context;
 use crate::failure::Failure;
@@ -20,6 +20,15 @@ pub enum Report {
         #[arg(long)]
         customer: Option<Part>,
     },
+    /// When accounts are rotated by their policies, what is overdue, and what was changed by hand
+    Rotation {
+        /// Only what somebody should look at: overdue or drifted
+        #[arg(long)]
+        attention: bool,
+        /// Only this customer's
+        #[arg(long)]
+        customer: Option<Part>,
+    },
 }
 
 impl Report {
@@ -31,6 +40,11 @@ impl Report {
                 let customer = customer.map(|customer| customer.to_string());
                 let query = UnusedQuery { customer, days, ..UnusedQuery::default() };
                 context.output.many(&client.reports().unused(query).all().await?)
+            }
+            Self::Rotation { attention, customer } => {
+                let customer = customer.map(|customer| customer.to_string());
+                let query = UpkeepQuery { customer, attention: attention.then_some(true), ..UpkeepQuery::default() };
+                context.output.many(&client.reports().rotation(query).all().await?)
             }
         }
     }

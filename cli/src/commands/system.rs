@@ -8,8 +8,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand, ValueEnum};
 use claviger_client::api::Part;
-use claviger_client::api::wire::{HostKey, NewSystem, SystemChange, SystemSpec, TlsMode, fingerprint_text};
+use claviger_client::api::wire::{
+    HostKey, NewSystem, System as SystemView, SystemChange, SystemSpec, TlsMode, fingerprint_text,
+};
 
+use crate::commands::policy::Policy;
 use crate::connection::Context;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -78,6 +81,8 @@ pub struct Set {
     host: Option<String>,
     #[command(flatten)]
     reach: Reach,
+    #[command(flatten)]
+    policy: Policy,
 }
 
 /// How to reach a system, and how to know it.
@@ -178,8 +183,9 @@ impl System {
             Self::Show { system } => output.one(&client.systems(&system.customer).show(&system.system).await?),
             Self::Set(set) => {
                 let systems = client.systems(&set.system.customer);
-                let change = set.change(&systems.show(&set.system.system).await?.spec)?;
-                output.one(&systems.set(&set.system.system, &change).await?)
+                let name = set.system.system.clone();
+                let change = set.change(&systems.show(&name).await?)?;
+                output.one(&systems.set(&name, &change).await?)
             }
             Self::Ca { system, write } => {
                 let shown = client.systems(&system.customer).show(&system.system).await?;
@@ -225,9 +231,9 @@ impl Add {
 }
 
 impl Set {
-    /// The present address with the named parts replaced; nothing, when none is named.
-    fn change(&self, present: &SystemSpec) -> Result<SystemChange, Failure> {
-        let mut spec = self.reach.apply(present.clone())?;
+    /// What is there with the named parts replaced; nothing, when none is named.
+    fn change(self, present: &SystemView) -> Result<SystemChange, Failure> {
+        let mut spec = self.reach.apply(present.spec.clone())?;
         if let Some(new) = &self.host {
             match &mut spec {
                 SystemSpec::Postgresql { host, .. }
@@ -240,8 +246,9 @@ impl Set {
             }
         }
         Ok(SystemChange {
-            spec: (spec != *present).then_some(spec),
-            management_account: self.reach.management_account.clone(),
+            spec: (spec != present.spec).then_some(spec),
+            management_account: self.reach.management_account,
+            rotation_policy: self.policy.change(&present.rotation_policy),
         })
     }
 }

@@ -2,9 +2,9 @@
 
 use claviger_client::api::Timestamp;
 use claviger_client::api::wire::{
-    AccessLine, Account, AccountSettings, ApprovalRule, AuditEvent, BreakGlass, Checkout, Conditions, Customer,
-    Emergency, EmergencyLine, EmergencyStep, Exposure, Factor, Grant, GrantKind, IdentityProvider, Inactive, Issuer,
-    IssuerKeys, Principal, ReusedSecret, Review, ReviewLine, Role, Rotation, System, SystemSpec, UnusedAccount,
+    AccessLine, Account, AccountSettings, AccountUpkeep, ApprovalRule, AuditEvent, BreakGlass, Checkout, Conditions,
+    Customer, Emergency, EmergencyLine, EmergencyStep, Exposure, Factor, Grant, GrantKind, IdentityProvider, Inactive,
+    Issuer, IssuerKeys, Principal, ReusedSecret, Review, ReviewLine, Role, Rotation, System, SystemSpec, UnusedAccount,
     WhatIfDecision,
 };
 use serde::Serialize;
@@ -408,6 +408,26 @@ impl Row for UnusedAccount {
             word(&self.kind),
             or_dash(self.last_used_at.map(seconds).as_ref()),
             format!("{} days", self.unused_days),
+        ]
+    }
+}
+
+impl Row for AccountUpkeep {
+    const HEADS: &'static [&'static str] = &["account", "secret since", "due", "overdue", "verified", "drifted since"];
+
+    fn cells(&self) -> Vec<String> {
+        let overdue = match (&self.waits_for, self.overdue) {
+            (Some(why), true) => format!("yes: {}", word(why)),
+            (None, true) => "yes".to_owned(),
+            (_, false) => "no".to_owned(),
+        };
+        vec![
+            self.account.to_string(),
+            seconds(self.secret_since),
+            or_dash(self.due_at.map(seconds).as_ref()),
+            overdue,
+            or_dash(self.verified_at.map(seconds).as_ref()),
+            or_dash(self.drifted_since.map(seconds).as_ref()),
         ]
     }
 }

@@ -30,6 +30,7 @@ pub mod ssh;
 pub mod sudo;
 pub mod sys;
 pub mod system;
+pub mod upkeep;
 pub mod what_if;
 
 pub use access::*;
@@ -58,6 +59,7 @@ pub use ssh::*;
 pub use sudo::*;
 pub use sys::*;
 pub use system::*;
+pub use upkeep::*;
 pub use what_if::*;
 
 /// The most rows of one page.

@@ -103,6 +103,9 @@ pub struct AccountState {
     /// Who brought the secret that was brought last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub brought: Option<Brought>,
+    /// When a rotation last made a version current.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotated_at: Option<Timestamp>,
 }
 
 /// Whether the account can be checked out.
@@ -147,6 +150,12 @@ impl AccountState {
         self.secrets.current == Some(version)
             || self.secrets.candidates.iter().any(told)
             || self.proving.iter().any(|proof| proof.old == version)
+    }
+
+    /// Since when the present secret is the account's, as far as the vault knows.
+    pub fn secret_since(&self, added_at: Timestamp) -> Timestamp {
+        let brought = self.brought.filter(|brought| self.secrets.current == Some(brought.version)).map(|b| b.at);
+        brought.or(self.rotated_at).unwrap_or(added_at)
     }
 
     /// Gives the seat up; what was not seated stays as it is.

@@ -8,3 +8,4 @@ pub mod password;
 pub mod policy;
 pub mod rotation;
 pub mod secrets;
+pub mod upkeep;

@@ -163,6 +163,13 @@ impl Open {
         Ok(known)
     }
 
+    /// Since when somebody knows the account's secret who does not hold the account now, by account.
+    pub(crate) async fn exposed_since(&self, customer: CustomerId) -> Result<BTreeMap<AccountId, Timestamp>> {
+        let known = self.known_at(customer, None).await?;
+        let first = |those: Vec<Knows>| those.iter().filter(|knows| !knows.holds).map(|knows| knows.since).min();
+        Ok(known.into_iter().filter_map(|(account, those)| Some((account, first(those)?))).collect())
+    }
+
     /// Whom a name or an id means: whoever bears the name now, and whoever bore it and was removed.
     async fn meant(&self, at: &str, text: &str) -> Result<BTreeSet<PrincipalId>> {
         if let Ok(id) = text.parse::<PrincipalId>() {

@@ -20,6 +20,7 @@ pub mod customers;
 pub mod import;
 pub mod systems;
 mod text;
+pub(crate) mod upkeep;
 
 pub(crate) use text::short_text;
 

@@ -67,6 +67,7 @@ fn may_be_kept(table: Table) -> bool {
         | Table::Emergencies
         | Table::EmergencyLines
         | Table::RevokedCertificates
+        | Table::Watches
         | Table::Principals
         | Table::FormerPrincipals
         | Table::Reviews

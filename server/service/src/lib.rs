@@ -30,6 +30,7 @@ pub mod rotation;
 pub mod seal;
 mod status;
 pub mod unused;
+mod upkeep;
 pub mod vault;
 pub mod workers;
 

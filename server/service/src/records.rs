@@ -2,7 +2,7 @@
 
 use claviger_api::wire::{
     AccountKind, AccountSettings, BrowserAddress, CertificatePin, HttpsUrl, IssuerKeys, MeasuredGrace, Network,
-    PrincipalKind, PrincipalState, ReviewCounts, ReviewVerdict, SystemSpec, Thumbprint,
+    PrincipalKind, PrincipalState, ReviewCounts, ReviewVerdict, RotationPolicy, SystemSpec, Thumbprint,
 };
 use claviger_api::{
     AccountId, CustomerId, FactorId, IssuerId, Login, Part, PrincipalId, ProviderId, ReviewId, Secret, SessionId,
@@ -14,6 +14,7 @@ use claviger_core::checkout::Checkout;
 use claviger_core::emergency::{Emergency, Line, UnderWay};
 use claviger_core::policy::{Grant, Limits, Reveals};
 use claviger_core::rotation::Rotation;
+use claviger_core::upkeep::Watch;
 use claviger_crypto::passkey::{Authentication, Passkey, Registration};
 use claviger_store::{Record, Table};
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,12 @@ pub struct CustomerRecord {
     /// The emergency rotation under way.
     #[serde(default)]
     pub emergency: Option<UnderWay>,
+    /// When the secrets of its accounts are replaced and tried by themselves.
+    #[serde(default)]
+    pub rotation_policy: RotationPolicy,
+    /// Where its clocks are, by the IANA database.
+    #[serde(default)]
+    pub time_zone: Option<String>,
     /// When it was added.
     pub created_at: Timestamp,
 }
@@ -60,6 +67,9 @@ pub struct SystemRecord {
     /// For how long it was last seen to honour an old secret.
     #[serde(default)]
     pub measured_grace: Option<MeasuredGrace>,
+    /// When the secrets of its accounts are replaced and tried by themselves.
+    #[serde(default)]
+    pub rotation_policy: RotationPolicy,
     /// When it was added.
     pub created_at: Timestamp,
 }
@@ -616,6 +626,17 @@ pub struct RotationRecord {
     pub timer: Option<Timestamp>,
 }
 
+/// What is known of an account's secret from trying it, and whether somebody was told that it is overdue.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub struct WatchRecord {
+    /// What trying it told.
+    #[serde(default)]
+    pub watch: Option<Watch>,
+    /// The due time that was missed and told of.
+    #[serde(default)]
+    pub overdue: Option<Timestamp>,
+}
+
 /// A timer; its row's key says all.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 pub struct TimerRecord {}
@@ -664,6 +685,7 @@ tables! {
     EmergencyRecord: Emergencies;
     FingerprintRecord: Fingerprints;
     EmergencyLineRecord: EmergencyLines;
+    WatchRecord: Watches;
     TimerRecord: Timers;
     IdempotencyRecord: Idempotency;
 }

@@ -31,6 +31,7 @@ mod second_factors;
 mod system;
 mod tamper;
 mod unused;
+mod upkeep;
 mod what_if;
 mod workers;
 pub(crate) mod world;

@@ -11,6 +11,7 @@ use claviger_api::{BreakGlassId, CheckoutId, CustomerId, EmergencyId, ReviewId, 
 use claviger_store::{Range, RowId, Timer};
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::error::Result;
@@ -21,6 +22,8 @@ use crate::vault::Vault;
 const TICK: Duration = Duration::from_millis(250);
 /// The least between two publications of checkpoints.
 const CHECKPOINT_EVERY: Duration = Duration::from_mins(1);
+/// The least between two looks at what policies say of secrets.
+const LOOK_EVERY: Duration = Duration::from_mins(1);
 /// Pieces of work under way at once; each may wait on a customer's system.
 const AT_ONCE: usize = 64;
 
@@ -126,6 +129,8 @@ pub async fn run(vault: Arc<Vault>, mut stop: watch::Receiver<bool>) {
     let wake = vault.ground().wake.clone();
     let mut checkpoints = tokio::time::interval(CHECKPOINT_EVERY);
     let mut published = std::collections::HashMap::new();
+    let mut looks = tokio::time::interval_at(tokio::time::Instant::now() + LOOK_EVERY, LOOK_EVERY);
+    let mut look: Option<JoinHandle<()>> = None;
     loop {
         let woken = wake.notified();
         if let Ok(open) = vault.open()
@@ -143,8 +148,23 @@ pub async fn run(vault: Arc<Vault>, mut stop: watch::Receiver<bool>) {
                     tracing::warn!(?error, "checkpoints could not be published");
                 }
             }
-            _ = stop.changed() => return,
+            // One look at a time, however long it waits for systems.
+            _ = looks.tick(), if look.as_ref().is_none_or(JoinHandle::is_finished) => {
+                look = vault.open().ok().map(|open| tokio::spawn(look_after(open)));
+            }
+            _ = stop.changed() => {
+                if let Some(look) = look {
+                    look.abort();
+                }
+                return;
+            }
         }
+    }
+}
+
+async fn look_after(open: Arc<Open>) {
+    if let Err(error) = open.look_after_secrets().await {
+        tracing::warn!(?error, "what policies say of secrets could not be done; it is looked at again");
     }
 }
 

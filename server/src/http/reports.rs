@@ -2,7 +2,7 @@
 
 use claviger_api::CustomerId;
 use claviger_api::ProblemType::{Forbidden, NotFound};
-use claviger_api::wire::{PageQuery, ReusedSecret, UnusedAccount, UnusedQuery};
+use claviger_api::wire::{AccountUpkeep, PageQuery, ReusedSecret, UnusedAccount, UnusedQuery, UpkeepQuery};
 use claviger_core::policy::{AccessView, Resource};
 use claviger_service::{Paging, Result};
 
@@ -27,6 +27,13 @@ pub fn endpoints() -> Vec<Endpoint> {
             unused,
         )
         .fails(&[Forbidden, NotFound]),
+        Endpoint::get(
+            "/v1/reports/rotation",
+            "reportRotation",
+            "When accounts are rotated by their policies, what is overdue, and what was changed by hand.",
+            rotation,
+        )
+        .fails(&[Forbidden, NotFound]),
     ]
 }
 
@@ -41,14 +48,22 @@ async fn reuse(
 
 async fn unused(session: Session, Query(query): Query<UnusedQuery>) -> Result<Listed<UnusedAccount>> {
     let paging = Paging::new(query.limit, query.cursor.as_deref())?;
-    let only = match &query.customer {
-        Some(slug) => {
-            let id = session.open.customer_named(&customer(slug)?).await?;
-            let _seen = session.permit::<AccessView>(&Resource::Customer(id)).await?;
-            Some(id)
-        }
-        None => None,
-    };
+    let only = only(&session, query.customer.as_deref()).await?;
     let visible = |id: CustomerId| session.may::<AccessView>(&Resource::Customer(id));
     session.open.unused_accounts(only, query.days, &paging, visible).await.map(Listed)
+}
+
+async fn rotation(session: Session, Query(query): Query<UpkeepQuery>) -> Result<Listed<AccountUpkeep>> {
+    let paging = Paging::new(query.limit, query.cursor.as_deref())?;
+    let only = only(&session, query.customer.as_deref()).await?;
+    let visible = |id: CustomerId| session.may::<AccessView>(&Resource::Customer(id));
+    session.open.upkeep(only, query.attention.unwrap_or(false), &paging, visible).await.map(Listed)
+}
+
+/// The one customer that is asked for, whose reports the caller may read.
+async fn only(session: &Session, slug: Option<&str>) -> Result<Option<CustomerId>> {
+    let Some(slug) = slug else { return Ok(None) };
+    let id = session.open.customer_named(&customer(slug)?).await?;
+    let _seen = session.permit::<AccessView>(&Resource::Customer(id)).await?;
+    Ok(Some(id))
 }

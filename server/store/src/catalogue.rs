@@ -40,6 +40,8 @@ pub enum Table {
     EmergencyLines = 0x1a,
     /// Certificates that still have time, though their checkout has ended.
     RevokedCertificates = 0x1b,
+    /// When an account's secret was last tried, and whether it is overdue.
+    Watches = 0x1d,
     /// Users and service accounts.
     Principals = 0x20,
     /// Grants.
@@ -110,6 +112,7 @@ const fn facts(table: Table) -> Facts {
         T::Emergencies   => row(Scoped(UUID),                   Owner,    true),  // scope ‖ emergency
         T::EmergencyLines => row(Scoped(UUID + UUID),           Owner,    true),  // scope ‖ emergency ‖ account
         T::RevokedCertificates => row(Scoped(UUID + UUID),      Owner,    true),  // scope ‖ system ‖ checkout
+        T::Watches       => row(Scoped(UUID),                   Owner,    true),  // scope ‖ account
         T::Principals    => row(Scoped(UUID),                   Operator, true),  // scope ‖ principal
         T::Grants        => row(Scoped(UUID),                   Operator, true),  // scope ‖ grant
         T::Sessions      => row(Scoped(UUID),                   Operator, true),  // scope ‖ session
@@ -165,7 +168,7 @@ pub enum SealedBy {
 
 impl Table {
     /// All tables, in the order of their tags.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::Meta,
         Self::Keys,
         Self::Names,
@@ -181,6 +184,7 @@ impl Table {
         Self::Emergencies,
         Self::EmergencyLines,
         Self::RevokedCertificates,
+        Self::Watches,
         Self::Principals,
         Self::Grants,
         Self::Sessions,

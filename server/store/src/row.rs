@@ -85,6 +85,11 @@ impl RowId {
         Self::of(Table::AccountStates, customer, account.uuid())
     }
 
+    /// What is known of an account's secret from trying it.
+    pub fn watch(customer: CustomerId, account: AccountId) -> Self {
+        Self::of(Table::Watches, customer, account.uuid())
+    }
+
     /// A version of an account's secret.
     pub fn secret(customer: CustomerId, account: AccountId, version: u64) -> Self {
         Self::new(Table::Secrets, Scope::Customer(customer), &[account.uuid().as_bytes(), &version.to_be_bytes()])

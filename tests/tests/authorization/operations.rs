@@ -205,6 +205,7 @@ pub const TABLE: &[Wanted] = &[
     customer("startRotations", ROTATORS, r#"{"account":"<customer>/<system>/<account>"}"#),
     vault("reportReuse", READERS, ""),
     query("reportUnused", ACCESS, "customer=<customer>"),
+    query("reportRotation", ACCESS, "customer=<customer>"),
     query("listExposures", ACCESS, "customer=<customer>"),
     customer("startEmergency", ADMINISTRATOR, REASON),
     customer("listEmergencies", SEE_ROTATIONS, ""),

@@ -118,7 +118,7 @@ fn at(address: SocketAddr) -> SystemSpec {
 }
 
 async fn move_to(house: &House, address: SocketAddr) {
-    let change = SystemChange { spec: Some(at(address)), management_account: None };
+    let change = SystemChange { spec: Some(at(address)), ..SystemChange::default() };
     house.vault.administrator().systems(&part("acme")).set(&part("far"), &change).await.unwrap();
 }
 

@@ -187,6 +187,14 @@ words! {
     CheckoutCertificateSigned = "checkout.certificate_signed",
     /// After the end the vault tried a certificate of its own that says the same, and it was not refused yet.
     CheckoutCertificateTried = "checkout.certificate_tried",
+    /// An account should have been rotated a day ago, and was not.
+    AccountOverdue = "account.overdue",
+    /// The system refuses the stored secret, and no rotation is under way: it was changed by hand.
+    AccountDrifted = "account.drifted",
+    /// The stored secrets of a system are about to be tried.
+    SystemHeartbeatBegun = "system.heartbeat_begun",
+    /// They were tried.
+    SystemHeartbeatDone = "system.heartbeat_done",
 }
 
 #[cfg(test)]

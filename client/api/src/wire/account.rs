@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{CertificateSettings, SudoRule};
+use super::{CertificateSettings, RotationPolicy, SudoRule};
 use crate::secret::{Disclosed, Secret};
 use crate::{AccountId, AccountPath, CheckoutId, Login, Part, RotationId, Timestamp};
 
@@ -167,6 +167,9 @@ pub struct AccountSettings {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "openapi", schema(max_items = 16))]
     pub sudo_rules: Vec<SudoRule>,
+    /// When its secret is replaced and tried by itself. Only standing accounts heed it.
+    #[serde(skip_serializing_if = "RotationPolicy::is_empty")]
+    pub rotation_policy: RotationPolicy,
 }
 
 impl AccountSettings {
@@ -187,6 +190,7 @@ impl Default for AccountSettings {
             tier: None,
             certificate: CertificateSettings::default(),
             sudo_rules: Vec::new(),
+            rotation_policy: RotationPolicy::default(),
         }
     }
 }
@@ -223,6 +227,9 @@ pub struct AccountChange {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(max_items = 16))]
     pub sudo_rules: Option<Vec<SudoRule>>,
+    /// When its secret is replaced and tried by itself, in place of what was said before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation_policy: Option<RotationPolicy>,
 }
 
 /// `POST …/accounts/{account}/actions/set-secret`: the secret was changed elsewhere, and this is it.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Conditions;
+use super::{Conditions, RotationPolicy};
 use crate::{CustomerId, Part, Timestamp};
 
 /// `POST /v1/customers`.
@@ -26,6 +26,13 @@ pub struct CustomerChange {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 500))]
     pub display_name: Option<String>,
+    /// When secrets are replaced and tried by themselves, in place of what was said before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation_policy: Option<RotationPolicy>,
+    /// Where the customer's clocks are: a name of the IANA database, e.g. `Europe/Vienna`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 64))]
+    pub time_zone: Option<String>,
 }
 
 /// A customer.
@@ -41,6 +48,12 @@ pub struct Customer {
     /// What it wants of everybody who works there, on top of their grants.
     #[serde(default, skip_serializing_if = "CustomerLimits::is_empty")]
     pub limits: CustomerLimits,
+    /// When the secrets of its accounts are replaced and tried, unless a system or an account says otherwise.
+    #[serde(default, skip_serializing_if = "RotationPolicy::is_empty")]
+    pub rotation_policy: RotationPolicy,
+    /// Where its clocks are; UTC when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
     /// When it was added.
     pub created_at: Timestamp,
 }

@@ -19,6 +19,10 @@ pub enum RotationCause {
     Emergency,
     /// The secret that was imported is in use elsewhere.
     Reuse,
+    /// Its policy says that it is old enough.
+    Scheduled,
+    /// It was changed by hand on the system.
+    Drift,
 }
 
 /// Where a rotation is. The names say what happens next.

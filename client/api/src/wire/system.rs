@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{HostKey, SshKey};
+use super::{HostKey, RotationPolicy, SshKey};
 use crate::{Part, SystemId, Timestamp};
 
 /// The most host keys of a system: an old and a new one of each algorithm.
@@ -278,6 +278,9 @@ pub struct SystemChange {
     /// The account on this system that may change the others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub management_account: Option<Part>,
+    /// When the secrets of its accounts are replaced and tried by themselves, in place of what was said before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation_policy: Option<RotationPolicy>,
 }
 
 /// A system.
@@ -301,6 +304,9 @@ pub struct System {
     /// For how long it was last seen to take an old secret after a change, at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub measured_grace: Option<MeasuredGrace>,
+    /// When the secrets of its accounts are replaced and tried, unless an account says otherwise.
+    #[serde(default, skip_serializing_if = "RotationPolicy::is_empty")]
+    pub rotation_policy: RotationPolicy,
     /// When it was added.
     pub created_at: Timestamp,
 }

@@ -18,6 +18,7 @@ use claviger_core::policy::{
 use claviger_core::secrets::SecretSet;
 use claviger_store::{FIRST_REVISION, Range, RowId, Table};
 
+use super::upkeep::{checked_policy, policy_text};
 use super::{Place, account_name};
 use crate::checkout::ephemeral::{SUFFIX, suffixed};
 use crate::error::{Error, Result};
@@ -178,14 +179,16 @@ impl Open {
                 tier: wanted.tier.or(now.tier),
                 certificate: wanted.certificate.clone().unwrap_or_else(|| now.certificate.clone()),
                 sudo_rules: wanted.sudo_rules.clone().unwrap_or_else(|| now.sudo_rules.clone()),
+                rotation_policy: wanted.rotation_policy.clone().unwrap_or_else(|| now.rotation_policy.clone()),
             };
             check_settings(record.kind, &record.settings)?;
             let system = self.load::<SystemRecord>(&RowId::system(place.customer, place.system)).await?.value;
             check_sudo_rules(&system.spec, &record)?;
             let event = self.account_event(EventKind::AccountChanged, place.customer, &record, caller).await?;
+            let policy = policy_text(wanted.rotation_policy.as_ref())?;
             let event = match marked(&row.value.settings, &record.settings) {
-                Some(mark) => event.with(FieldName::Detail, mark),
-                None => event,
+                Some(mark) => event.with(FieldName::Detail, format_args!("{mark} {policy}").to_string().trim_end()),
+                None => event.with(FieldName::Detail, policy),
             };
             self.commit(self.change(event).update(&row, &record)?).await?;
             self.account_view(place.customer, place.account).await
@@ -214,7 +217,8 @@ impl Open {
                 .expect(&system_row)
                 .erase(self.keyring().name(Table::Accounts, Scope::Customer(customer), &name))
                 .remove(&row)
-                .remove(&state);
+                .remove(&state)
+                .erase(RowId::watch(customer, account));
             let (before, none) = (&state.value.0.secrets, SecretSet::default());
             change = self.with_fingerprints(change, (customer, account), before, &none, None).await?;
             for version in state.value.0.secrets.versions() {
@@ -295,7 +299,8 @@ impl Open {
                 .await?
                 .with(FieldName::Version, version)
                 .with(FieldName::Outcome, snake_case(&probe.result));
-            self.commit(self.change(event)).await
+            let change = self.with_try(self.change(event), customer, &record, version, probe.result).await?;
+            self.commit(change).await
         })
         .await?;
         Ok(Verification { result: probe.result, version, detail: probe.detail })
@@ -434,6 +439,7 @@ fn check_settings(kind: AccountKind, settings: &AccountSettings) -> Result<()> {
         return Err(Error::value("max_holders", "1 (exclusive) to 100"));
     }
     Rules::parse(&settings.password_policy).map_err(|bad| Error::value("password_policy", bad.to_string()))?;
+    checked_policy("rotation_policy", &settings.rotation_policy)?;
     match kind {
         AccountKind::Certificate => check_certificate(&settings.certificate),
         AccountKind::Standing | AccountKind::Ephemeral if settings.certificate.is_default() => Ok(()),

@@ -3,7 +3,7 @@
 use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::record::FieldName;
 use claviger_api::problem::{ProblemType, ValueError};
-use claviger_api::wire::{Customer, CustomerChange, CustomerLimits, NewCustomer};
+use claviger_api::wire::{Customer, CustomerChange, CustomerLimits, NewCustomer, RotationPolicy};
 use claviger_api::{CustomerId, Scope};
 use claviger_core::policy::{
     BadCondition, Condition, CustomerCreate, CustomerLimit, CustomerRemove, CustomerUpdate, CustomerView, Limits,
@@ -12,6 +12,7 @@ use claviger_core::policy::{
 use claviger_store::{Range, RowId, Table};
 
 use super::short_text;
+use super::upkeep::{checked_policy, checked_zone, policy_text};
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::idempotency::Once;
@@ -43,6 +44,8 @@ impl Open {
                 slug: new.slug.clone(),
                 display_name: display_name.to_owned(),
                 emergency: None,
+                rotation_policy: RotationPolicy::default(),
+                time_zone: None,
                 limits: Limits::default(),
                 created_at: self.now(),
             };
@@ -102,7 +105,15 @@ impl Open {
             if let Some(name) = &change.display_name {
                 short_text("display_name", name)?.clone_into(&mut record.display_name);
             }
-            let event = self.customer_event(Scope::Customer(id), EventKind::CustomerChanged, &record, caller);
+            if let Some(policy) = &change.rotation_policy {
+                record.rotation_policy = checked_policy("rotation_policy", policy)?;
+            }
+            if let Some(zone) = &change.time_zone {
+                record.time_zone = Some(checked_zone(zone)?);
+            }
+            let event = self
+                .customer_event(Scope::Customer(id), EventKind::CustomerChanged, &record, caller)
+                .with(FieldName::Detail, policy_text(change.rotation_policy.as_ref())?);
             self.commit(self.change(event).update(&row, &record)?).await?;
             Ok(view(record))
         })
@@ -181,6 +192,8 @@ fn view(record: CustomerRecord) -> Customer {
         slug: record.slug,
         display_name: record.display_name,
         limits: record.limits.view(),
+        rotation_policy: record.rotation_policy,
+        time_zone: record.time_zone,
         created_at: record.created_at,
     }
 }

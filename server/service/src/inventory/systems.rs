@@ -3,13 +3,14 @@
 use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::record::FieldName;
 use claviger_api::problem::ProblemType;
-use claviger_api::wire::{HOST_KEYS_MAX, NewSystem, System, SystemChange, SystemSpec, TlsMode};
+use claviger_api::wire::{HOST_KEYS_MAX, NewSystem, RotationPolicy, System, SystemChange, SystemSpec, TlsMode};
 use claviger_api::{CustomerId, Scope, SystemId};
 use claviger_core::policy::{Permit, SystemCreate, SystemRemove, SystemUpdate, SystemView};
 use claviger_crypto::ssh;
 use claviger_store::keyring::authority_row;
 use claviger_store::{Range, RowId, Table};
 
+use super::upkeep::{checked_policy, policy_text};
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::idempotency::Once;
@@ -64,6 +65,7 @@ impl Open {
             };
             let record = SystemRecord {
                 id,
+                rotation_policy: RotationPolicy::default(),
                 certificate_authority: authority.as_ref().map(|(key, _)| key.public_key()),
                 name: new.name.clone(),
                 spec: new.spec.clone(),
@@ -128,7 +130,13 @@ impl Open {
             if let Some(account) = &change.management_account {
                 record.management_account = Some(account.clone());
             }
-            let event = self.system_event(customer, EventKind::SystemChanged, &record, caller).await?;
+            if let Some(policy) = &change.rotation_policy {
+                record.rotation_policy = checked_policy("rotation_policy", policy)?;
+            }
+            let event = self
+                .system_event(customer, EventKind::SystemChanged, &record, caller)
+                .await?
+                .with(FieldName::Detail, policy_text(change.rotation_policy.as_ref())?);
             self.commit(self.change(event).update(&row, &record)?).await?;
             self.system_view(customer, id).await
         })
@@ -191,6 +199,7 @@ fn view(customer: claviger_api::Part, record: SystemRecord) -> System {
         name: record.name,
         spec: record.spec,
         management_account: record.management_account,
+        rotation_policy: record.rotation_policy,
         certificate_authority: record.certificate_authority.and_then(|key| ssh::public_text(&key).parse().ok()),
         measured_grace: record.measured_grace,
         created_at: record.created_at,

@@ -234,7 +234,8 @@ impl Open {
     }
 }
 
-fn may_rotate(account: &AccountRecord, state: &AccountState) -> Result<()> {
+/// Whether a rotation may begin now.
+pub(crate) fn may_rotate(account: &AccountRecord, state: &AccountState) -> Result<()> {
     let refuse = |problem, why: &str| Err(Error::new(problem, why));
     match account.kind {
         AccountKind::Standing => {}

@@ -56,6 +56,9 @@ impl Open {
         let at = (customer, turn.account.id);
         change = self.with_fingerprints(change, at, &state.secrets, &secrets, made).await?;
         state.secrets = secrets;
+        if let Happened::Promoted(_) = happened {
+            state.rotated_at = Some(now);
+        }
         for version in note_progress(&mut state, &rotation, erase) {
             change = change.erase(RowId::secret(customer, turn.account.id, version));
         }

@@ -509,7 +509,7 @@ async fn anvil_privilege_closure_a_narrow_glass_reaches_no_further() {
 /// Who changes the others on acme's system.
 async fn managed_by(world: &World, name: &str) {
     let (open, root, place) = (world.open(), world.root().await, world.place("app").await);
-    let change = wire::SystemChange { management_account: Some(part(name)), spec: None };
+    let change = wire::SystemChange { management_account: Some(part(name)), spec: None, rotation_policy: None };
     let permit = may(&open, &root, Resource::System(place.customer, place.system));
     open.change_system(place.customer, place.system, &change, &root, permit).await.unwrap();
 }

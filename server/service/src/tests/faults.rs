@@ -251,7 +251,7 @@ impl Setup {
         }
         let empty = open.customer_named(&part("empty")).await?;
         if case == Case::ChangeCustomer {
-            let change = CustomerChange { display_name: Some("Void".to_owned()) };
+            let change = CustomerChange { display_name: Some("Void".to_owned()), ..CustomerChange::default() };
             return open
                 .change_customer(empty, &change, &root, may(&open, &root, Resource::Customer(empty)))
                 .await
@@ -269,7 +269,8 @@ impl Setup {
         }
         let bare = open.system_named(acme, &part("bare")).await?;
         if case == Case::ChangeSystem {
-            let change = SystemChange { spec: Some(spec()), management_account: Some(part("admin")) };
+            let change =
+                SystemChange { spec: Some(spec()), management_account: Some(part("admin")), rotation_policy: None };
             let permit = may(&open, &root, Resource::System(acme, bare));
             return open.change_system(acme, bare, &change, &root, permit).await.map(drop);
         }

@@ -31,7 +31,7 @@ use crate::records::{
     EmergencyLineRecord, EmergencyRecord, FactorsRecord, FingerprintRecord, FormerPrincipalRecord, GrantRecord,
     IdempotencyRecord, IdentityProviderRecord, IssuerRecord, LoginCounter, NameRecord, PrincipalRecord, RevealsRecord,
     ReviewLineRecord, ReviewRecord, RevokedCertificatesRecord, RotationRecord, SessionRecord, StateRecord,
-    SystemRecord, TimerRecord, TokenRecord,
+    SystemRecord, TimerRecord, TokenRecord, WatchRecord,
 };
 use crate::workers::TimerKind;
 
@@ -124,6 +124,7 @@ fn sort(found: &mut Found, open: &Open, id: &RowId, row: &Row) {
             found.fingerprints.insert(id.to_string());
         }
         Table::RevokedCertificates => drop(opened::<RevokedCertificatesRecord>(open, id, row)),
+        Table::Watches => drop(opened::<WatchRecord>(open, id, row)),
         Table::Names => drop(found.names.insert(id.to_string(), opened::<NameRecord>(open, id, row).id)),
         Table::Customers => found.customers.push(opened(open, id, row)),
         Table::Systems => found.systems.push((customer(), opened(open, id, row))),

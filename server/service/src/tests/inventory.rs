@@ -150,7 +150,11 @@ async fn a_system_keeps_its_kind_and_each_kind_has_its_own_limits() {
     let world = World::new().await;
     let (open, root, place) = (world.open(), world.root().await, world.place("app").await);
     let change = async |spec: serde_json::Value| {
-        let change = SystemChange { spec: Some(serde_json::from_value(spec).unwrap()), management_account: None };
+        let change = SystemChange {
+            spec: Some(serde_json::from_value(spec).unwrap()),
+            management_account: None,
+            rotation_policy: None,
+        };
         let permit = may(&open, &root, Resource::System(place.customer, place.system));
         open.change_system(place.customer, place.system, &change, &root, permit).await
     };

@@ -386,8 +386,11 @@ async fn without_a_stored_secret_of_the_management_account_a_rotation_waits_and_
     let world = World::new().await;
     let root = world.root().await;
     let (open, place) = (world.open(), world.place("app").await);
-    let change =
-        claviger_api::wire::SystemChange { management_account: Some(super::world::part("nobody")), spec: None };
+    let change = claviger_api::wire::SystemChange {
+        management_account: Some(super::world::part("nobody")),
+        spec: None,
+        rotation_policy: None,
+    };
     let permit = may(&open, &root, claviger_core::policy::Resource::System(place.customer, place.system));
     open.change_system(place.customer, place.system, &change, &root, permit).await.unwrap();
     let settings = claviger_api::wire::AccountChange {
@@ -401,7 +404,11 @@ async fn without_a_stored_secret_of_the_management_account_a_rotation_waits_and_
     assert!(rotation.unresolved && rotation.message.contains("no stored secret"), "{}", rotation.message);
     assert_eq!(world.system.machine().sets, 0);
     world.check().await;
-    let change = claviger_api::wire::SystemChange { management_account: Some(super::world::part("dba")), spec: None };
+    let change = claviger_api::wire::SystemChange {
+        management_account: Some(super::world::part("dba")),
+        spec: None,
+        rotation_policy: None,
+    };
     let permit = may(&open, &root, claviger_core::policy::Resource::System(place.customer, place.system));
     open.change_system(place.customer, place.system, &change, &root, permit).await.unwrap();
     world.pass(SignedDuration::from_hours(1)).await;

@@ -197,6 +197,10 @@ fn allowed(kind: EventKind, leaf: &StoredLeaf, log: Scope) -> Option<(Action, Ab
         | K::EmergencyCheckoutsEnded
         | K::EmergencyProgressed
         | K::EmergencyFinished
+        | K::AccountOverdue
+        | K::AccountDrifted
+        | K::SystemHeartbeatBegun
+        | K::SystemHeartbeatDone
         // Told by its own verb, above.
         | K::AccessDenied => None,
     }
