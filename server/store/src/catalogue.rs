@@ -255,6 +255,7 @@ mod tests {
             "19 Emergencies",
             "1a EmergencyLines",
             "1b RevokedCertificates",
+            "1d Watches",
             "20 Principals",
             "21 Grants",
             "22 Sessions",
