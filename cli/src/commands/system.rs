@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand, ValueEnum};
 use claviger_client::api::Part;
 use claviger_client::api::wire::{
-    HostKey, NewSystem, System as SystemView, SystemChange, SystemSpec, TlsMode, fingerprint_text,
+    HostKey, NewSystem, RotationPolicy, SystemChange, SystemSpec, TlsMode, fingerprint_text,
 };
 
 use crate::commands::policy::Policy;
@@ -184,7 +184,8 @@ impl System {
             Self::Set(set) => {
                 let systems = client.systems(&set.system.customer);
                 let name = set.system.system.clone();
-                let change = set.change(&systems.show(&name).await?)?;
+                let present = systems.show(&name).await?;
+                let change = set.change(&present.spec, &present.rotation_policy)?;
                 output.one(&systems.set(&name, &change).await?)
             }
             Self::Ca { system, write } => {
@@ -232,8 +233,8 @@ impl Add {
 
 impl Set {
     /// What is there with the named parts replaced; nothing, when none is named.
-    fn change(self, present: &SystemView) -> Result<SystemChange, Failure> {
-        let mut spec = self.reach.apply(present.spec.clone())?;
+    fn change(self, present: &SystemSpec, policy: &RotationPolicy) -> Result<SystemChange, Failure> {
+        let mut spec = self.reach.apply(present.clone())?;
         if let Some(new) = &self.host {
             match &mut spec {
                 SystemSpec::Postgresql { host, .. }
@@ -246,9 +247,9 @@ impl Set {
             }
         }
         Ok(SystemChange {
-            spec: (spec != present.spec).then_some(spec),
+            spec: (spec != *present).then_some(spec),
             management_account: self.reach.management_account,
-            rotation_policy: self.policy.change(&present.rotation_policy),
+            rotation_policy: self.policy.change(policy),
         })
     }
 }
@@ -501,6 +502,10 @@ mod tests {
     use super::*;
     use crate::cli::{Cli, Command};
 
+    fn changed(line: &str, present: &SystemSpec) -> Result<SystemChange, Failure> {
+        set(line).change(present, &RotationPolicy::default())
+    }
+
     fn set(line: &str) -> Set {
         let cli =
             Cli::try_parse_from(["claviger", "system", "set", "acme/db"].into_iter().chain(line.split_terminator(' ')));
@@ -517,9 +522,9 @@ mod tests {
             tls: TlsMode::VerifyCa,
             ca_certificate: Some("pem".to_owned()),
         };
-        assert_eq!(set("").change(&present).unwrap().spec, None);
+        assert_eq!(changed("", &present).unwrap().spec, None);
         let Some(SystemSpec::Postgresql { host, port, database, tls, ca_certificate }) =
-            set("--host db2 --tls verify-full").change(&present).unwrap().spec
+            changed("--host db2 --tls verify-full", &present).unwrap().spec
         else {
             panic!("no change")
         };
@@ -530,31 +535,31 @@ mod tests {
     #[test]
     fn what_a_kind_does_not_have_is_refused() {
         let (postgresql, mysql) = (Kind::Postgresql.at("db".to_owned()), Kind::Mysql.at("db".to_owned()));
-        assert!(set("--event-database vault").change(&postgresql).is_err());
-        assert!(set("--lockout-threshold 5").change(&postgresql).is_err());
-        assert!(set("--database app").change(&mysql).is_err());
-        assert!(set("--base dc=x").change(&mysql).is_err() && set("--start-tls").change(&postgresql).is_err());
+        assert!(changed("--event-database vault", &postgresql).is_err());
+        assert!(changed("--lockout-threshold 5", &postgresql).is_err());
+        assert!(changed("--database app", &mysql).is_err());
+        assert!(changed("--base dc=x", &mysql).is_err() && changed("--start-tls", &postgresql).is_err());
         let domain = Kind::ActiveDirectory.at("dc1".to_owned());
-        assert!(set("--grace-seconds 0").change(&domain).is_err(), "no domain");
-        assert!(set("--domain CORP --base dc=x").change(&domain).is_err());
-        assert!(set("--domain CORP").change(&mysql).is_err() && set("--server dc2").change(&postgresql).is_err());
+        assert!(changed("--grace-seconds 0", &domain).is_err(), "no domain");
+        assert!(changed("--domain CORP --base dc=x", &domain).is_err());
+        assert!(changed("--domain CORP", &mysql).is_err() && changed("--server dc2", &postgresql).is_err());
         let Some(SystemSpec::ActiveDirectory { domain, servers, grace_seconds, .. }) =
-            set("--domain CORP --server dc2 --server dc3 --grace-seconds 0").change(&domain).unwrap().spec
+            changed("--domain CORP --server dc2 --server dc3 --grace-seconds 0", &domain).unwrap().spec
         else {
             panic!("no change")
         };
         assert_eq!((domain.as_str(), servers.len(), grace_seconds), ("CORP", 2, 0));
         let ldap = Kind::Ldap.at("ldap".to_owned());
-        assert!(set("--database app --base dc=x").change(&ldap).is_err());
-        assert!(set("--start-tls").change(&ldap).is_err(), "no base");
+        assert!(changed("--database app --base dc=x", &ldap).is_err());
+        assert!(changed("--start-tls", &ldap).is_err(), "no base");
         let Some(SystemSpec::Ldap { port, start_tls, base, object_classes, .. }) =
-            set("--start-tls --base dc=x --object-class account --object-class top").change(&ldap).unwrap().spec
+            changed("--start-tls --base dc=x --object-class account --object-class top", &ldap).unwrap().spec
         else {
             panic!("no change")
         };
         assert_eq!((port, start_tls, base.as_str(), object_classes.len()), (LDAP_PORT, true, "dc=x", 2));
         let Some(SystemSpec::Mysql { host, port, lockout_threshold, event_database, .. }) =
-            set("--host db2 --lockout-threshold 5 --event-database vault").change(&mysql).unwrap().spec
+            changed("--host db2 --lockout-threshold 5 --event-database vault", &mysql).unwrap().spec
         else {
             panic!("no change")
         };

@@ -140,7 +140,7 @@ async fn what_is_unresolved_is_revealed_in_the_order_to_try_it() {
     claviger_tests::inventory::available(&house.vault.technician(), &account, SOON).await;
 
     // Somebody changes the password by hand, and nobody else may: the next rotation does not find out what opens it.
-    let nobody = SystemChange { management_account: Some(part("nobody")), spec: None };
+    let nobody = SystemChange { management_account: Some(part("nobody")), ..SystemChange::default() };
     administrator.systems(&part("acme")).set(&part("db01"), &nobody).await.unwrap();
     let by_hand = random_text();
     house.postgres.run_sql(&format!("ALTER ROLE app PASSWORD '{by_hand}'")).await;

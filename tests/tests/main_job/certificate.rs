@@ -53,7 +53,7 @@ async fn a_session_by_certificate_is_opened_used_and_checked_in() {
         host_keys,
         lockout_threshold: None,
     };
-    let change = |keys| SystemChange { spec: Some(spec(keys)), management_account: None };
+    let change = |keys| SystemChange { spec: Some(spec(keys)), ..SystemChange::default() };
     let systems = administrator.systems(&part("acme"));
     systems.set(&part("web01"), &change(vec![another])).await.unwrap();
     let before = server.log().len();
