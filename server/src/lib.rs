@@ -20,9 +20,11 @@ pub fn openapi() -> Result<String, serde_json::Error> {
     http::openapi::document().to_pretty_json()
 }
 
-/// Looks at the files that a configuration names. What is not on this machine is noted, what is wrong refused.
+/// Looks at the files that a configuration names, and at the policy files that the server was built with. What is not on
+/// this machine is noted, what is wrong refused.
 pub fn check_files(config: &Config) -> Result<Vec<String>, StartError> {
     let mut notes = Vec::new();
+    claviger_core::policy::Policies::built_in()?.validate()?;
     match &config.tls {
         Some(files) if files.exist() => drop(tls::server_config(files)?),
         Some(_) => notes.push("a certificate or the key is not on this machine, and none was checked".to_owned()),
