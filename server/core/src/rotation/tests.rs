@@ -310,7 +310,9 @@ fn a_grace_is_measured_by_few_looks_and_then_known() {
                         return (measured.unwrap(), looks);
                     }
                 }
-                other => panic!("{other:?}"),
+                other @ (Action::Prepare | Action::Send { .. } | Action::Recover | Action::Finished) => {
+                    panic!("{other:?}")
+                }
             }
         }
     };
