@@ -4,7 +4,6 @@
 //! controllers: a change is made on one, proven on it, and looked for on the others that the specification names. What it
 //! needs, and what it cannot do, stands in `docs/connectors.md`.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -20,7 +19,7 @@ use self::domain::Domain;
 use self::name::Name;
 use crate::directory::{Address, Dn, MARK, Maker, Session, in_doubt, modify, not_ours, part, refused, replace};
 use crate::failure::Failure;
-use crate::{Connector, Credential, Deadlines, Dial, Lockout, NewLogin, Probe, SetOutcome, Traits};
+use crate::{Connector, Credential, Lockout, NewLogin, Probe, Reach, SetOutcome, Traits};
 
 mod answers;
 mod domain;
@@ -34,19 +33,13 @@ const DISABLED_ACCOUNT: &str = "514";
 
 /// The connector.
 pub struct ActiveDirectory {
-    dial: Arc<dyn Dial>,
-    deadlines: Deadlines,
+    reach: Reach,
 }
 
 impl ActiveDirectory {
-    /// Reaches its domains through `dial`.
-    pub fn new(dial: Arc<dyn Dial>) -> Self {
-        Self::with_deadlines(dial, Deadlines::STANDARD)
-    }
-
-    /// With deadlines of one's own.
-    pub fn with_deadlines(dial: Arc<dyn Dial>, deadlines: Deadlines) -> Self {
-        Self { dial, deadlines }
+    /// Reaches its systems so.
+    pub fn new(reach: Reach) -> Self {
+        Self { reach }
     }
 }
 
@@ -77,7 +70,7 @@ impl Connector for ActiveDirectory {
             ends_sessions: false,
             makes_logins: true,
             ends_logins: true,
-            deadline: self.deadlines.total(),
+            deadline: self.reach.deadlines.total(),
         }
     }
 
@@ -95,7 +88,7 @@ impl Connector for ActiveDirectory {
             return first;
         }
         let others = self.look_elsewhere(&domain, &name, secret, &first);
-        match timeout(self.deadlines.login, others).await {
+        match timeout(self.reach.deadlines.login, others).await {
             Ok(told) => told,
             Err(_) => Probe { detail: format!("{}; other controllers do not answer", first.detail), ..first },
         }
@@ -108,12 +101,15 @@ impl Connector for ActiveDirectory {
     async fn lockout(&self, system: &SystemSpec, by: &Credential<'_>, login: &Login) -> Option<Lockout> {
         let (mut session, _) = self.open(system, by).await.ok()?;
         let reading = async {
-            let (root, found) = look_up(&mut session, login).await.ok()?;
-            let told = domain::lockout(&mut session, &root, &Dn(found?.dn)).await;
+            let (root, found) = look_up(&mut session, login).await?;
+            let told = match found {
+                Some(found) => domain::lockout(&mut session, &root, &Dn(found.dn)).await,
+                None => None,
+            };
             session.close().await;
-            told
+            Ok(told)
         };
-        timeout(self.deadlines.work, reading).await.ok()?
+        self.reach.work(reading).await.ok()?
     }
 
     async fn set(&self, system: &SystemSpec, by: &Credential<'_>, login: &Login, new: &Secret) -> SetOutcome {
@@ -144,7 +140,7 @@ impl Connector for ActiveDirectory {
                 }
             }
         };
-        self.settle(work).await
+        self.reach.settle(work).await
     }
 
     async fn create_login(&self, system: &SystemSpec, by: &Credential<'_>, new: &NewLogin<'_>) -> SetOutcome {
@@ -186,7 +182,7 @@ impl Connector for ActiveDirectory {
             session.close().await;
             done
         };
-        self.settle(work).await
+        self.reach.settle(work).await
     }
 
     async fn extend_login(
@@ -207,7 +203,7 @@ impl Connector for ActiveDirectory {
             session.close().await;
             Ok(())
         };
-        self.settle(work).await
+        self.reach.settle(work).await
     }
 
     async fn remove_login(&self, system: &SystemSpec, by: &Credential<'_>, login: &Login) -> SetOutcome {
@@ -223,7 +219,7 @@ impl Connector for ActiveDirectory {
             session.close().await;
             Ok(())
         };
-        self.settle(work).await
+        self.reach.settle(work).await
     }
 
     async fn end_sessions(&self, system: &SystemSpec, by: &Credential<'_>, _login: &Login) -> SetOutcome {
@@ -241,14 +237,10 @@ impl ActiveDirectory {
     /// One login at one controller.
     async fn look(&self, address: &Address<'_>, name: &str, secret: &Secret) -> Probe {
         let opening = async {
-            Session::open(&*self.dial, address, name, secret, &READING).await?.close().await;
-            Ok(())
+            Session::open(&*self.reach.dial, address, name, secret, &READING).await?.close().await;
+            Ok("logged in")
         };
-        match timeout(self.deadlines.login, opening).await {
-            Ok(Ok(())) => Probe { result: ProbeResult::Accepted, detail: "logged in".to_owned() },
-            Ok(Err(Failure { result, detail })) => Probe { result, detail },
-            Err(_) => Probe { result: ProbeResult::Unreachable, detail: self.too_slow() },
-        }
+        self.reach.probe(opening).await
     }
 
     /// What the other controllers say. A secret that any of them takes works; who has not heard of a change yet is named.
@@ -287,26 +279,9 @@ impl ActiveDirectory {
             let domain = Domain::of(system)?;
             let name = Name::of(by.login).map_err(|why| Failure { result: ProbeResult::Refused, detail: why })?;
             let name = name.to_log_in(domain.name);
-            Ok((Session::open(&*self.dial, &domain.address, &name, by.secret, &READING).await?, domain))
+            Ok((Session::open(&*self.reach.dial, &domain.address, &name, by.secret, &READING).await?, domain))
         };
-        match timeout(self.deadlines.login, opening).await {
-            Ok(Ok(open)) => Ok(open),
-            Ok(Err(Failure { result, detail })) => Err(SetOutcome::NotSent { result, detail }),
-            Err(_) => Err(SetOutcome::NotSent { result: ProbeResult::Unreachable, detail: self.too_slow() }),
-        }
-    }
-
-    /// Waits for the work, but not for ever. From here on something may have been sent.
-    async fn settle(&self, work: impl Future<Output = Result<(), SetOutcome>>) -> SetOutcome {
-        match timeout(self.deadlines.work, work).await {
-            Ok(Ok(())) => SetOutcome::Applied,
-            Ok(Err(outcome)) => outcome,
-            Err(_) => SetOutcome::Unknown(format!("no answer within {:?}", self.deadlines.work)),
-        }
-    }
-
-    fn too_slow(&self) -> String {
-        format!("no login within {:?}", self.deadlines.login)
+        self.reach.open(opening).await
     }
 }
 

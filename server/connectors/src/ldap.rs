@@ -5,41 +5,33 @@
 //! do, stands in `docs/connectors.md`.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use claviger_api::wire::{ProbeResult, SystemSpec};
+use claviger_api::wire::SystemSpec;
 use claviger_api::{Login, Secret, Timestamp};
 use ldap3_proto::proto::{
     LdapAddRequest, LdapFilter, LdapModifyType, LdapOp, LdapPartialAttribute, LdapResultCode, LdapSearchScope,
 };
-use tokio::time::timeout;
 
 use self::target::{READING, Target, password_modify};
 use crate::directory::{
     Dn, MARK, Maker, Session, anything, in_doubt, modify, not_ours, part, refused, replace, search,
 };
 use crate::failure::Failure;
-use crate::{Connector, Credential, Deadlines, Dial, NewLogin, Probe, SetOutcome, Traits};
+use crate::{Connector, Credential, NewLogin, Probe, Reach, SetOutcome, Traits};
 
 mod target;
 
 /// The connector.
 pub struct Ldap {
-    dial: Arc<dyn Dial>,
-    deadlines: Deadlines,
+    reach: Reach,
 }
 
 impl Ldap {
-    /// Reaches its directories through `dial`.
-    pub fn new(dial: Arc<dyn Dial>) -> Self {
-        Self::with_deadlines(dial, Deadlines::STANDARD)
-    }
-
-    /// With deadlines of one's own.
-    pub fn with_deadlines(dial: Arc<dyn Dial>, deadlines: Deadlines) -> Self {
-        Self { dial, deadlines }
+    /// Reaches its systems so.
+    pub fn new(reach: Reach) -> Self {
+        Self { reach }
     }
 }
 
@@ -65,7 +57,7 @@ impl Connector for Ldap {
             ends_sessions: false,
             makes_logins: true,
             ends_logins,
-            deadline: self.deadlines.total(),
+            deadline: self.reach.deadlines.total(),
         }
     }
 
@@ -73,13 +65,9 @@ impl Connector for Ldap {
         let opening = async {
             let target = Target::of(system)?;
             self.session(&target, login, secret).await?.close().await;
-            Ok(())
+            Ok("logged in")
         };
-        match timeout(self.deadlines.login, opening).await {
-            Ok(Ok(())) => Probe { result: ProbeResult::Accepted, detail: "logged in".to_owned() },
-            Ok(Err(Failure { result, detail })) => Probe { result, detail },
-            Err(_) => Probe { result: ProbeResult::Unreachable, detail: self.too_slow() },
-        }
+        self.reach.probe(opening).await
     }
 
     async fn set(&self, system: &SystemSpec, by: &Credential<'_>, login: &Login, new: &Secret) -> SetOutcome {
@@ -94,7 +82,7 @@ impl Connector for Ldap {
             session.close().await;
             Ok(())
         };
-        self.settle(work).await
+        self.reach.settle(work).await
     }
 
     async fn create_login(&self, system: &SystemSpec, by: &Credential<'_>, new: &NewLogin<'_>) -> SetOutcome {
@@ -118,7 +106,7 @@ impl Connector for Ldap {
             session.close().await;
             done
         };
-        self.settle(work).await
+        self.reach.settle(work).await
     }
 
     async fn extend_login(
@@ -143,7 +131,7 @@ impl Connector for Ldap {
             session.close().await;
             Ok(())
         };
-        self.settle(work).await
+        self.reach.settle(work).await
     }
 
     async fn remove_login(&self, system: &SystemSpec, by: &Credential<'_>, login: &Login) -> SetOutcome {
@@ -164,7 +152,7 @@ impl Connector for Ldap {
             session.close().await;
             Ok(())
         };
-        self.settle(work).await
+        self.reach.settle(work).await
     }
 
     async fn end_sessions(&self, system: &SystemSpec, by: &Credential<'_>, _login: &Login) -> SetOutcome {
@@ -189,11 +177,7 @@ impl Ldap {
             let target = Target::of(system)?;
             Ok((self.session(&target, by.login, by.secret).await?, target))
         };
-        match timeout(self.deadlines.login, opening).await {
-            Ok(Ok(open)) => Ok(open),
-            Ok(Err(Failure { result, detail })) => Err(SetOutcome::NotSent { result, detail }),
-            Err(_) => Err(SetOutcome::NotSent { result: ProbeResult::Unreachable, detail: self.too_slow() }),
-        }
+        self.reach.open(opening).await
     }
 
     async fn session<'a>(
@@ -202,20 +186,7 @@ impl Ldap {
         login: &Login,
         secret: &'a Secret,
     ) -> Result<Session<'a>, Failure> {
-        Session::open(&*self.dial, &target.address, &target.entry(login).0, secret, &READING).await
-    }
-
-    /// Waits for the work, but not for ever. From here on something may have been sent.
-    async fn settle(&self, work: impl Future<Output = Result<(), SetOutcome>>) -> SetOutcome {
-        match timeout(self.deadlines.work, work).await {
-            Ok(Ok(())) => SetOutcome::Applied,
-            Ok(Err(outcome)) => outcome,
-            Err(_) => SetOutcome::Unknown(format!("no answer within {:?}", self.deadlines.work)),
-        }
-    }
-
-    fn too_slow(&self) -> String {
-        format!("no login within {:?}", self.deadlines.login)
+        Session::open(&*self.reach.dial, &target.address, &target.entry(login).0, secret, &READING).await
     }
 }
 

@@ -7,7 +7,6 @@
 
 pub mod active_directory;
 pub mod connector;
-pub mod deadlines;
 pub mod dial;
 mod directory;
 mod failure;
@@ -17,16 +16,17 @@ pub mod ldap;
 pub mod linux;
 pub mod mysql;
 pub mod postgresql;
+pub mod reach;
 pub mod registry;
 mod tls;
 pub mod trust;
 
 pub use active_directory::ActiveDirectory;
 pub use connector::{CertifiedKey, Connector, Credential, Lockout, NewLogin, Probe, SetOutcome, Traits};
-pub use deadlines::Deadlines;
 pub use dial::{Dial, DialError, Direct, IpNet, Stream};
 pub use ldap::Ldap;
 pub use linux::Linux;
 pub use mysql::Mysql;
 pub use postgresql::Postgresql;
+pub use reach::{Deadlines, Reach};
 pub use registry::Registry;

@@ -4,13 +4,11 @@
 //! Nothing is ever put together for a shell: see `linux/command.rs`. What a management account needs, and what cannot be
 //! had, stands in `docs/connectors.md`.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use claviger_api::wire::{ProbeResult, SystemSpec};
 use claviger_api::{Login, Secret, Timestamp};
-use tokio::time::timeout;
 
 use self::keys::PublicKey;
 use self::name::UserName;
@@ -20,7 +18,7 @@ use self::session::{Session, Target};
 use self::users::NewUser;
 use crate::connector::CertifiedKey;
 use crate::failure::Failure;
-use crate::{Connector, Credential, Dial, NewLogin, Probe, SetOutcome, Traits};
+use crate::{Connector, Credential, NewLogin, Probe, Reach, SetOutcome, Traits};
 
 mod command;
 mod keys;
@@ -30,24 +28,6 @@ mod session;
 mod users;
 mod watched;
 
-/// How long a host may take for what.
-#[derive(Debug, Clone, Copy)]
-pub struct Deadlines {
-    /// From dialling to the answer to a login.
-    pub login: Duration,
-    /// All commands of one call together.
-    pub work: Duration,
-}
-
-impl Deadlines {
-    /// What a host on a slow line needs; PAM alone waits 2 s after a wrong password.
-    pub const STANDARD: Self = Self { login: Duration::from_secs(15), work: Duration::from_secs(20) };
-}
-
-/// For so long a command whose answer nobody waits for any more may go on: the tools that change users wait 15 s for
-/// others to be done (`lckpwdf`).
-const LATE: Duration = Duration::from_secs(20);
-
 /// Whether a Linux host can tell users or groups of this name apart from all others.
 pub fn takes_name(login: &Login) -> bool {
     UserName::of(login).is_ok()
@@ -55,19 +35,13 @@ pub fn takes_name(login: &Login) -> bool {
 
 /// The connector.
 pub struct Linux {
-    dial: Arc<dyn Dial>,
-    deadlines: Deadlines,
+    reach: Reach,
 }
 
 impl Linux {
-    /// Reaches its hosts through `dial`.
-    pub fn new(dial: Arc<dyn Dial>) -> Self {
-        Self::with_deadlines(dial, Deadlines::STANDARD)
-    }
-
-    /// With deadlines of one's own.
-    pub fn with_deadlines(dial: Arc<dyn Dial>, deadlines: Deadlines) -> Self {
-        Self { dial, deadlines }
+    /// Reaches its systems so.
+    pub fn new(reach: Reach) -> Self {
+        Self { reach }
     }
 }
 
@@ -94,13 +68,13 @@ impl Connector for Linux {
             makes_logins: true,
             // Only by the day: until the next one begins, the vault alone ends them.
             ends_logins: false,
-            deadline: self.deadlines.login + self.deadlines.work + LATE,
+            deadline: self.reach.deadlines.total(),
         }
     }
 
     async fn probe(&self, system: &SystemSpec, login: &Login, secret: &Secret) -> Probe {
         self.probed(login, async |name| {
-            let mut session = Session::open(&*self.dial, &Target::of(system)?).await?;
+            let mut session = Session::open(&*self.reach.dial, &Target::of(system)?).await?;
             session.log_in(name, secret).await
         })
         .await
@@ -108,7 +82,7 @@ impl Connector for Linux {
 
     async fn probe_certificate(&self, system: &SystemSpec, login: &Login, key: &CertifiedKey<'_>) -> Probe {
         self.probed(login, async |name| {
-            let mut session = Session::open(&*self.dial, &Target::of(system)?).await?;
+            let mut session = Session::open(&*self.reach.dial, &Target::of(system)?).await?;
             session.log_in_with_certificate(name, key).await
         })
         .await
@@ -126,18 +100,19 @@ impl Connector for Linux {
             }
             let mut session = self.open(system, by).await?;
             session.hide(new);
-            self.settle(async {
-                match old {
-                    Some(old) if !session.is_root() => {
-                        password::set_own(&mut session, Password::of(old)?, password).await
+            self.reach
+                .work(async {
+                    match old {
+                        Some(old) if !session.is_root() => {
+                            password::set_own(&mut session, Password::of(old)?, password).await
+                        }
+                        Some(_) | None => {
+                            users::exists(&mut session, &name).await?;
+                            password::set(&mut session, &name, password).await
+                        }
                     }
-                    Some(_) | None => {
-                        users::exists(&mut session, &name).await?;
-                        password::set(&mut session, &name, password).await
-                    }
-                }
-            })
-            .await
+                })
+                .await
         };
         outcome(work().await)
     }
@@ -153,7 +128,7 @@ impl Connector for Linux {
             };
             let mut session = self.open(system, by).await?;
             session.hide(new.secret);
-            self.settle(users::create(&mut session, &user)).await
+            self.reach.work(users::create(&mut session, &user)).await
         };
         outcome(work().await)
     }
@@ -168,7 +143,7 @@ impl Connector for Linux {
         let work = async || {
             let name = user(login)?;
             let mut session = self.open(system, by).await?;
-            self.settle(users::extend(&mut session, &name, valid_until)).await
+            self.reach.work(users::extend(&mut session, &name, valid_until)).await
         };
         outcome(work().await)
     }
@@ -177,7 +152,7 @@ impl Connector for Linux {
         let work = async || {
             let name = user(login)?;
             let mut session = self.open(system, by).await?;
-            self.settle(users::remove(&mut session, &name)).await
+            self.reach.work(users::remove(&mut session, &name)).await
         };
         outcome(work().await)
     }
@@ -186,14 +161,15 @@ impl Connector for Linux {
         let work = async || {
             let name = user(login)?;
             let mut session = self.open(system, by).await?;
-            self.settle(async {
-                if by.login == login {
-                    users::end_own_sessions(&mut session).await
-                } else {
-                    users::end_sessions(&mut session, &name).await
-                }
-            })
-            .await
+            self.reach
+                .work(async {
+                    if by.login == login {
+                        users::end_own_sessions(&mut session).await
+                    } else {
+                        users::end_sessions(&mut session, &name).await
+                    }
+                })
+                .await
         };
         outcome(work().await)
     }
@@ -207,11 +183,7 @@ impl Linux {
             // The host would cut the name and try another user's secret.
             Err(why) => return Probe { result: ProbeResult::Refused, detail: why.to_owned() },
         };
-        match timeout(self.deadlines.login, attempt(&name)).await {
-            Ok(Ok(())) => Probe { result: ProbeResult::Accepted, detail: "logged in".to_owned() },
-            Ok(Err(Failure { result, detail })) => Probe { result, detail },
-            Err(_) => Probe { result: ProbeResult::Unreachable, detail: self.too_slow() },
-        }
+        self.reach.probe(async { attempt(&name).await.map(|()| "logged in") }).await
     }
 
     /// Replaces the key by which an account logs in, as that account. Where the host does not let the new one in, the old
@@ -232,11 +204,11 @@ impl Linux {
         };
         let mut session = self.open(system, by).await?;
         session.hide(new);
-        self.settle(keys::add(&mut session, &old_key, &new_key)).await?;
+        self.reach.work(keys::add(&mut session, &old_key, &new_key)).await?;
         match self.open(system, &Credential { login, secret: new }).await {
-            Ok(mut renewed) => self.settle(keys::remove(&mut renewed, &old_key, &new_key)).await.map_err(in_doubt),
+            Ok(mut renewed) => self.reach.work(keys::remove(&mut renewed, &old_key, &new_key)).await.map_err(in_doubt),
             Err(SetOutcome::NotSent { result: ProbeResult::Refused, .. }) => {
-                self.settle(keys::remove(&mut session, &new_key, &old_key)).await.map_err(in_doubt)?;
+                self.reach.work(keys::remove(&mut session, &new_key, &old_key)).await.map_err(in_doubt)?;
                 Err(refused("the host does not let in what is in the account's .ssh/authorized_keys"))
             }
             Err(unclear) => Err(in_doubt(unclear)),
@@ -248,28 +220,12 @@ impl Linux {
         let opening = async {
             let name = UserName::of(by.login)
                 .map_err(|why| Failure { result: ProbeResult::Refused, detail: why.to_owned() })?;
-            let mut session = Session::open(&*self.dial, &Target::of(system)?).await?;
+            let mut session = Session::open(&*self.reach.dial, &Target::of(system)?).await?;
             session.log_in(&name, by.secret).await?;
             session.find_rights().await?;
             Ok(session)
         };
-        match timeout(self.deadlines.login, opening).await {
-            Ok(Ok(session)) => Ok(session),
-            Ok(Err(Failure { result, detail })) => Err(SetOutcome::NotSent { result, detail }),
-            Err(_) => Err(SetOutcome::NotSent { result: ProbeResult::Unreachable, detail: self.too_slow() }),
-        }
-    }
-
-    /// Waits for the work, but not for ever. From here on something may have been sent.
-    async fn settle(&self, work: impl Future<Output = Result<(), SetOutcome>>) -> Result<(), SetOutcome> {
-        match timeout(self.deadlines.work, work).await {
-            Ok(done) => done,
-            Err(_) => Err(SetOutcome::Unknown(format!("no answer within {:?}", self.deadlines.work))),
-        }
-    }
-
-    fn too_slow(&self) -> String {
-        format!("no login within {:?}", self.deadlines.login)
+        self.reach.open(opening).await
     }
 }
 

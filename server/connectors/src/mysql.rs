@@ -4,19 +4,17 @@
 //! log; a login proves that it knows the password and never sends it. What cannot be had from MariaDB, and what a
 //! management account needs, stands in `docs/connectors.md`.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use claviger_api::wire::{ProbeResult, SystemSpec};
+use claviger_api::wire::SystemSpec;
 use claviger_api::{Login, Secret, Timestamp};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use self::account::Account;
 use self::session::{Session, Target, Trouble, open_for_changes};
 use self::sql::Methods;
-use crate::failure::Failure;
-use crate::{Connector, Credential, Deadlines, Dial, NewLogin, Probe, SetOutcome, Traits};
+use crate::{Connector, Credential, NewLogin, Probe, Reach, SetOutcome, Traits};
 
 mod account;
 mod session;
@@ -29,19 +27,13 @@ const ENDING_PAUSE: Duration = Duration::from_millis(50);
 
 /// The connector.
 pub struct Mysql {
-    dial: Arc<dyn Dial>,
-    deadlines: Deadlines,
+    reach: Reach,
 }
 
 impl Mysql {
-    /// Reaches its servers through `dial`.
-    pub fn new(dial: Arc<dyn Dial>) -> Self {
-        Self::with_deadlines(dial, Deadlines::STANDARD)
-    }
-
-    /// With deadlines of one's own.
-    pub fn with_deadlines(dial: Arc<dyn Dial>, deadlines: Deadlines) -> Self {
-        Self { dial, deadlines }
+    /// Reaches its systems so.
+    pub fn new(reach: Reach) -> Self {
+        Self { reach }
     }
 }
 
@@ -69,22 +61,18 @@ impl Connector for Mysql {
             ends_sessions: true,
             makes_logins: true,
             ends_logins,
-            deadline: self.deadlines.total(),
+            deadline: self.reach.deadlines.total(),
         }
     }
 
     async fn probe(&self, system: &SystemSpec, login: &Login, secret: &Secret) -> Probe {
         let opening = async {
-            let session = Session::open(&*self.dial, &Target::of(system)?, login, secret).await?;
+            let session = Session::open(&*self.reach.dial, &Target::of(system)?, login, secret).await?;
             let detail = if session.expired() { "logged in; its password has expired" } else { "logged in" };
             session.close().await;
-            Ok(detail.to_owned())
+            Ok(detail)
         };
-        match timeout(self.deadlines.login, opening).await {
-            Ok(Ok(detail)) => Probe { result: ProbeResult::Accepted, detail },
-            Ok(Err(Failure { result, detail })) => Probe { result, detail },
-            Err(_) => Probe { result: ProbeResult::Unreachable, detail: self.too_slow() },
-        }
+        self.reach.probe(opening).await
     }
 
     async fn set(&self, system: &SystemSpec, by: &Credential<'_>, login: &Login, new: &Secret) -> SetOutcome {
@@ -97,7 +85,7 @@ impl Connector for Mysql {
             session.close().await;
             Ok(())
         };
-        self.settle(work).await
+        self.reach.settle(work).await
     }
 
     async fn create_login(&self, system: &SystemSpec, by: &Credential<'_>, new: &NewLogin<'_>) -> SetOutcome {
@@ -128,7 +116,7 @@ impl Connector for Mysql {
             session.close().await;
             done
         };
-        self.settle(work).await
+        self.reach.settle(work).await
     }
 
     async fn extend_login(
@@ -153,7 +141,7 @@ impl Connector for Mysql {
             session.close().await;
             Ok(())
         };
-        self.settle(work).await
+        self.reach.settle(work).await
     }
 
     async fn remove_login(&self, system: &SystemSpec, by: &Credential<'_>, login: &Login) -> SetOutcome {
@@ -178,7 +166,7 @@ impl Connector for Mysql {
             session.close().await;
             Ok(())
         };
-        self.settle(work).await
+        self.reach.settle(work).await
     }
 
     async fn end_sessions(&self, system: &SystemSpec, by: &Credential<'_>, login: &Login) -> SetOutcome {
@@ -191,7 +179,7 @@ impl Connector for Mysql {
             session.close().await;
             Ok(())
         };
-        self.settle(work).await
+        self.reach.settle(work).await
     }
 }
 
@@ -207,28 +195,12 @@ impl Mysql {
         let account = Account::of(login)?;
         let opening = async {
             let target = Target::of(system)?;
-            let statement = self.deadlines.statement;
-            let session = open_for_changes(&*self.dial, &target, by.login, by.secret, statement).await?;
+            let statement = self.reach.deadlines.statement;
+            let session = open_for_changes(&*self.reach.dial, &target, by.login, by.secret, statement).await?;
             Ok((session, target.events))
         };
-        match timeout(self.deadlines.login, opening).await {
-            Ok(Ok((session, events))) => Ok((session, account, events)),
-            Ok(Err(Failure { result, detail })) => Err(SetOutcome::NotSent { result, detail }),
-            Err(_) => Err(SetOutcome::NotSent { result: ProbeResult::Unreachable, detail: self.too_slow() }),
-        }
-    }
-
-    /// Waits for the work, but not for ever. From here on something may have been sent.
-    async fn settle(&self, work: impl Future<Output = Result<(), SetOutcome>>) -> SetOutcome {
-        match timeout(self.deadlines.work, work).await {
-            Ok(Ok(())) => SetOutcome::Applied,
-            Ok(Err(outcome)) => outcome,
-            Err(_) => SetOutcome::Unknown(format!("no answer within {:?}", self.deadlines.work)),
-        }
-    }
-
-    fn too_slow(&self) -> String {
-        format!("no login within {:?}", self.deadlines.login)
+        let (session, events) = self.reach.open(opening).await?;
+        Ok((session, account, events))
     }
 }
 

@@ -3,19 +3,17 @@
 //! Passwords travel as SCRAM-SHA-256 verifiers made on this side, so that no clear one reaches the server's log.
 //! A login proves a secret only when the server asked for it and, in SCRAM, proved in turn that it knows the account.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use claviger_api::wire::{ProbeResult, SystemSpec};
 use claviger_api::{Login, Secret, Timestamp};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use self::session::{Session, Target, open_for_changes};
 use self::sql::{Role, Verifier};
-pub use crate::Deadlines;
 use crate::failure::Failure;
-use crate::{Connector, Credential, Dial, NewLogin, Probe, SetOutcome, Traits};
+use crate::{Connector, Credential, NewLogin, Probe, Reach, SetOutcome, Traits};
 
 mod session;
 mod sql;
@@ -28,19 +26,13 @@ const ENDING_PAUSE: Duration = Duration::from_millis(50);
 
 /// The connector.
 pub struct Postgresql {
-    dial: Arc<dyn Dial>,
-    deadlines: Deadlines,
+    reach: Reach,
 }
 
 impl Postgresql {
-    /// Reaches its servers through `dial`.
-    pub fn new(dial: Arc<dyn Dial>) -> Self {
-        Self::with_deadlines(dial, Deadlines::STANDARD)
-    }
-
-    /// With deadlines of one's own.
-    pub fn with_deadlines(dial: Arc<dyn Dial>, deadlines: Deadlines) -> Self {
-        Self { dial, deadlines }
+    /// Reaches its systems so.
+    pub fn new(reach: Reach) -> Self {
+        Self { reach }
     }
 }
 
@@ -59,7 +51,7 @@ impl Connector for Postgresql {
             ends_sessions: true,
             makes_logins: true,
             ends_logins: true,
-            deadline: self.deadlines.total(),
+            deadline: self.reach.deadlines.total(),
         }
     }
 
@@ -68,12 +60,11 @@ impl Connector for Postgresql {
             // The server would cut the name and try another role's secret.
             return Probe { result: ProbeResult::Refused, detail: detail(refused) };
         }
-        let opening = async { Session::open(&*self.dial, &Target::of(system)?, login, secret).await };
-        match timeout(self.deadlines.login, opening).await {
-            Ok(Ok(_session)) => Probe { result: ProbeResult::Accepted, detail: "logged in".to_owned() },
-            Ok(Err(Failure { result, detail })) => Probe { result, detail },
-            Err(_) => Probe { result: ProbeResult::Unreachable, detail: self.too_slow() },
-        }
+        let opening = async {
+            Session::open(&*self.reach.dial, &Target::of(system)?, login, secret).await?;
+            Ok("logged in")
+        };
+        self.reach.probe(opening).await
     }
 
     async fn set(&self, system: &SystemSpec, by: &Credential<'_>, login: &Login, new: &Secret) -> SetOutcome {
@@ -85,7 +76,7 @@ impl Connector for Postgresql {
             Ok(session) => session,
             Err(not_sent) => return not_sent,
         };
-        self.settle(session.run(&statement)).await
+        self.reach.settle(session.run(&statement)).await
     }
 
     async fn create_login(&self, system: &SystemSpec, by: &Credential<'_>, new: &NewLogin<'_>) -> SetOutcome {
@@ -104,7 +95,7 @@ impl Connector for Postgresql {
                 Maker::Another => Err(not_ours(new.login)),
             }
         };
-        self.settle(work).await
+        self.reach.settle(work).await
     }
 
     async fn extend_login(
@@ -129,7 +120,7 @@ impl Connector for Postgresql {
                 Maker::Another => Err(not_ours(login)),
             }
         };
-        self.settle(work).await
+        self.reach.settle(work).await
     }
 
     async fn remove_login(&self, system: &SystemSpec, by: &Credential<'_>, login: &Login) -> SetOutcome {
@@ -153,7 +144,7 @@ impl Connector for Postgresql {
             self.give_away(system, by, &session, login, (&role, &owner)).await?;
             session.run(&sql::drop_role(&role)).await
         };
-        self.settle(work).await
+        self.reach.settle(work).await
     }
 
     async fn end_sessions(&self, system: &SystemSpec, by: &Credential<'_>, login: &Login) -> SetOutcome {
@@ -164,7 +155,7 @@ impl Connector for Postgresql {
             Ok(session) => session,
             Err(not_sent) => return not_sent,
         };
-        self.settle(end_sessions_of(&session, login)).await
+        self.reach.settle(end_sessions_of(&session, login)).await
     }
 }
 
@@ -175,26 +166,9 @@ impl Postgresql {
         target: Result<Target<'_>, Failure>,
         by: &Credential<'a>,
     ) -> Result<Session<'a>, SetOutcome> {
-        let statement_ms = self.deadlines.statement.as_millis();
-        let opening = async { open_for_changes(&*self.dial, &target?, by.login, by.secret, statement_ms).await };
-        match timeout(self.deadlines.login, opening).await {
-            Ok(Ok(session)) => Ok(session),
-            Ok(Err(Failure { result, detail })) => Err(SetOutcome::NotSent { result, detail }),
-            Err(_) => Err(SetOutcome::NotSent { result: ProbeResult::Unreachable, detail: self.too_slow() }),
-        }
-    }
-
-    /// Waits for the work, but not for ever. From here on something may have been sent.
-    async fn settle(&self, work: impl Future<Output = Result<(), SetOutcome>>) -> SetOutcome {
-        match timeout(self.deadlines.work, work).await {
-            Ok(Ok(())) => SetOutcome::Applied,
-            Ok(Err(outcome)) => outcome,
-            Err(_) => SetOutcome::Unknown(format!("no answer within {:?}", self.deadlines.work)),
-        }
-    }
-
-    fn too_slow(&self) -> String {
-        format!("no login within {:?}", self.deadlines.login)
+        let statement_ms = self.reach.deadlines.statement.as_millis();
+        let opening = async { open_for_changes(&*self.reach.dial, &target?, by.login, by.secret, statement_ms).await };
+        self.reach.open(opening).await
     }
 
     /// Gives what a login owns to the asking role, and takes its privileges, in every database where it left a trace.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use claviger_api::wire::SystemSpec;
 
-use crate::{ActiveDirectory, Connector, Dial, Ldap, Linux, Mysql, Postgresql};
+use crate::{ActiveDirectory, Connector, Deadlines, Dial, Ldap, Linux, Mysql, Postgresql, Reach};
 
 /// One connector a kind of system.
 #[derive(Clone)]
@@ -19,12 +19,13 @@ pub struct Registry {
 impl Registry {
     /// The connectors as shipped, reaching their systems through `dial`.
     pub fn standard(dial: Arc<dyn Dial>) -> Self {
+        let servers = Reach::new(Arc::clone(&dial), Deadlines::STANDARD);
         Self {
-            postgresql: Arc::new(Postgresql::new(Arc::clone(&dial))),
-            mysql: Arc::new(Mysql::new(Arc::clone(&dial))),
-            ldap: Arc::new(Ldap::new(Arc::clone(&dial))),
-            linux: Arc::new(Linux::new(Arc::clone(&dial))),
-            active_directory: Arc::new(ActiveDirectory::new(dial)),
+            postgresql: Arc::new(Postgresql::new(servers.clone())),
+            mysql: Arc::new(Mysql::new(servers.clone())),
+            ldap: Arc::new(Ldap::new(servers.clone())),
+            linux: Arc::new(Linux::new(Reach::new(dial, Deadlines::LINUX))),
+            active_directory: Arc::new(ActiveDirectory::new(servers)),
         }
     }
 

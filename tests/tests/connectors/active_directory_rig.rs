@@ -2,19 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so")]
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use claviger_api::wire::{SystemSpec, TlsMode};
 use claviger_api::{Login, Secret, Timestamp};
 use claviger_connectors::laws::{EdgeLogins, Fixture, Stay};
-use claviger_connectors::{ActiveDirectory, Connector, Credential, Deadlines, Direct};
+use claviger_connectors::{ActiveDirectory, Connector, Credential, Deadlines};
 use claviger_tests::faulty::{Fault, Faulty, Statement};
 use claviger_tests::postgres::{HOST, random_text, unrelated_ca};
 use claviger_tests::samba::{DOMAIN, Samba};
 
-use super::rig::{login, secret};
+use super::rig::{login, reach, secret};
 
 /// Every request that changes something.
 pub const CHANGES: Statement = Statement::Beginning(&["Add", "Modify", "Delete"]);
@@ -51,7 +50,7 @@ impl Rig {
 
 /// The connector, allowed to reach loopback.
 pub fn connector(deadlines: Deadlines) -> ActiveDirectory {
-    ActiveDirectory::with_deadlines(Arc::new(Direct::new(vec!["127.0.0.0/8".parse().unwrap()])), deadlines)
+    ActiveDirectory::new(reach(deadlines))
 }
 
 /// The same domain in another way.

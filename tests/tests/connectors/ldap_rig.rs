@@ -2,19 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so")]
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use claviger_api::wire::{SystemSpec, TlsMode};
 use claviger_api::{Login, Secret, Timestamp};
 use claviger_connectors::laws::{EdgeLogins, Fixture, Stay};
-use claviger_connectors::{Connector, Credential, Deadlines, Direct, Ldap};
+use claviger_connectors::{Connector, Credential, Deadlines, Ldap};
 use claviger_tests::faulty::{Fault, Faulty, Statement};
 use claviger_tests::openldap::{ADMINISTRATOR, GROUPS, Openldap, PEOPLE};
 use claviger_tests::postgres::{HOST, OTHER_HOST, random_text, unrelated_ca};
 
-use super::rig::{login, secret};
+use super::rig::{login, reach, secret};
 
 /// Every request that changes something.
 pub const CHANGES: Statement = Statement::Beginning(&["Add", "Modify", "Delete", "Extended"]);
@@ -51,7 +50,7 @@ impl Rig {
 
 /// The connector, allowed to reach loopback.
 pub fn connector(deadlines: Deadlines) -> Ldap {
-    Ldap::with_deadlines(Arc::new(Direct::new(vec!["127.0.0.0/8".parse().unwrap()])), deadlines)
+    Ldap::new(reach(deadlines))
 }
 
 /// The same directory in another way.

@@ -3,26 +3,20 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so")]
 
 use std::fs;
-use std::sync::Arc;
 use std::time::Duration;
 
 use claviger_api::Secret;
 use claviger_api::wire::{HostKey, ProbeResult, SystemSpec};
-use claviger_connectors::linux::Deadlines;
-use claviger_connectors::{CertifiedKey, Connector, Direct, Linux};
+use claviger_connectors::{CertifiedKey, Connector, Deadlines, Linux};
 use claviger_tests::openssh::{HOST, OpenSsh, make_key, run};
 use claviger_tests::postgres::random_text;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-use super::rig::{login, secret};
+use super::rig::{login, reach, secret};
 
 fn connector() -> Linux {
-    let loopback = vec!["127.0.0.0/8".parse().unwrap()];
-    Linux::with_deadlines(
-        Arc::new(Direct::new(loopback)),
-        Deadlines { login: Duration::from_secs(10), ..Deadlines::STANDARD },
-    )
+    Linux::new(reach(Deadlines { login: Duration::from_secs(10), ..Deadlines::LINUX }))
 }
 
 fn at(server: &OpenSsh, host_keys: Vec<HostKey>) -> SystemSpec {
@@ -36,8 +30,7 @@ async fn a_password_is_accepted_or_refused_whichever_way_the_host_asks_for_it() 
         let server = OpenSsh::start_with(lines);
         let right = random_text();
         let it = login(&server.add_user("cvpw", &right));
-        let loopback = vec!["127.0.0.0/8".parse().unwrap()];
-        let (connector, spec) = (Linux::new(Arc::new(Direct::new(loopback))), server.spec());
+        let (connector, spec) = (Linux::new(reach(Deadlines::LINUX)), server.spec());
         let wrong = secret(&random_text());
         let (right, absent) = (secret(&right), login("cv-nobody"));
         let (yes, no, nobody) = tokio::join!(
@@ -149,8 +142,7 @@ async fn anvil_hostile_system_what_is_no_ssh_server_is_told_nothing_and_cut_off(
             host_keys: vec![server.host_key()],
             lockout_threshold: None,
         };
-        let hasty = Deadlines { login: Duration::from_secs(1), ..Deadlines::STANDARD };
-        let hasty = Linux::with_deadlines(Arc::new(Direct::new(vec!["127.0.0.0/8".parse().unwrap()])), hasty);
+        let hasty = Linux::new(reach(Deadlines { login: Duration::from_secs(1), ..Deadlines::LINUX }));
         let probe = hasty.probe(&spec, &login("anybody"), &secret("never-told")).await;
         assert_eq!(probe.result, ProbeResult::Unreachable, "{}", probe.detail);
     }

@@ -7,19 +7,17 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use claviger_api::wire::{HostKey, SystemSpec};
 use claviger_api::{Login, Secret, Timestamp};
 use claviger_connectors::laws::{EdgeLogins, Fixture, Stay};
-use claviger_connectors::linux::Deadlines;
-use claviger_connectors::{Connector, Credential, Direct, Linux};
+use claviger_connectors::{Connector, Credential, Deadlines, Linux};
 use claviger_tests::openssh::{OpenSsh, make_key, run};
 use claviger_tests::postgres::random_text;
 
-use super::rig::{login, secret};
+use super::rig::{login, reach, secret};
 
 /// One rig at a time.
 const ALONE: &str = "/tmp/claviger-test-laws-of-linux.lock";
@@ -57,7 +55,7 @@ impl Rig {
         let (manager, password) = (login("cv-manager"), secret(&random_text()));
         openssh.add_named(manager.as_str(), password.expose(), &shell.display().to_string());
         openssh.add_sudo_rule(manager.as_str(), MAY);
-        let deadlines = Deadlines { login: Duration::from_secs(10), ..Deadlines::STANDARD };
+        let deadlines = Deadlines { login: Duration::from_secs(10), ..Deadlines::LINUX };
         Self { connector: connector(deadlines), openssh, manager, password, _alone: alone }
     }
 
@@ -98,7 +96,7 @@ exec /bin/sh "$@"
 
 /// The connector, allowed to reach loopback.
 pub fn connector(deadlines: Deadlines) -> Linux {
-    Linux::with_deadlines(Arc::new(Direct::new(vec!["127.0.0.0/8".parse().unwrap()])), deadlines)
+    Linux::new(reach(deadlines))
 }
 
 /// Removes the vault's users that a law left: those of checkouts have an ending of their own, and are let be.

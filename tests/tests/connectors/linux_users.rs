@@ -11,8 +11,7 @@ use std::time::Duration;
 use claviger_api::wire::{ProbeResult, SudoRule};
 use claviger_api::{Login, Secret};
 use claviger_connectors::laws::{Fixture, HOSTILE, HOSTILE_SECRETS, ephemeral, hosts, probing, setting};
-use claviger_connectors::linux::Deadlines;
-use claviger_connectors::{Connector, Credential, NewLogin, SetOutcome};
+use claviger_connectors::{Connector, Credential, Deadlines, NewLogin, SetOutcome};
 use claviger_tests::openssh::{OpenSsh, make_key, run};
 use claviger_tests::poll::until;
 use claviger_tests::postgres::random_text;
@@ -48,10 +47,10 @@ async fn laws_of_ephemeral_users() {
 #[tokio::test]
 async fn anvil_hostile_system_of_linux_hosts() {
     let mut rig = Rig::start();
-    rig.connector = connector(Deadlines { login: Duration::from_millis(400), ..Deadlines::STANDARD });
+    rig.connector = connector(Deadlines { login: Duration::from_millis(400), ..Deadlines::LINUX });
     hosts::silence_is_unreachable(&rig).await;
     hosts::nonsense_is_unknown(&rig).await;
-    rig.connector = connector(Deadlines::STANDARD);
+    rig.connector = connector(Deadlines::LINUX);
     hosts::strangers_are_not_trusted(&rig).await;
 }
 
@@ -282,7 +281,7 @@ async fn root_changes_users_by_a_key_and_pam_asks_for_the_password() {
     let (manager, key) = (login("root"), secret(&fs::read_to_string(keys.path().join("root")).unwrap()));
     let (old, new) = (secret(&random_text()), secret(&random_text()));
     let it = login(&server.add_user("cvpm", old.expose()));
-    let connector = connector(Deadlines::STANDARD);
+    let connector = connector(Deadlines::LINUX);
     let by = Credential { login: &manager, secret: &key };
 
     let probe = connector.probe(&server.spec(), &manager, &key).await;
@@ -381,7 +380,7 @@ async fn every_answer_of_a_host_has_its_word() {
     run("chage", &["-E", "1970-01-02", ended.as_str()], "");
     run("chage", &["-d", "0", expired.as_str()], "");
     run("usermod", &["-s", "/usr/sbin/nologin", nologin.as_str()], "");
-    let (connector, spec) = (connector(Deadlines::STANDARD), server.spec());
+    let (connector, spec) = (connector(Deadlines::LINUX), server.spec());
     let probe = async |it: &Login, secret: &Secret| connector.probe(&spec, it, secret).await;
     let rights = tokio::join!(
         probe(&plain, &right),

@@ -2,19 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on says so")]
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use claviger_api::wire::{SystemSpec, TlsMode};
 use claviger_api::{Login, Secret, Timestamp};
 use claviger_connectors::laws::{EdgeLogins, Fixture, Stay};
-use claviger_connectors::{Connector, Credential, Deadlines, Direct, Mysql};
+use claviger_connectors::{Connector, Credential, Deadlines, Mysql};
 use claviger_tests::faulty::{Fault, Faulty, Statement};
 use claviger_tests::mariadb::{self, Mariadb, account, quoted};
 use claviger_tests::postgres::{HOST, OTHER_HOST, random_text, unrelated_ca};
 
-use super::rig::{login, secret};
+use super::rig::{login, reach, secret};
 
 /// Every statement that changes an account.
 pub const CHANGES: Statement = Statement::Beginning(&["ALTER USER", "CREATE USER", "SET PASSWORD", "DROP USER"]);
@@ -51,7 +50,7 @@ impl Rig {
 
 /// The connector, allowed to reach loopback.
 pub fn connector(deadlines: Deadlines) -> Mysql {
-    Mysql::with_deadlines(Arc::new(Direct::new(vec!["127.0.0.0/8".parse().unwrap()])), deadlines)
+    Mysql::new(reach(deadlines))
 }
 
 #[async_trait]

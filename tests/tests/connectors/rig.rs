@@ -9,8 +9,7 @@ use async_trait::async_trait;
 use claviger_api::wire::{SystemSpec, TlsMode};
 use claviger_api::{Login, Secret, Timestamp};
 use claviger_connectors::laws::{EdgeLogins, Fixture, Stay};
-use claviger_connectors::postgresql::Deadlines;
-use claviger_connectors::{Connector, Credential, Direct, Postgresql};
+use claviger_connectors::{Connector, Credential, Deadlines, Direct, Postgresql, Reach};
 use claviger_tests::faulty::{Fault, Faulty, Statement};
 use claviger_tests::postgres::{HOST, OTHER_HOST, Postgres, random_text, unrelated_ca};
 use tokio_postgres::Client;
@@ -45,9 +44,14 @@ impl Rig {
     }
 }
 
+/// A way that leads to loopback too.
+pub fn reach(deadlines: Deadlines) -> Reach {
+    Reach::new(Arc::new(Direct::new(vec!["127.0.0.0/8".parse().unwrap()])), deadlines)
+}
+
 /// The connector, allowed to reach loopback.
 pub fn connector(deadlines: Deadlines) -> Postgresql {
-    Postgresql::with_deadlines(Arc::new(Direct::new(vec!["127.0.0.0/8".parse().unwrap()])), deadlines)
+    Postgresql::new(reach(deadlines))
 }
 
 pub fn login(text: &str) -> Login {

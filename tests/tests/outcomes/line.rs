@@ -8,8 +8,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use claviger_api::wire::{SystemSpec, TlsMode};
 use claviger_api::{Login, Secret, Timestamp};
-use claviger_connectors::postgresql::Deadlines;
-use claviger_connectors::{Connector, Credential, Direct, NewLogin, Postgresql, Probe, SetOutcome, Traits};
+use claviger_connectors::{
+    Connector, Credential, Deadlines, Direct, NewLogin, Postgresql, Probe, Reach, SetOutcome, Traits,
+};
 use claviger_tests::faulty::{Fault, Faulty, Statement};
 use claviger_tests::postgres::{HOST, Postgres, random_text};
 
@@ -97,7 +98,7 @@ impl Lines {
     /// The real connector, which each case meets at its step.
     pub fn connector(&self) -> AtItsStep {
         let loopback = vec!["127.0.0.0/8".parse().unwrap()];
-        let real = Postgresql::with_deadlines(Arc::new(Direct::new(loopback)), DEADLINES);
+        let real = Postgresql::new(Reach::new(Arc::new(Direct::new(loopback)), DEADLINES));
         AtItsStep { real, lines: Arc::clone(&self.0) }
     }
 }
