@@ -16,6 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+mod http;
 mod ldap;
 mod mariadb;
 
@@ -65,6 +66,7 @@ enum Protocol {
     Postgresql,
     Mariadb,
     Ldap,
+    Http,
 }
 
 /// What is to happen to one statement.
@@ -91,6 +93,11 @@ impl Faulty {
     /// `Add`, `Modify`, `Delete` or `Extended`.
     pub async fn before_ldap(server: SocketAddr) -> Self {
         Self::of(Protocol::Ldap, server).await
+    }
+
+    /// A line to an HTTP API on which everything passes. A statement is the first line of a request.
+    pub async fn before_http(server: SocketAddr) -> Self {
+        Self::of(Protocol::Http, server).await
     }
 
     async fn of(protocol: Protocol, server: SocketAddr) -> Self {
@@ -177,6 +184,10 @@ async fn serve(protocol: Protocol, client: TcpStream, server: SocketAddr, plan: 
         Protocol::Ldap => tokio::select! {
             _ = ldap::requests(from_client, to_server, &plan, &verdict) => {}
             _ = ldap::answers(from_server, &to_client, verdicts) => {}
+        },
+        Protocol::Http => tokio::select! {
+            _ = http::requests(from_client, to_server, &plan, &verdict) => {}
+            _ = http::answers(from_server, &to_client, verdicts) => {}
         },
     }
 }

@@ -4,6 +4,7 @@ pub mod audit;
 pub mod browser;
 pub mod cli;
 pub mod faulty;
+pub mod firewall;
 pub mod in_process;
 pub mod inventory;
 pub mod issuer;

@@ -3,6 +3,8 @@
 mod connectors {
     mod active_directory;
     mod active_directory_rig;
+    mod http;
+    mod http_rig;
     mod ldap;
     mod ldap_rig;
     mod linux;

@@ -17,6 +17,8 @@ mod certificate;
 mod ephemeral;
 #[path = "main_job/expiry.rs"]
 mod expiry;
+#[path = "main_job/http.rs"]
+mod http;
 #[path = "main_job/life.rs"]
 mod life;
 #[path = "main_job/limits.rs"]

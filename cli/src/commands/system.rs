@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand, ValueEnum};
 use claviger_client::api::Part;
 use claviger_client::api::wire::{
-    HostKey, NewSystem, RotationPolicy, SystemChange, SystemSpec, TlsMode, fingerprint_text,
+    HostKey, HttpCalls, NewSystem, RotationPolicy, SystemChange, SystemSpec, TlsMode, fingerprint_text,
 };
 
 use crate::commands::policy::Policy;
@@ -88,7 +88,7 @@ pub struct Set {
 /// How to reach a system, and how to know it.
 #[derive(Args)]
 struct Reach {
-    /// TCP port; by default the kind's own: 5432, 3306, 636 (389 with --start-tls), 22
+    /// TCP port; by default the kind's own: 5432, 3306, 636 (389 with --start-tls), 22, 443
     #[arg(long)]
     port: Option<u16>,
     /// postgresql: the database to log in to; postgres by default
@@ -118,7 +118,7 @@ struct Reach {
     /// ldap: the directory keeps a password policy, so that ephemeral entries end by themselves
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     password_policy: Option<bool>,
-    /// mysql, ldap, linux, active-directory: after how many failed logins the system locks an account
+    /// mysql, ldap, linux, active-directory, http: after how many failed logins the system locks an account
     #[arg(long, value_name = "LOGINS")]
     lockout_threshold: Option<u32>,
     /// mysql: a database for events that end ephemeral logins even where the vault is down
@@ -136,12 +136,18 @@ struct Reach {
     /// active-directory: the entry below which ephemeral accounts are made; CN=Users of the domain by default
     #[arg(long, value_name = "DN")]
     organizational_unit: Option<String>,
-    /// active-directory: for how long it goes on taking an old password, in seconds; an hour by default
+    /// active-directory, http: for how long it goes on taking an old secret, in seconds; a domain an hour by default
     #[arg(long, value_name = "SECONDS")]
     grace_seconds: Option<u32>,
     /// active-directory: change an account twice after a checkout, so that the domain takes no old password of it
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
     change_twice: Option<bool>,
+    /// http: the calls by which logins are tried and changed, in JSON
+    #[arg(long, value_name = "FILE")]
+    calls: Option<PathBuf>,
+    /// http: for how long a change may not have reached every part of it, in seconds
+    #[arg(long, value_name = "SECONDS")]
+    propagation_seconds: Option<u32>,
     /// The account on this system that may change the others
     #[arg(long, value_name = "ACCOUNT")]
     management_account: Option<Part>,
@@ -159,6 +165,8 @@ enum Kind {
     Linux,
     /// A Windows domain
     ActiveDirectory,
+    /// An HTTP API, described by --calls
+    Http,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -225,7 +233,7 @@ impl Add {
     fn new_system(&self) -> Result<NewSystem, Failure> {
         Ok(NewSystem {
             name: self.system.system.clone(),
-            spec: self.reach.apply(self.kind.at(self.host.clone()))?,
+            spec: self.reach.apply(self.kind.at(self.host.clone(), self.reach.calls.as_deref())?)?,
             management_account: self.reach.management_account.clone(),
         })
     }
@@ -241,7 +249,8 @@ impl Set {
                 | SystemSpec::Mysql { host, .. }
                 | SystemSpec::Ldap { host, .. }
                 | SystemSpec::Linux { host, .. }
-                | SystemSpec::ActiveDirectory { host, .. } => {
+                | SystemSpec::ActiveDirectory { host, .. }
+                | SystemSpec::Http { host, .. } => {
                     host.clone_from(new);
                 }
             }
@@ -260,7 +269,7 @@ impl Reach {
         let kind = spec.kind();
         match &mut spec {
             SystemSpec::Postgresql { host: _, port, database, tls, ca_certificate } => {
-                self.without_domain(kind)?;
+                self.without_domain_and_calls(kind)?;
                 without(kind, "--start-tls", self.start_tls.is_some())?;
                 without(kind, "--lockout-threshold", self.lockout_threshold.is_some())?;
                 without(kind, "--event-database", self.event_database.is_some())?;
@@ -270,7 +279,7 @@ impl Reach {
                 *database = self.database.clone().unwrap_or_else(|| database.clone());
             }
             SystemSpec::Mysql { host: _, port, tls, ca_certificate, lockout_threshold, event_database } => {
-                self.without_domain(kind)?;
+                self.without_domain_and_calls(kind)?;
                 without(kind, "--start-tls", self.start_tls.is_some())?;
                 without(kind, "--database", self.database.is_some())?;
                 self.without_directory(kind)?;
@@ -292,10 +301,9 @@ impl Reach {
                 password_policy,
                 lockout_threshold,
             } => {
-                self.without_domain(kind)?;
+                self.without_domain_and_calls(kind)?;
                 without(kind, "--host-key", !self.host_keys.is_empty())?;
-                without(kind, "--database", self.database.is_some())?;
-                without(kind, "--event-database", self.event_database.is_some())?;
+                self.without_databases(kind)?;
                 self.apply_start_tls(port, start_tls);
                 self.apply_common(port, tls, ca_certificate)?;
                 replace(base, self.base.as_ref());
@@ -311,10 +319,9 @@ impl Reach {
             SystemSpec::Linux { host: _, port, host_keys, lockout_threshold } => {
                 without(kind, "--start-tls", self.start_tls.is_some())?;
                 self.without_directory(kind)?;
-                self.without_domain(kind)?;
+                self.without_domain_and_calls(kind)?;
                 *lockout_threshold = self.lockout_threshold.or(*lockout_threshold);
-                without(kind, "--event-database", self.event_database.is_some())?;
-                without(kind, "--database", self.database.is_some())?;
+                self.without_databases(kind)?;
                 without(kind, "--tls", self.tls.is_some())?;
                 without(kind, "--system-ca", self.system_ca.is_some())?;
                 *port = self.port.unwrap_or(*port);
@@ -339,9 +346,9 @@ impl Reach {
                 change_twice,
             } => {
                 without(kind, "--host-key", !self.host_keys.is_empty())?;
-                without(kind, "--database", self.database.is_some())?;
-                without(kind, "--event-database", self.event_database.is_some())?;
+                self.without_databases(kind)?;
                 self.without_directory(kind)?;
+                self.without_calls(kind)?;
                 self.apply_start_tls(port, start_tls);
                 self.apply_common(port, tls, ca_certificate)?;
                 replace(domain, self.domain.as_ref());
@@ -354,17 +361,67 @@ impl Reach {
                     return Err(Failure::usage("which domain is it?", "its short name, e.g. --domain CORP"));
                 }
             }
+            SystemSpec::Http { .. } => return self.apply_api(spec),
         }
         Ok(spec)
     }
 
+    /// The same of an HTTP API.
+    fn apply_api(&self, mut spec: SystemSpec) -> Result<SystemSpec, Failure> {
+        let kind = spec.kind();
+        let SystemSpec::Http {
+            host: _,
+            port,
+            tls,
+            ca_certificate,
+            calls,
+            lockout_threshold,
+            grace_seconds,
+            propagation_seconds,
+        } = &mut spec
+        else {
+            return Ok(spec);
+        };
+        without(kind, "--start-tls", self.start_tls.is_some())?;
+        without(kind, "--host-key", !self.host_keys.is_empty())?;
+        self.without_databases(kind)?;
+        self.without_directory(kind)?;
+        self.without_controllers(kind)?;
+        self.apply_common(port, tls, ca_certificate)?;
+        if let Some(file) = &self.calls {
+            *calls = read_calls(file)?;
+        }
+        *lockout_threshold = self.lockout_threshold.or(*lockout_threshold);
+        *grace_seconds = self.grace_seconds.unwrap_or(*grace_seconds);
+        *propagation_seconds = self.propagation_seconds.unwrap_or(*propagation_seconds);
+        Ok(spec)
+    }
+
+    /// Refuses what only a Windows domain or an HTTP API has.
+    fn without_domain_and_calls(&self, kind: &str) -> Result<(), Failure> {
+        self.without_controllers(kind)?;
+        self.without_calls(kind)?;
+        without(kind, "--grace-seconds", self.grace_seconds.is_some())
+    }
+
     /// Refuses what only a Windows domain has.
-    fn without_domain(&self, kind: &str) -> Result<(), Failure> {
+    fn without_controllers(&self, kind: &str) -> Result<(), Failure> {
         without(kind, "--domain", self.domain.is_some())?;
         without(kind, "--server", !self.servers.is_empty())?;
         without(kind, "--organizational-unit", self.organizational_unit.is_some())?;
-        without(kind, "--grace-seconds", self.grace_seconds.is_some())?;
         without(kind, "--change-twice", self.change_twice.is_some())
+    }
+
+    /// Refuses what only an HTTP API has.
+    fn without_calls(&self, kind: &str) -> Result<(), Failure> {
+        without(kind, "--calls", self.calls.is_some())?;
+        without(kind, "--propagation-seconds", self.propagation_seconds.is_some())
+    }
+
+    /// Refuses what only databases have.
+    fn without_databases(&self, kind: &str) -> Result<(), Failure> {
+        without(kind, "--database", self.database.is_some())?;
+        without(kind, "--event-database", self.event_database.is_some())
     }
 
     /// Refuses what only OpenLDAP has.
@@ -418,9 +475,9 @@ fn without(kind: &str, option: &str, given: bool) -> Result<(), Failure> {
 }
 
 impl Kind {
-    fn at(self, host: String) -> SystemSpec {
+    fn at(self, host: String, calls: Option<&Path>) -> Result<SystemSpec, Failure> {
         let (tls, ca_certificate) = (TlsMode::default(), None);
-        match self {
+        Ok(match self {
             Self::Postgresql => {
                 SystemSpec::Postgresql { host, port: 5432, database: "postgres".to_owned(), tls, ca_certificate }
             }
@@ -459,7 +516,20 @@ impl Kind {
                 grace_seconds: GRACE_SECONDS,
                 change_twice: false,
             },
-        }
+            Self::Http => SystemSpec::Http {
+                host,
+                port: 443,
+                tls,
+                ca_certificate,
+                calls: match calls {
+                    Some(file) => read_calls(file)?,
+                    None => return Err(Failure::usage("how are its logins tried and changed?", "--calls FILE")),
+                },
+                lockout_threshold: None,
+                grace_seconds: 0,
+                propagation_seconds: 0,
+            },
+        })
     }
 }
 
@@ -495,6 +565,13 @@ fn read(file: &Path) -> Result<String, Failure> {
         .map_err(|error| Failure::usage(format!("{} cannot be read: {error}", file.display()), "give a PEM file"))
 }
 
+/// A description of calls. What it means is the server's to judge, all of it at once.
+fn read_calls(file: &Path) -> Result<Box<HttpCalls>, Failure> {
+    let wrong = |what: String| Failure::usage(format!("{}: {what}", file.display()), "docs/connectors.md describes it");
+    let text = std::fs::read(file).map_err(|error| wrong(format!("cannot be read: {error}")))?;
+    serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))
+}
+
 #[cfg(test)]
 mod tests {
     use clap::Parser as _;
@@ -504,6 +581,10 @@ mod tests {
 
     fn changed(line: &str, present: &SystemSpec) -> Result<SystemChange, Failure> {
         set(line).change(present, &RotationPolicy::default())
+    }
+
+    fn at(kind: Kind, host: &str) -> SystemSpec {
+        kind.at(host.to_owned(), None).unwrap()
     }
 
     fn set(line: &str) -> Set {
@@ -534,14 +615,18 @@ mod tests {
 
     #[test]
     fn what_a_kind_does_not_have_is_refused() {
-        let (postgresql, mysql) = (Kind::Postgresql.at("db".to_owned()), Kind::Mysql.at("db".to_owned()));
+        let (postgresql, mysql) = (at(Kind::Postgresql, "db"), at(Kind::Mysql, "db"));
         assert!(changed("--event-database vault", &postgresql).is_err());
         assert!(changed("--lockout-threshold 5", &postgresql).is_err());
         assert!(changed("--database app", &mysql).is_err());
         assert!(changed("--base dc=x", &mysql).is_err() && changed("--start-tls", &postgresql).is_err());
-        let domain = Kind::ActiveDirectory.at("dc1".to_owned());
+        let domain = at(Kind::ActiveDirectory, "dc1");
         assert!(changed("--grace-seconds 0", &domain).is_err(), "no domain");
         assert!(changed("--domain CORP --base dc=x", &domain).is_err());
+        assert!(
+            changed("--calls calls.json", &mysql).is_err() && changed("--propagation-seconds 3", &postgresql).is_err()
+        );
+        assert!(Kind::Http.at("fw".to_owned(), None).is_err(), "no calls");
         assert!(changed("--domain CORP", &mysql).is_err() && changed("--server dc2", &postgresql).is_err());
         let Some(SystemSpec::ActiveDirectory { domain, servers, grace_seconds, .. }) =
             changed("--domain CORP --server dc2 --server dc3 --grace-seconds 0", &domain).unwrap().spec
@@ -549,7 +634,7 @@ mod tests {
             panic!("no change")
         };
         assert_eq!((domain.as_str(), servers.len(), grace_seconds), ("CORP", 2, 0));
-        let ldap = Kind::Ldap.at("ldap".to_owned());
+        let ldap = at(Kind::Ldap, "ldap");
         assert!(changed("--database app --base dc=x", &ldap).is_err());
         assert!(changed("--start-tls", &ldap).is_err(), "no base");
         let Some(SystemSpec::Ldap { port, start_tls, base, object_classes, .. }) =

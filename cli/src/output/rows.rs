@@ -76,7 +76,7 @@ impl Row for System {
         let (host, port) = (self.spec.host(), self.spec.port());
         let (address, known_by) = match &self.spec {
             SystemSpec::Postgresql { database, tls, .. } => (format!("{host}:{port}/{database}"), word(tls)),
-            SystemSpec::Mysql { tls, .. } => (format!("{host}:{port}"), word(tls)),
+            SystemSpec::Mysql { tls, .. } | SystemSpec::Http { tls, .. } => (format!("{host}:{port}"), word(tls)),
             SystemSpec::Ldap { tls, base, .. } => (format!("{host}:{port}/{base}"), word(tls)),
             SystemSpec::Linux { host_keys, .. } => (format!("{host}:{port}"), format!("{} host keys", host_keys.len())),
             SystemSpec::ActiveDirectory { tls, domain, .. } => (format!("{host}:{port}/{domain}"), word(tls)),

@@ -7,19 +7,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use claviger_api::wire::HttpsUrl;
-use http_body_util::{BodyExt as _, Full, Limited};
+use http_body_util::Full;
+use hyper::Request;
 pub use hyper::body::Bytes;
-use hyper::body::Incoming;
-use hyper::client::conn::http1;
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
-use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use zeroize::Zeroizing;
 
+pub use crate::exchange::Answer;
+use crate::exchange::{self, NoAnswer};
 use crate::trust::{BadCa, roots};
 use crate::{Dial, DialError};
 
@@ -37,14 +36,6 @@ pub enum Question {
         /// The header `Authorization`, which is never logged.
         authorization: Option<Zeroizing<String>>,
     },
-}
-
-/// An answer, whatever it is.
-pub struct Answer {
-    /// The status.
-    pub status: u16,
-    /// The body.
-    pub body: Bytes,
 }
 
 /// Why there is no answer. None of these holds anything of the question.
@@ -109,22 +100,10 @@ async fn exchange(
     let stream = dial.dial(host, port).await?;
     let tls = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
     let tls = tls.map_err(|error| HttpsError::Tls(error.to_string()))?;
-    let broken = |error: hyper::Error| HttpsError::Broken(error.to_string());
-    let (mut sender, connection) = http1::handshake(TokioIo::new(tls)).await.map_err(broken)?;
-    let answer = async {
-        let response = sender.send_request(request(url, question)?).await.map_err(broken)?;
-        let status = response.status().as_u16();
-        Ok(Answer { status, body: body(response, most).await? })
-    };
-    // The connection is driven here and by nobody else. Where it ends first, the answer is whole or broken by then.
-    let mut answer = std::pin::pin!(answer);
-    tokio::select! {
-        answered = &mut answer => answered,
-        ended = connection => match ended {
-            Ok(()) => answer.await,
-            Err(error) => Err(broken(error)),
-        },
-    }
+    exchange::exchange(Box::new(tls), request(url, question)?, most, |_| true).await.map_err(|error| match error {
+        NoAnswer::Broken(error) => HttpsError::Broken(error.to_string()),
+        NoAnswer::TooLong(most) => HttpsError::TooLong(most),
+    })
 }
 
 fn request(url: &HttpsUrl, question: Question) -> Result<Request<Full<Bytes>>, HttpsError> {
@@ -147,17 +126,6 @@ fn request(url: &HttpsUrl, question: Question) -> Result<Request<Full<Bytes>>, H
         }
     };
     request.map_err(|error| HttpsError::Broken(error.to_string()))
-}
-
-async fn body(response: Response<Incoming>, most: usize) -> Result<Bytes, HttpsError> {
-    let collected = Limited::new(response.into_body(), most).collect().await;
-    collected.map(http_body_util::Collected::to_bytes).map_err(|error| {
-        if error.is::<http_body_util::LengthLimitError>() {
-            HttpsError::TooLong(most)
-        } else {
-            HttpsError::Broken(error.to_string())
-        }
-    })
 }
 
 fn client_config(ca_certificate: Option<&str>) -> Result<ClientConfig, HttpsError> {

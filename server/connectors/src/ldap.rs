@@ -47,7 +47,8 @@ impl Connector for Ldap {
             SystemSpec::Postgresql { .. }
             | SystemSpec::Mysql { .. }
             | SystemSpec::Linux { .. }
-            | SystemSpec::ActiveDirectory { .. } => (None, false),
+            | SystemSpec::ActiveDirectory { .. }
+            | SystemSpec::Http { .. } => (None, false),
         };
         Traits {
             grace: Duration::ZERO,

@@ -57,7 +57,8 @@ impl Connector for Linux {
             SystemSpec::Postgresql { .. }
             | SystemSpec::Mysql { .. }
             | SystemSpec::Ldap { .. }
-            | SystemSpec::ActiveDirectory { .. } => None,
+            | SystemSpec::ActiveDirectory { .. }
+            | SystemSpec::Http { .. } => None,
         };
         Traits {
             grace: Duration::ZERO,

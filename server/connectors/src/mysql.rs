@@ -51,7 +51,8 @@ impl Connector for Mysql {
             SystemSpec::Postgresql { .. }
             | SystemSpec::Ldap { .. }
             | SystemSpec::Linux { .. }
-            | SystemSpec::ActiveDirectory { .. } => (None, false),
+            | SystemSpec::ActiveDirectory { .. }
+            | SystemSpec::Http { .. } => (None, false),
         };
         Traits {
             grace: Duration::ZERO,

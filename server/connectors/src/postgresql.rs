@@ -144,7 +144,7 @@ impl Connector for Postgresql {
             self.give_away(system, by, &session, login, (&role, &owner)).await?;
             session.run(&sql::drop_role(&role)).await
         };
-        self.reach.settle(work).await
+        Box::pin(self.reach.settle(work)).await
     }
 
     async fn end_sessions(&self, system: &SystemSpec, by: &Credential<'_>, login: &Login) -> SetOutcome {

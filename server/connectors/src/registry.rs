@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use claviger_api::wire::SystemSpec;
 
-use crate::{ActiveDirectory, Connector, Deadlines, Dial, Ldap, Linux, Mysql, Postgresql, Reach};
+use crate::{ActiveDirectory, Connector, Deadlines, Dial, Http, Ldap, Linux, Mysql, Postgresql, Reach};
 
 /// One connector a kind of system.
 #[derive(Clone)]
@@ -14,6 +14,7 @@ pub struct Registry {
     ldap: Arc<dyn Connector>,
     linux: Arc<dyn Connector>,
     active_directory: Arc<dyn Connector>,
+    http: Arc<dyn Connector>,
 }
 
 impl Registry {
@@ -25,7 +26,8 @@ impl Registry {
             mysql: Arc::new(Mysql::new(servers.clone())),
             ldap: Arc::new(Ldap::new(servers.clone())),
             linux: Arc::new(Linux::new(Reach::new(dial, Deadlines::LINUX))),
-            active_directory: Arc::new(ActiveDirectory::new(servers)),
+            active_directory: Arc::new(ActiveDirectory::new(servers.clone())),
+            http: Arc::new(Http::new(servers)),
         }
     }
 
@@ -38,6 +40,7 @@ impl Registry {
             ldap: wrap(self.ldap),
             linux: wrap(self.linux),
             active_directory: wrap(self.active_directory),
+            http: wrap(self.http),
         }
     }
 
@@ -49,6 +52,7 @@ impl Registry {
             SystemSpec::Ldap { .. } => Arc::clone(&self.ldap),
             SystemSpec::Linux { .. } => Arc::clone(&self.linux),
             SystemSpec::ActiveDirectory { .. } => Arc::clone(&self.active_directory),
+            SystemSpec::Http { .. } => Arc::clone(&self.http),
         }
     }
 }

@@ -1,7 +1,5 @@
 //! A real OpenLDAP as the laws want it.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so")]
-
 use std::time::Duration;
 
 use async_trait::async_trait;

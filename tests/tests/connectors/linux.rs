@@ -1,7 +1,5 @@
 //! Linux hosts, over OpenSSH.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so")]
-
 use std::fs;
 use std::time::Duration;
 

@@ -71,6 +71,15 @@ impl Environment {
                 environment.set("LINUX_USER", revealed.login.as_str());
                 environment.set("SSHPASS", secret.expose()); // what `sshpass -e` reads
             }
+            SystemSpec::Http { host, port, tls, ca_certificate, .. } => {
+                let scheme = if *tls == TlsMode::Disable { "http" } else { "https" };
+                environment.set("API_URL", &format!("{scheme}://{}:{port}", bracketed(host)));
+                environment.set("API_LOGIN", revealed.login.as_str());
+                environment.set("API_SECRET", secret.expose());
+                if let Some(pem) = ca_certificate {
+                    environment.roots("CURL_CA_BUNDLE", pem)?;
+                }
+            }
         }
         Ok(environment)
     }
@@ -96,13 +105,19 @@ impl Environment {
         Ok(())
     }
 
+    /// The CA to trust, in a file that this variable names.
+    fn roots(&mut self, name: &str, pem: &str) -> Result<(), Failure> {
+        let file = file_of(pem)
+            .map_err(|error| Failure::failed(format!("cannot write the system's CA certificate: {error}")))?;
+        self.set(name, &file.path().to_string_lossy());
+        self.files = Some(Files::One(file));
+        Ok(())
+    }
+
     /// libpq reads CA certificates from a file only.
     fn libpq_roots(&mut self, tls: TlsMode, ca_certificate: Option<&str>) -> Result<(), Failure> {
         if let Some(pem) = ca_certificate {
-            let file = file_of(pem)
-                .map_err(|error| Failure::failed(format!("cannot write the system's CA certificate: {error}")))?;
-            self.set("PGSSLROOTCERT", &file.path().to_string_lossy());
-            self.files = Some(Files::One(file));
+            self.roots("PGSSLROOTCERT", pem)?;
         } else if tls == TlsMode::VerifyFull && std::env::var_os("PGSSLROOTCERT").is_none() {
             self.set("PGSSLROOTCERT", "system"); // the machine's own CAs, as the vault does; libpq 16 and newer
         }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{HostKey, RotationPolicy, SshKey};
+use super::{HostKey, HttpCalls, RotationPolicy, SshKey};
 use crate::{Part, SystemId, Timestamp};
 
 /// The most host keys of a system: an old and a new one of each algorithm.
@@ -184,6 +184,37 @@ pub enum SystemSpec {
         #[serde(default)]
         change_twice: bool,
     },
+    /// What is administered over an HTTP API that its administrator describes: a firewall, a service in a cloud.
+    Http {
+        /// Host name or address.
+        #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 253))]
+        host: String,
+        /// TCP port.
+        #[serde(default = "https_port")]
+        #[cfg_attr(feature = "openapi", schema(minimum = 1))]
+        port: u16,
+        /// How to check whom the vault talks to. Calls hold secrets, so `prefer` is `require` here, and `disable`, bare
+        /// HTTP, is only for loopback and for a network that is itself protected.
+        #[serde(default)]
+        tls: TlsMode,
+        /// The CA certificates that `verify-ca` and `verify-full` trust, in PEM; the machine's own when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ca_certificate: Option<String>,
+        /// How logins are tried and changed there.
+        calls: Box<HttpCalls>,
+        /// After how many failed logins it locks an account, so that the vault never fails as often. Absent: never.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(feature = "openapi", schema(minimum = 1))]
+        lockout_threshold: Option<u32>,
+        /// For so long it may go on taking an old secret after a change.
+        #[serde(default)]
+        #[cfg_attr(feature = "openapi", schema(maximum = 86_400))]
+        grace_seconds: u32,
+        /// For so long a change may not have reached every part of it.
+        #[serde(default)]
+        #[cfg_attr(feature = "openapi", schema(maximum = 3600))]
+        propagation_seconds: u32,
+    },
 }
 
 impl SystemSpec {
@@ -195,6 +226,7 @@ impl SystemSpec {
             Self::Ldap { .. } => "ldap",
             Self::Linux { .. } => "linux",
             Self::ActiveDirectory { .. } => "active_directory",
+            Self::Http { .. } => "http",
         }
     }
 
@@ -205,7 +237,8 @@ impl SystemSpec {
             | Self::Mysql { host, .. }
             | Self::Ldap { host, .. }
             | Self::Linux { host, .. }
-            | Self::ActiveDirectory { host, .. } => host,
+            | Self::ActiveDirectory { host, .. }
+            | Self::Http { host, .. } => host,
         }
     }
 
@@ -216,9 +249,14 @@ impl SystemSpec {
             | Self::Mysql { port, .. }
             | Self::Ldap { port, .. }
             | Self::Linux { port, .. }
-            | Self::ActiveDirectory { port, .. } => *port,
+            | Self::ActiveDirectory { port, .. }
+            | Self::Http { port, .. } => *port,
         }
     }
+}
+
+fn https_port() -> u16 {
+    443
 }
 
 fn ldaps_port() -> u16 {

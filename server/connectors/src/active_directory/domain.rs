@@ -57,7 +57,8 @@ impl<'a> Domain<'a> {
             SystemSpec::Postgresql { .. }
             | SystemSpec::Mysql { .. }
             | SystemSpec::Ldap { .. }
-            | SystemSpec::Linux { .. } => Err(Failure::another_kind()),
+            | SystemSpec::Linux { .. }
+            | SystemSpec::Http { .. } => Err(Failure::another_kind()),
         }
     }
 }

@@ -75,7 +75,8 @@ impl<'a> Target<'a> {
             SystemSpec::Postgresql { .. }
             | SystemSpec::Mysql { .. }
             | SystemSpec::Linux { .. }
-            | SystemSpec::ActiveDirectory { .. } => Err(Failure::another_kind()),
+            | SystemSpec::ActiveDirectory { .. }
+            | SystemSpec::Http { .. } => Err(Failure::another_kind()),
         }
     }
 

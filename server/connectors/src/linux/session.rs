@@ -36,7 +36,8 @@ impl<'a> Target<'a> {
             SystemSpec::Postgresql { .. }
             | SystemSpec::Mysql { .. }
             | SystemSpec::Ldap { .. }
-            | SystemSpec::ActiveDirectory { .. } => Err(Failure::another_kind()),
+            | SystemSpec::ActiveDirectory { .. }
+            | SystemSpec::Http { .. } => Err(Failure::another_kind()),
         }
     }
 }

@@ -50,7 +50,8 @@ impl<'a> Target<'a> {
             SystemSpec::Postgresql { .. }
             | SystemSpec::Ldap { .. }
             | SystemSpec::Linux { .. }
-            | SystemSpec::ActiveDirectory { .. } => Err(Failure::another_kind()),
+            | SystemSpec::ActiveDirectory { .. }
+            | SystemSpec::Http { .. } => Err(Failure::another_kind()),
         }
     }
 }

@@ -37,7 +37,8 @@ impl<'a> Target<'a> {
             SystemSpec::Mysql { .. }
             | SystemSpec::Ldap { .. }
             | SystemSpec::Linux { .. }
-            | SystemSpec::ActiveDirectory { .. } => Err(Failure::another_kind()),
+            | SystemSpec::ActiveDirectory { .. }
+            | SystemSpec::Http { .. } => Err(Failure::another_kind()),
         }
     }
 }

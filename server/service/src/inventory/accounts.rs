@@ -378,14 +378,23 @@ pub(super) fn check_kind(system: &SystemSpec, account: &AccountRecord) -> Result
             | SystemSpec::Ldap { .. }
             | SystemSpec::ActiveDirectory { .. },
             AccountKind::Standing | AccountKind::Ephemeral,
-        ) => Ok(()),
+        )
+        | (SystemSpec::Http { .. }, AccountKind::Standing) => Ok(()),
         (
             SystemSpec::Postgresql { .. }
             | SystemSpec::Mysql { .. }
             | SystemSpec::Ldap { .. }
-            | SystemSpec::ActiveDirectory { .. },
+            | SystemSpec::ActiveDirectory { .. }
+            | SystemSpec::Http { .. },
             AccountKind::Certificate,
         ) => Err(Error::value("kind", "only Linux hosts take SSH certificates")),
+        (SystemSpec::Http { calls, .. }, AccountKind::Ephemeral) => {
+            if calls.create.is_some() {
+                Ok(())
+            } else {
+                Err(Error::value("kind", "this system's calls create no logins: describe find, create and remove"))
+            }
+        }
         (SystemSpec::Linux { .. }, AccountKind::Certificate) => {
             let login = account.login.as_str().parse::<SshPrincipal>();
             login.map(drop).map_err(|_| Error::value("login", "the name of a user of the host, letters and digits"))
@@ -421,7 +430,8 @@ fn check_sudo_rules(system: &SystemSpec, account: &AccountRecord) -> Result<()> 
             SystemSpec::Postgresql { .. }
             | SystemSpec::Mysql { .. }
             | SystemSpec::Ldap { .. }
-            | SystemSpec::ActiveDirectory { .. },
+            | SystemSpec::ActiveDirectory { .. }
+            | SystemSpec::Http { .. },
             AccountKind::Standing | AccountKind::Ephemeral | AccountKind::Certificate,
         ) => false,
     };

@@ -2,9 +2,12 @@
 
 use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::record::FieldName;
-use claviger_api::problem::ProblemType;
-use claviger_api::wire::{HOST_KEYS_MAX, NewSystem, RotationPolicy, System, SystemChange, SystemSpec, TlsMode};
+use claviger_api::problem::{ProblemType, ValueError};
+use claviger_api::wire::{
+    HOST_KEYS_MAX, HttpCalls, NewSystem, RotationPolicy, System, SystemChange, SystemSpec, TlsMode,
+};
 use claviger_api::{CustomerId, Scope, SystemId};
+use claviger_connectors::http::{self, Fault};
 use claviger_core::policy::{Permit, SystemCreate, SystemRemove, SystemUpdate, SystemView};
 use claviger_crypto::ssh;
 use claviger_store::keyring::authority_row;
@@ -30,7 +33,9 @@ const ATTRIBUTE_MAX: usize = 63;
 const DOMAIN_MAX: usize = 15;
 /// The most other controllers of a domain.
 const SERVERS_MAX: usize = 8;
-/// The longest grace of a domain.
+/// The longest time in which a change may not have reached every part of a system.
+const PROPAGATION_SECONDS_MAX: u32 = 3600;
+/// The longest grace of a system.
 const GRACE_SECONDS_MAX: u32 = 86_400;
 /// The most object classes of an ephemeral entry.
 const OBJECT_CLASSES_MAX: usize = 16;
@@ -61,7 +66,8 @@ impl Open {
                 SystemSpec::Postgresql { .. }
                 | SystemSpec::Mysql { .. }
                 | SystemSpec::Ldap { .. }
-                | SystemSpec::ActiveDirectory { .. } => None,
+                | SystemSpec::ActiveDirectory { .. }
+                | SystemSpec::Http { .. } => None,
             };
             let record = SystemRecord {
                 id,
@@ -222,23 +228,13 @@ fn check_spec(spec: &SystemSpec) -> Result<()> {
             }
         }
         SystemSpec::Mysql { lockout_threshold, event_database, .. } => {
-            if *lockout_threshold == Some(0) {
-                return Err(Error::value(
-                    "spec.lockout_threshold",
-                    "a number of failed logins, from 1; or leave it out",
-                ));
-            }
+            check_threshold(*lockout_threshold)?;
             if event_database.as_ref().is_some_and(|database| !plain(database, DATABASE_MAX)) {
                 return Err(Error::value("spec.event_database", "the name of a database, 1 to 63 bytes"));
             }
         }
         SystemSpec::Ldap { base, login_attribute, object_classes, group_base, lockout_threshold, .. } => {
-            if *lockout_threshold == Some(0) {
-                return Err(Error::value(
-                    "spec.lockout_threshold",
-                    "a number of failed logins, from 1; or leave it out",
-                ));
-            }
+            check_threshold(*lockout_threshold)?;
             for (name, base) in [("spec.base", Some(base)), ("spec.group_base", group_base.as_ref())] {
                 if base.is_some_and(|base| !plain(base, DN_MAX)) {
                     return Err(Error::value(name, "a distinguished name, 1 to 255 bytes"));
@@ -259,12 +255,7 @@ fn check_spec(spec: &SystemSpec) -> Result<()> {
             }
         }
         SystemSpec::Linux { host_keys, lockout_threshold, .. } => {
-            if *lockout_threshold == Some(0) {
-                return Err(Error::value(
-                    "spec.lockout_threshold",
-                    "a number of failed logins, from 1; or leave it out",
-                ));
-            }
+            check_threshold(*lockout_threshold)?;
             if !(1..=HOST_KEYS_MAX).contains(&host_keys.len()) {
                 return Err(Error::value("spec.host_keys", "1 to 10 host keys, or their fingerprints"));
             }
@@ -294,16 +285,35 @@ fn check_spec(spec: &SystemSpec) -> Result<()> {
             if organizational_unit.as_ref().is_some_and(|unit| !plain(unit, DN_MAX)) {
                 return Err(Error::value("spec.organizational_unit", "a distinguished name, 1 to 255 bytes"));
             }
-            if *lockout_threshold == Some(0) {
-                return Err(Error::value(
-                    "spec.lockout_threshold",
-                    "a number of failed logins, from 1; or leave it out",
-                ));
-            }
+            check_threshold(*lockout_threshold)?;
             if *grace_seconds > GRACE_SECONDS_MAX {
                 return Err(Error::value("spec.grace_seconds", "0 to 86400 (a day)"));
             }
         }
+        SystemSpec::Http { calls, lockout_threshold, grace_seconds, propagation_seconds, .. } => {
+            check_threshold(*lockout_threshold)?;
+            if *grace_seconds > GRACE_SECONDS_MAX {
+                return Err(Error::value("spec.grace_seconds", "0 to 86400 (a day)"));
+            }
+            if *propagation_seconds > PROPAGATION_SECONDS_MAX {
+                return Err(Error::value("spec.propagation_seconds", "0 to 3600 (an hour)"));
+            }
+            check_calls(calls)?;
+        }
     }
     Ok(())
+}
+
+fn check_threshold(threshold: Option<u32>) -> Result<()> {
+    if threshold == Some(0) {
+        return Err(Error::value("spec.lockout_threshold", "a number of failed logins, from 1; or leave it out"));
+    }
+    Ok(())
+}
+
+/// All that is wrong in a description, at once.
+fn check_calls(calls: &HttpCalls) -> Result<()> {
+    let at = |fault: Fault| ValueError { at: format!("spec.calls.{}", fault.at), message: fault.expected };
+    let errors: Vec<ValueError> = http::faults(calls).into_iter().map(at).collect();
+    if errors.is_empty() { Ok(()) } else { Err(Error::values(errors)) }
 }
