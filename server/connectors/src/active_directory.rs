@@ -19,10 +19,12 @@ use self::domain::Domain;
 use self::name::Name;
 use crate::directory::{Address, Dn, MARK, Maker, Session, in_doubt, modify, not_ours, part, refused, replace};
 use crate::failure::Failure;
+use crate::logins::{Logins, not_told};
 use crate::{Connector, Credential, Lockout, NewLogin, Probe, Reach, SetOutcome, Traits};
 
 mod answers;
 mod domain;
+mod logins;
 mod name;
 
 /// How long the controllers of a site may take to tell each other of a change; passwords go first.
@@ -111,6 +113,25 @@ impl Connector for ActiveDirectory {
             Ok(told)
         };
         self.reach.work(reading).await.ok()?
+    }
+
+    fn lists_logins(&self) -> bool {
+        true
+    }
+
+    async fn logins(&self, system: &SystemSpec, by: &Credential<'_>) -> Result<Logins, Probe> {
+        let (mut session, _) = self.open(system, by).await.map_err(not_told)?;
+        let work = async {
+            let logins = logins::all(&mut session).await?;
+            session.close().await;
+            Ok(logins)
+        };
+        self.reach.work(work).await.map_err(not_told)
+    }
+
+    /// A directory's names know no case.
+    fn seen_as(&self, login: &Login) -> String {
+        login.as_str().to_lowercase()
     }
 
     async fn set(&self, system: &SystemSpec, by: &Credential<'_>, login: &Login, new: &Secret) -> SetOutcome {

@@ -6,6 +6,8 @@ use async_trait::async_trait;
 use claviger_api::wire::{ProbeResult, SudoRule, SystemSpec};
 use claviger_api::{Login, Secret, Timestamp};
 
+use crate::logins::Logins;
+
 /// Code that changes, verifies, creates and removes logins on one kind of system.
 ///
 /// Each call opens connections of its own and leaves none behind. A call that is dropped half-way leaves what a call
@@ -36,6 +38,23 @@ pub trait Connector: Send + Sync {
     /// What the system itself says of failed logins; nothing, where it does not tell `by`. Changes nothing.
     async fn lockout(&self, _system: &SystemSpec, _by: &Credential<'_>, _login: &Login) -> Option<Lockout> {
         None
+    }
+
+    /// Whether [`logins`](Self::logins) is worth asking.
+    fn lists_logins(&self) -> bool {
+        false
+    }
+
+    /// The logins that the system has, as far as `by` may see them; an error is what a login attempt by it told,
+    /// `Accepted` where it got in and something else was in the way. Changes nothing.
+    async fn logins(&self, _system: &SystemSpec, _by: &Credential<'_>) -> Result<Logins, Probe> {
+        let detail = format!("what logins a system of kind {} has cannot be asked", self.kind());
+        Err(Probe { result: ProbeResult::Unknown, detail })
+    }
+
+    /// How the system sees a name: two for which this is the same are one login to it.
+    fn seen_as(&self, login: &Login) -> String {
+        login.to_string()
     }
 
     /// Makes `new` the secret of `login`. Twice is once.

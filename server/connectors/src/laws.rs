@@ -9,6 +9,7 @@ use crate::{Connector, Credential};
 
 pub mod ephemeral;
 pub mod hosts;
+pub mod listing;
 pub mod probing;
 pub mod setting;
 

@@ -18,10 +18,12 @@ use self::session::{Session, Target};
 use self::users::NewUser;
 use crate::connector::CertifiedKey;
 use crate::failure::Failure;
+use crate::logins::{Logins, not_told};
 use crate::{Connector, Credential, NewLogin, Probe, Reach, SetOutcome, Traits};
 
 mod command;
 mod keys;
+mod logins;
 mod name;
 mod password;
 mod session;
@@ -87,6 +89,15 @@ impl Connector for Linux {
             session.log_in_with_certificate(name, key).await
         })
         .await
+    }
+
+    fn lists_logins(&self) -> bool {
+        true
+    }
+
+    async fn logins(&self, system: &SystemSpec, by: &Credential<'_>) -> Result<Logins, Probe> {
+        let mut session = self.open(system, by).await.map_err(not_told)?;
+        self.reach.work(logins::all(&mut session)).await.map_err(not_told)
     }
 
     async fn set(&self, system: &SystemSpec, by: &Credential<'_>, login: &Login, new: &Secret) -> SetOutcome {

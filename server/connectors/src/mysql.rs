@@ -14,9 +14,11 @@ use tokio::time::sleep;
 use self::account::Account;
 use self::session::{Session, Target, Trouble, open_for_changes};
 use self::sql::Methods;
+use crate::logins::{Logins, not_told};
 use crate::{Connector, Credential, NewLogin, Probe, Reach, SetOutcome, Traits};
 
 mod account;
+mod logins;
 mod session;
 mod sql;
 mod wire;
@@ -74,6 +76,24 @@ impl Connector for Mysql {
             Ok(detail)
         };
         self.reach.probe(opening).await
+    }
+
+    fn lists_logins(&self) -> bool {
+        true
+    }
+
+    async fn logins(&self, system: &SystemSpec, by: &Credential<'_>) -> Result<Logins, Probe> {
+        let (mut session, _, _) = self.open(system, by, by.login).await.map_err(not_told)?;
+        let work = async {
+            let logins = logins::all(&mut session).await?;
+            session.close().await;
+            Ok(logins)
+        };
+        self.reach.work(work).await.map_err(not_told)
+    }
+
+    fn seen_as(&self, login: &Login) -> String {
+        Account::of(login).map_or_else(|_| login.to_string(), |account| account.to_string())
     }
 
     async fn set(&self, system: &SystemSpec, by: &Credential<'_>, login: &Login, new: &Secret) -> SetOutcome {

@@ -13,8 +13,10 @@ use tokio::time::sleep;
 use self::session::{Session, Target, open_for_changes};
 use self::sql::{Role, Verifier};
 use crate::failure::Failure;
+use crate::logins::{Logins, not_told};
 use crate::{Connector, Credential, NewLogin, Probe, Reach, SetOutcome, Traits};
 
+mod logins;
 mod session;
 mod sql;
 mod tls;
@@ -65,6 +67,15 @@ impl Connector for Postgresql {
             Ok("logged in")
         };
         self.reach.probe(opening).await
+    }
+
+    fn lists_logins(&self) -> bool {
+        true
+    }
+
+    async fn logins(&self, system: &SystemSpec, by: &Credential<'_>) -> Result<Logins, Probe> {
+        let session = self.open(Target::of(system), by).await.map_err(not_told)?;
+        self.reach.work(logins::all(&session)).await.map_err(not_told)
     }
 
     async fn set(&self, system: &SystemSpec, by: &Credential<'_>, login: &Login, new: &Secret) -> SetOutcome {

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use claviger_api::wire::{ProbeResult, SystemSpec, TlsMode};
-use claviger_connectors::laws::{Fixture, HOSTILE_SECRETS, ephemeral, hosts, probing, setting};
+use claviger_connectors::laws::{Fixture, HOSTILE_SECRETS, ephemeral, hosts, listing, probing, setting};
 use claviger_connectors::{Connector, Credential, Deadlines, NewLogin, SetOutcome};
 use claviger_tests::faulty::Fault;
 use claviger_tests::samba::{PEOPLE, ROOT, Samba, UNIT};
@@ -41,6 +41,39 @@ async fn laws_of_ephemeral_logins() {
     ephemeral::hostile_names_are_exact(&rig).await;
     what_is_made_ends_by_itself_and_stands_in_its_unit(&rig).await;
     management_needs_what_the_docs_say(&rig).await;
+}
+
+#[tokio::test]
+async fn laws_of_listing() {
+    let rig = Rig::start().await;
+    listing::an_unplanned_power_is_found_with_its_reason(&rig).await;
+    listing::who_is_barred_is_told_apart(&rig).await;
+    listing::logins_for_a_time_bear_the_mark(&rig).await;
+    listing::hostile_names_arrive_exactly(&rig).await;
+    listing::whoever_does_not_get_in_is_told_why(&rig).await;
+    what_a_domain_tells_of_an_account_is_told_to_whoever_asks(&rig).await;
+}
+
+/// Each form of a name means the same account; a primary group is membership too; anybody of the domain may see it.
+async fn what_a_domain_tells_of_an_account_is_told_to_whoever_asks(rig: &Rig) {
+    let (it, secret) = (login("asks"), rig.fresh_secret());
+    rig.add_login(&it, &secret).await;
+    let entry = format!("CN=asks,{PEOPLE}");
+    rig.samba.replace(&entry, "userPrincipalName", "Asks@corp.example");
+    rig.samba.replace(&entry, "accountExpires", "134403408000000000");
+    let by = Credential { login: &it, secret: &secret };
+    let logins = rig.connector.logins(&rig.system(), &by).await.unwrap();
+    for name in ["ASKS", "asks@corp.example", &format!("dn:cn=asks,{PEOPLE}")] {
+        assert_eq!(listing::one(rig, &logins, &login(name)).notes, ["expires 2026-11-28"], "{name}");
+    }
+    let administrator = listing::one(rig, &logins, &login("administrator"));
+    assert!(administrator.privileges.contains(&"member of Domain Admins".to_owned()), "{administrator:?}");
+    let krbtgt = listing::one(rig, &logins, &login("krbtgt"));
+    assert!(!krbtgt.may_log_in, "{krbtgt:?}");
+    rig.samba.replace(&entry, "lastLogonTimestamp", "134403408000000000");
+    let logins = listing::all(rig).await;
+    let last = listing::one(rig, &logins, &it).last_login_at;
+    assert_eq!(last, Some("2026-11-28T12:00:00Z".parse().unwrap()));
 }
 
 #[tokio::test]

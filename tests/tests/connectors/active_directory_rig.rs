@@ -7,11 +7,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 use claviger_api::wire::{SystemSpec, TlsMode};
 use claviger_api::{Login, Secret, Timestamp};
+use claviger_connectors::laws::listing::Listed;
 use claviger_connectors::laws::{EdgeLogins, Fixture, Stay};
 use claviger_connectors::{ActiveDirectory, Connector, Credential, Deadlines};
 use claviger_tests::faulty::{Fault, Faulty, Statement};
 use claviger_tests::postgres::{HOST, random_text, unrelated_ca};
-use claviger_tests::samba::{DOMAIN, Samba};
+use claviger_tests::samba::{DOMAIN, PEOPLE, Samba};
 
 use super::rig::{login, reach, secret};
 
@@ -177,5 +178,23 @@ impl Fixture for Rig {
 
     async fn property_owners(&self) -> Vec<Login> {
         Vec::new()
+    }
+}
+
+#[async_trait]
+impl Listed for Rig {
+    /// By a group within a group, and by what the domain leaves on those that it has guarded.
+    async fn empower(&self, login: &Login) -> Vec<String> {
+        let (it, group) = (format!("CN={login},{PEOPLE}"), format!("CN=operations,{PEOPLE}"));
+        self.samba.add_group("operations");
+        for (group, member) in [(group.as_str(), it.as_str()), (&format!("CN=Domain Admins,{PEOPLE}"), &group)] {
+            self.samba.change(&format!("dn: {group}\nchangetype: modify\nadd: member\nmember: {member}\n"));
+        }
+        self.samba.replace(&it, "adminCount", "1");
+        ["member of Domain Admins", "member of Administrators", "adminCount=1"].map(str::to_owned).into()
+    }
+
+    async fn bar(&self, login: &Login) {
+        self.samba.replace(&format!("CN={login},{PEOPLE}"), "userAccountControl", "514");
     }
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use claviger_api::wire::{HostKey, SystemSpec};
 use claviger_api::{Login, Secret, Timestamp};
+use claviger_connectors::laws::listing::Listed;
 use claviger_connectors::laws::{EdgeLogins, Fixture, Stay};
 use claviger_connectors::{Connector, Credential, Deadlines, Linux};
 use claviger_tests::openssh::{OpenSsh, make_key, run};
@@ -26,7 +27,8 @@ const MAY: &str = "ALL=(root) NOPASSWD: /usr/sbin/chpasswd \"\", /usr/sbin/usera
     /usr/sbin/userdel, /usr/bin/pkill, /usr/bin/pgrep, /usr/bin/loginctl, /usr/bin/crontab, \
     /usr/bin/tee /etc/sudoers.d/claviger_*, /bin/chmod 0440 /etc/sudoers.d/claviger_*, \
     /usr/sbin/visudo -c -f /etc/sudoers.d/claviger_*, /bin/mv -f /etc/sudoers.d/claviger_*, \
-    /bin/rm -f /etc/sudoers.d/claviger_*";
+    /bin/rm -f /etc/sudoers.d/claviger_*, \
+    /usr/bin/cvtsudoers -e -f json /etc/sudoers, /usr/bin/passwd -S -a, /usr/bin/stat";
 /// sshd checks passwords itself: PAM would wait 2 s after each wrong one.
 const WITHOUT_PAM: &str = "UsePAM no";
 
@@ -218,6 +220,19 @@ impl Fixture for Rig {
     async fn property_owners(&self) -> Vec<Login> {
         assert_eq!(fs::read_to_string(self.left_behind()).unwrap(), "left\n");
         Vec::new()
+    }
+}
+
+#[async_trait]
+impl Listed for Rig {
+    async fn empower(&self, login: &Login) -> Vec<String> {
+        run("usermod", &["-a", "-G", "sudo", login.as_str()], "");
+        self.openssh.add_sudo_rule(login.as_str(), "ALL=(root) NOPASSWD: /usr/bin/id");
+        ["in sudo", "some commands by sudo"].map(str::to_owned).into()
+    }
+
+    async fn bar(&self, login: &Login) {
+        run("usermod", &["-s", "/usr/sbin/nologin", login.as_str()], "");
     }
 }
 

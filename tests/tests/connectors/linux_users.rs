@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use claviger_api::wire::{ProbeResult, SudoRule};
 use claviger_api::{Login, Secret};
-use claviger_connectors::laws::{Fixture, HOSTILE, HOSTILE_SECRETS, ephemeral, hosts, probing, setting};
+use claviger_connectors::laws::{Fixture, HOSTILE, HOSTILE_SECRETS, ephemeral, hosts, listing, probing, setting};
 use claviger_connectors::{Connector, Credential, Deadlines, NewLogin, SetOutcome};
 use claviger_tests::openssh::{OpenSsh, make_key, run};
 use claviger_tests::poll::until;
@@ -42,6 +42,50 @@ async fn laws_of_ephemeral_users() {
     ephemeral::others_logins_are_left_alone(&rig).await;
     ephemeral::no_half_login(&rig).await;
     ephemeral::a_lost_reply_is_settled_by_repeating(&rig).await;
+}
+
+#[tokio::test]
+async fn laws_of_listing_users() {
+    let rig = Rig::start();
+    listing::an_unplanned_power_is_found_with_its_reason(&rig).await;
+    listing::who_is_barred_is_told_apart(&rig).await;
+    listing::logins_for_a_time_bear_the_mark(&rig).await;
+    listing::hostile_names_arrive_exactly(&rig).await;
+    listing::whoever_does_not_get_in_is_told_why(&rig).await;
+    keys_and_last_logins_are_told_and_no_hash_is_asked_for(&rig).await;
+    what_may_not_be_seen_is_told_as_a_gap(&rig).await;
+}
+
+async fn keys_and_last_logins_are_told_and_no_hash_is_asked_for(rig: &Rig) {
+    let (it, password) = (login("with-keys"), rig.fresh_secret());
+    rig.add_login(&it, &password).await;
+    let home = rig.openssh.file("home of keys");
+    run("usermod", &["-d", &home.display().to_string(), it.as_str()], "");
+    fs::create_dir_all(home.join(".ssh")).unwrap();
+    fs::write(home.join(".ssh/authorized_keys"), "ssh-ed25519 AAAA somebody\n").unwrap();
+    run("passwd", &["-l", it.as_str()], "");
+    let logins = listing::all(rig).await;
+    let found = listing::one(rig, &logins, &it);
+    assert_eq!(found.notes, ["has authorized_keys", "no password opens it"], "{:?}", logins.unseen);
+    let root = listing::one(rig, &logins, &login("root"));
+    assert!(root.privileges.contains(&"uid 0".to_owned()), "{root:?}");
+    assert!(!listing::one(rig, &logins, &login("nobody")).may_log_in);
+    assert!(logins.unseen.is_empty(), "{:?}", logins.unseen);
+    let lines = rig.command_lines();
+    assert!(lines.contains("/usr/bin/cvtsudoers") && !lines.contains("shadow"), "{lines}");
+}
+
+/// A management account that may not read sudo's rules does not make believe that there are none.
+async fn what_may_not_be_seen_is_told_as_a_gap(rig: &Rig) {
+    let (it, secret) = (login("sees-little"), rig.fresh_secret());
+    rig.add_login(&it, &secret).await;
+    let by = Credential { login: &it, secret: &secret };
+    let logins = rig.connector.logins(&rig.system(), &by).await.unwrap();
+    assert_eq!(logins.unseen.len(), 3, "{:?}", logins.unseen);
+    for gap in ["sudo's rules: ", "whose password is locked or empty: ", "who has authorized_keys: "] {
+        assert!(logins.unseen.iter().any(|unseen| unseen.starts_with(gap)), "{gap} in {:?}", logins.unseen);
+    }
+    assert!(listing::one(rig, &logins, &login("root")).privileges.contains(&"uid 0".to_owned()));
 }
 
 #[tokio::test]

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use claviger_api::Secret;
 use claviger_api::wire::{ProbeResult, SystemSpec, TlsMode};
-use claviger_connectors::laws::{Fixture, HOSTILE, HOSTILE_SECRETS, ephemeral, hosts, probing, setting};
+use claviger_connectors::laws::{Fixture, HOSTILE, HOSTILE_SECRETS, ephemeral, hosts, listing, probing, setting};
 use claviger_connectors::{Connector, Credential, Deadlines, Direct, NewLogin, Registry, SetOutcome};
 use claviger_tests::faulty::Fault;
+use claviger_tests::mariadb::account;
 use claviger_tests::postgres::{HOST, OTHER_HOST};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -40,6 +41,49 @@ async fn laws_of_ephemeral_logins() {
     ephemeral::others_logins_are_left_alone(&rig).await;
     ephemeral::no_half_login(&rig).await;
     ephemeral::a_lost_reply_is_settled_by_repeating(&rig).await;
+}
+
+#[tokio::test]
+async fn laws_of_listing() {
+    let rig = Rig::start().await;
+    listing::an_unplanned_power_is_found_with_its_reason(&rig).await;
+    listing::who_is_barred_is_told_apart(&rig).await;
+    listing::logins_for_a_time_bear_the_mark(&rig).await;
+    listing::hostile_names_arrive_exactly(&rig).await;
+    listing::whoever_does_not_get_in_is_told_why(&rig).await;
+    power_by_a_role_or_by_the_tables_themselves_is_found(&rig).await;
+    whoever_may_not_see_the_accounts_is_told_so(&rig).await;
+}
+
+/// Two accounts of one user are two; roles are none.
+async fn power_by_a_role_or_by_the_tables_themselves_is_found(rig: &Rig) {
+    for sql in [
+        "CREATE ROLE inner_role; GRANT SUPER ON *.* TO inner_role",
+        "CREATE ROLE outer_role; GRANT inner_role TO outer_role",
+        "CREATE USER 'twin'@'10.%'; CREATE USER 'twin'@'127.%'; GRANT outer_role TO 'twin'@'127.%'",
+        "CREATE USER 'scribe'@'%'; GRANT INSERT ON mysql.* TO 'scribe'@'%'",
+    ] {
+        for statement in sql.split("; ") {
+            rig.mariadb.run_sql(statement);
+        }
+    }
+    let logins = listing::all(rig).await;
+    let of = |name: &str| listing::one(rig, &logins, &login(name)).privileges.clone();
+    assert_eq!(of("twin@127.%"), ["SUPER by role inner_role"]);
+    assert!(of("twin@10.%").is_empty());
+    assert_eq!(of("scribe"), ["writes the tables of accounts (mysql)"]);
+    assert!(!logins.found.iter().any(|found| found.name.contains("_role")), "a role is no login");
+}
+
+async fn whoever_may_not_see_the_accounts_is_told_so(rig: &Rig) {
+    let (nobody, secret) = (login("nobody-special"), rig.fresh_secret());
+    rig.add_login(&nobody, &secret).await;
+    let by = Credential { login: &nobody, secret: &secret };
+    let refused = rig.connector.logins(&rig.system(), &by).await.unwrap_err();
+    assert!(refused.result == ProbeResult::Accepted && refused.detail.contains("denied"), "{refused:?}");
+    // What the docs say that it needs.
+    rig.mariadb.run_sql(&format!("GRANT SELECT ON mysql.* TO {}", account(nobody.as_str())));
+    assert!(rig.connector.logins(&rig.system(), &by).await.is_ok());
 }
 
 #[tokio::test]

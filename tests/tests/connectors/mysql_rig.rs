@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use claviger_api::wire::{SystemSpec, TlsMode};
 use claviger_api::{Login, Secret, Timestamp};
+use claviger_connectors::laws::listing::Listed;
 use claviger_connectors::laws::{EdgeLogins, Fixture, Stay};
 use claviger_connectors::{Connector, Credential, Deadlines, Mysql};
 use claviger_tests::faulty::{Fault, Faulty, Statement};
@@ -169,6 +170,18 @@ impl Fixture for Rig {
         assert_eq!(self.mariadb.ask("SELECT id FROM shop.left_behind"), ["1"], "the rows are there");
         assert_eq!(self.mariadb.ask("SELECT 1 FROM information_schema.VIEWS WHERE TABLE_NAME = 'seen'"), ["1"]);
         Vec::new()
+    }
+}
+
+#[async_trait]
+impl Listed for Rig {
+    async fn empower(&self, login: &Login) -> Vec<String> {
+        self.mariadb.run_sql(&format!("GRANT ALL ON *.* TO {} WITH GRANT OPTION", account(login.as_str())));
+        ["SUPER", "CREATE USER", "GRANT OPTION", "FILE"].map(str::to_owned).into()
+    }
+
+    async fn bar(&self, login: &Login) {
+        self.mariadb.run_sql(&format!("ALTER USER {} ACCOUNT LOCK", account(login.as_str())));
     }
 }
 

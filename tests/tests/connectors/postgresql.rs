@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use claviger_api::Secret;
 use claviger_api::wire::{ProbeResult, SystemSpec, TlsMode};
-use claviger_connectors::laws::{Fixture, HOSTILE_SECRETS, ephemeral, hosts, probing, setting};
+use claviger_connectors::laws::{Fixture, HOSTILE_SECRETS, ephemeral, hosts, listing, probing, setting};
+use claviger_connectors::logins::LOGINS_MAX;
 use claviger_connectors::{Connector, Credential, Deadlines, Direct, NewLogin, Registry, SetOutcome};
 use claviger_tests::faulty::{Fault, Statement};
 use claviger_tests::postgres::{HOST, OTHER_HOST};
@@ -44,6 +45,49 @@ async fn laws_of_ephemeral_logins() {
     ephemeral::others_logins_are_left_alone(&rig).await;
     ephemeral::no_half_login(&rig).await;
     ephemeral::a_lost_reply_is_settled_by_repeating(&rig).await;
+}
+
+#[tokio::test]
+async fn laws_of_listing() {
+    let rig = Rig::start().await;
+    listing::an_unplanned_power_is_found_with_its_reason(&rig).await;
+    listing::who_is_barred_is_told_apart(&rig).await;
+    listing::logins_for_a_time_bear_the_mark(&rig).await;
+    listing::hostile_names_arrive_exactly(&rig).await;
+    listing::whoever_does_not_get_in_is_told_why(&rig).await;
+    power_by_roles_within_roles_is_found_by_anybody(&rig).await;
+    those_with_power_are_found_among_thousands(&rig).await;
+}
+
+/// Whoever may become a superuser by way of another role is as good as one. No right is needed to see it.
+async fn power_by_roles_within_roles_is_found_by_anybody(rig: &Rig) {
+    let sql = "CREATE ROLE dbas SUPERUSER NOLOGIN; CREATE ROLE helpers NOLOGIN; GRANT dbas TO helpers; \
+               CREATE ROLE helper LOGIN VALID UNTIL '2001-01-01'; GRANT helpers TO helper; \
+               CREATE ROLE shell LOGIN; GRANT pg_execute_server_program TO shell";
+    rig.postgres.run_sql(sql).await;
+    let (nobody, secret) = (login("nobody-special"), rig.fresh_secret());
+    rig.add_login(&nobody, &secret).await;
+    let by = Credential { login: &nobody, secret: &secret };
+    let logins = rig.connector.logins(&rig.system(), &by).await.unwrap();
+    let helper = listing::one(rig, &logins, &login("helper"));
+    assert_eq!(
+        (&helper.privileges[..], &helper.notes[..]),
+        (&["member of dbas".to_owned()][..], &["its password has expired".to_owned()][..])
+    );
+    assert_eq!(listing::one(rig, &logins, &login("shell")).privileges, ["member of pg_execute_server_program"]);
+    let dbas = listing::one(rig, &logins, &login("dbas"));
+    assert!(!dbas.may_log_in && dbas.privileges == ["superuser"], "{dbas:?}");
+    assert!(!logins.found.iter().any(|found| found.name.starts_with("pg_")), "PostgreSQL's own cannot log in");
+}
+
+async fn those_with_power_are_found_among_thousands(rig: &Rig) {
+    let many =
+        format!("DO $$ BEGIN FOR n IN 1..{LOGINS_MAX} LOOP EXECUTE 'CREATE ROLE a' || n || ' LOGIN'; END LOOP; END $$");
+    rig.postgres.run_sql(&many).await;
+    rig.postgres.run_sql("CREATE ROLE zz_last LOGIN SUPERUSER").await;
+    let logins = listing::all(rig).await;
+    assert!(logins.cut && logins.found.len() == LOGINS_MAX, "{}", logins.found.len());
+    assert_eq!(listing::one(rig, &logins, &login("zz_last")).privileges, ["superuser"]);
 }
 
 #[tokio::test]

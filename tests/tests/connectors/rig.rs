@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use claviger_api::wire::{SystemSpec, TlsMode};
 use claviger_api::{Login, Secret, Timestamp};
+use claviger_connectors::laws::listing::Listed;
 use claviger_connectors::laws::{EdgeLogins, Fixture, Stay};
 use claviger_connectors::{Connector, Credential, Deadlines, Direct, Postgresql, Reach};
 use claviger_tests::faulty::{Fault, Faulty, Statement};
@@ -182,6 +183,18 @@ impl Fixture for Rig {
             owners.extend(found.iter().map(|row| login(row.get(0))));
         }
         owners
+    }
+}
+
+#[async_trait]
+impl Listed for Rig {
+    async fn empower(&self, login: &Login) -> Vec<String> {
+        self.postgres.run_sql(&format!("ALTER ROLE \"{login}\" SUPERUSER CREATEROLE")).await;
+        ["superuser", "CREATEROLE"].map(str::to_owned).into()
+    }
+
+    async fn bar(&self, login: &Login) {
+        self.postgres.run_sql(&format!("ALTER ROLE \"{login}\" NOLOGIN")).await;
     }
 }
 

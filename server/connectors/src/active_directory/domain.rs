@@ -175,6 +175,11 @@ pub(super) fn password(operation: LdapModifyType, secret: &Secret) -> LdapModify
     part(operation, "unicodePwd", Some(&bytes))
 }
 
+/// A time that Windows has counted; none where it is beyond all calendars.
+pub(super) fn time(ticks: i64) -> Option<Timestamp> {
+    Timestamp::from_second(ticks / TICKS_A_SECOND - SECONDS_BEFORE_UNIX).ok()
+}
+
 /// A time as Windows counts it.
 pub(super) fn ticks(at: Timestamp) -> i64 {
     at.as_second().saturating_add(SECONDS_BEFORE_UNIX).saturating_mul(TICKS_A_SECOND)
@@ -188,6 +193,8 @@ mod tests {
     fn times_are_counted_from_1601() {
         assert_eq!(ticks("1601-01-01T00:00:00Z".parse().unwrap()), 0);
         assert_eq!(ticks("2026-11-28T12:00:00Z".parse().unwrap()), 134_403_408_000_000_000);
+        assert_eq!(time(134_403_408_000_000_000), Some("2026-11-28T12:00:00Z".parse().unwrap()));
+        assert_eq!(time(i64::MAX), None, "never");
     }
 
     #[test]

@@ -20,8 +20,8 @@ use tokio_util::codec::{Decoder as _, Encoder as _};
 use crate::failure::{Failure, plain_words};
 use crate::{Dial, SetOutcome, Stream, tls};
 
-/// The most bytes a directory may send on one connection: many times what any answer needs.
-const RECEIVED_MAX: usize = 1024 * 1024;
+/// The most bytes a directory may send on one connection: several times what all its logins need.
+const RECEIVED_MAX: usize = 4 * 1024 * 1024;
 /// The longest single answer.
 const MESSAGE_MAX: usize = 256 * 1024;
 /// Every message is a sequence (RFC 4511 §4.1.1).
@@ -195,6 +195,39 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// So many of the entries that a search finds, and where the next of them begin (RFC 2696); nothing where there are no
+    /// more.
+    pub(crate) async fn page(
+        &mut self,
+        search: LdapSearchRequest,
+        size: i64,
+        from: Vec<u8>,
+    ) -> Result<(Vec<LdapSearchResultEntry>, Vec<u8>), SetOutcome> {
+        let unknown = |failure: Failure| SetOutcome::Unknown(format!("no answer: {}", failure.detail));
+        let paged = LdapControl::SimplePagedResults { size, cookie: from };
+        self.send_with(LdapOp::SearchRequest(search), vec![paged]).await.map_err(unknown)?;
+        let mut entries = Vec::new();
+        loop {
+            let (message, policy) = self.read().await.map_err(unknown)?;
+            match message.op {
+                LdapOp::SearchResultEntry(entry) => entries.push(entry),
+                LdapOp::SearchResultReference(_) => {}
+                LdapOp::SearchResultDone(result) if result.code == Code::Success => {
+                    let next = message.ctrl.into_iter().find_map(|control| match control {
+                        LdapControl::SimplePagedResults { cookie, .. } => Some(cookie),
+                        _ => None,
+                    });
+                    return Ok((entries, next.unwrap_or_default()));
+                }
+                LdapOp::SearchResultDone(result) => {
+                    let detail = self.words(&Answer { result, policy });
+                    return Err(SetOutcome::Refused { detail, by_policy: false });
+                }
+                _ => return Err(unknown(nonsense())),
+            }
+        }
+    }
+
     /// One request and its one answer.
     async fn ask(&mut self, op: LdapOp) -> Result<Answer, Failure> {
         self.send(op).await?;
@@ -210,10 +243,14 @@ impl<'a> Session<'a> {
     }
 
     async fn send(&mut self, op: LdapOp) -> Result<(), Failure> {
-        self.message += 1;
         // Only a request that changes or proves a password is asked about the policy.
         let asks = matches!(op, LdapOp::BindRequest(_) | LdapOp::ExtendedRequest(_));
         let ctrl = if asks { vec![LdapControl::PasswordPolicyRequest { criticality: false }] } else { Vec::new() };
+        self.send_with(op, ctrl).await
+    }
+
+    async fn send_with(&mut self, op: LdapOp, ctrl: Vec<LdapControl>) -> Result<(), Failure> {
+        self.message += 1;
         let mut bytes = BytesMut::new();
         let message = LdapMsg { msgid: self.message, op, ctrl };
         self.codec.encode(message, &mut bytes).map_err(|_| Failure::unknown("a request that cannot be written"))?;

@@ -51,6 +51,14 @@ impl Command {
         self
     }
 
+    /// A file below a user's home, which the shell finds (POSIX.1-2017 XCU §2.6.1).
+    pub(super) fn file_at_home(mut self, user: &UserName<'_>, file: &'static str) -> Self {
+        self.line.push_str(" ~");
+        self.line.push_str(user.as_str());
+        self.line.push_str(file);
+        self
+    }
+
     /// Several groups as one word.
     pub(super) fn names(mut self, names: &[UserName<'_>]) -> Self {
         self.line.push(' ');
@@ -136,6 +144,8 @@ mod tests {
             "/usr/bin/sudo -n -- /usr/sbin/useradd -m -G adm,web -u 20000 -e 2026-11-28 a.b_1"
         );
         assert_eq!((command.input().as_ref(), command.program()), (&b"$(id):`id`\n"[..], "useradd"));
+        let at_home = Command::new("/usr/bin/stat").file_at_home(&user, "/.ssh/authorized_keys");
+        assert_eq!(at_home.line(Rights::Own), "/usr/bin/stat ~a.b_1/.ssh/authorized_keys");
         let file = Command::new("/bin/rm -f").sudoers_file(&user, ".new");
         assert_eq!(file.line(Rights::Own), "/bin/rm -f /etc/sudoers.d/claviger_a=b_1.new");
         assert_eq!(Command::new("/usr/sbin/usermod -G").names(&[]).line(Rights::Own), "/usr/sbin/usermod -G ''");

@@ -229,13 +229,16 @@ impl Session<'_> {
         }
         let status = status.ok_or_else(|| lost("the connection broke"))?;
         let words = String::from_utf8_lossy(&said).into_owned();
+        let cut = said.len() >= OUTPUT_MAX;
         let said = self.hidden.iter().fold(words, |words, secret| plain_words(&words, secret));
-        Ok(Answer { status, out: String::from_utf8_lossy(&out).into_owned(), said })
+        Ok(Answer { cut, status, out: String::from_utf8_lossy(&out).into_owned(), said })
     }
 }
 
 /// What a command said, and how it ended.
 pub(super) struct Answer {
+    /// Whether more was said than is kept.
+    pub(super) cut: bool,
     /// 0 is success.
     pub(super) status: u32,
     /// Its standard output.
@@ -284,7 +287,7 @@ fn keep(kept: &mut Vec<u8>, data: &Bytes) {
 }
 
 /// What is kept of a command's output.
-const OUTPUT_MAX: usize = 64 * 1024;
+const OUTPUT_MAX: usize = 512 * 1024;
 /// So often a command is tried while another program holds the host's files of users, this long apart.
 const BUSY_TRIES: u32 = 40;
 const BUSY_PAUSE: Duration = Duration::from_millis(200);

@@ -129,9 +129,14 @@ struct User {
     home: String,
 }
 
+/// Whether a user of this name with this home is one that the vault made.
+pub(super) fn is_home_of_ours(home: &str, name: &str) -> bool {
+    home.strip_prefix(HOME) == Some(name)
+}
+
 impl User {
     fn is_ours(&self, name: &UserName<'_>) -> bool {
-        self.home.strip_prefix(HOME) == Some(name.as_str())
+        is_home_of_ours(&self.home, name.as_str())
     }
 
     /// What runs under another number is not this user's: under 0, the whole host.

@@ -135,6 +135,11 @@ impl<'a> Session<'a> {
         Trouble::Said { code, words }.outcome()
     }
 
+    /// All rows of a query.
+    pub(super) async fn table(&mut self, query: &str) -> Result<Vec<Row>, SetOutcome> {
+        self.query(query).await.map_err(Trouble::outcome)
+    }
+
     /// The first column of a query.
     pub(super) async fn ask(&mut self, query: &str) -> Result<Vec<String>, SetOutcome> {
         let rows = self.query(query).await.map_err(Trouble::outcome)?;

@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use tokio_postgres::config::{SslMode, SslNegotiation};
 use tokio_postgres::error::{DbError, Severity};
 use tokio_postgres::types::FromSqlOwned;
-use tokio_postgres::{Client, Config, Connection};
+use tokio_postgres::{Client, Config, Connection, Row};
 
 use super::wire::{AlreadyOpen, Foul, Progress, Watched};
 use super::{sql, tls};
@@ -93,6 +93,16 @@ impl<'a> Session<'a> {
     pub(super) async fn ask<T: FromSqlOwned>(&self, query: &str, name: &Login) -> Result<Vec<T>, SetOutcome> {
         let rows = self.client.query(query, &[&name.as_str()]).await.map_err(|error| self.outcome(&error))?;
         rows.iter().map(|row| row.try_get(0).map_err(|error| self.outcome(&error))).collect()
+    }
+
+    /// All rows of a query.
+    pub(super) async fn rows(&self, query: &str) -> Result<Vec<Row>, SetOutcome> {
+        self.client.query(query, &[]).await.map_err(|error| self.outcome(&error))
+    }
+
+    /// One column of a row.
+    pub(super) fn column<T: FromSqlOwned>(&self, row: &Row, at: usize) -> Result<T, SetOutcome> {
+        row.try_get(at).map_err(|error| self.outcome(&error))
     }
 
     /// An error answer to a statement is a definite no: PostgreSQL has rolled the statement back. Not so where the
