@@ -240,6 +240,10 @@ mod tests {
             "report reuse",
             "report unused --days 45 --customer acme",
             "report rotation --attention --customer acme",
+            "report discovery --attention --customer acme",
+            "system discover acme/db01 --last",
+            "system known acme/db01 etl --reason x",
+            "system known acme/db01 etl --remove",
             "customer set acme --time-zone Europe/Vienna --rotate-every-days 30 --rotate-at-hour 2 --heartbeat-hours 24",
             "system set acme/db --on-drift reconcile",
             "account set acme/db/a --rotate-after-exposure-hours 8",
@@ -285,7 +289,9 @@ mod tests {
             "rotate acme/db/a --all",
             "rotate --customer acme --dry-run",
             "rotate --customer acme --all --exposed-to bob",
-            "review confirm acme",   // no line named
+            "review confirm acme",        // no line named
+            "system known acme/db01 etl", // no reason
+            "system known acme/db01 etl --reason x --remove",
             "break-glass open acme", // no reason
             "break-glass agree bg_0197a3c2e1f07b1a8c3d4e5f60718293",
             "audit log", // no log named

@@ -12,6 +12,7 @@ pub mod audit;
 pub mod break_glass;
 pub mod checkout;
 pub mod customer;
+mod discovery;
 pub mod emergency;
 pub mod exec;
 pub mod exposure;

@@ -12,7 +12,7 @@ use crate::failure::Failure;
 mod fields;
 mod rows;
 
-pub use rows::{Row, conditions, word};
+pub use rows::{Row, conditions, or_dash, seconds, word};
 
 /// Where results go, and in which form.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +34,14 @@ impl Output {
         print(&match self.format {
             Format::Json => json(&things)?,
             Format::Table => rows_table(things),
+        })
+    }
+
+    /// One thing that is a table to people, and one JSON value.
+    pub fn whole<R: Row>(self, thing: &impl Serialize, rows: &[R]) -> Result<(), Failure> {
+        print(&match self.format {
+            Format::Json => json(thing)?,
+            Format::Table => rows_table(rows),
         })
     }
 

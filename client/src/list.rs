@@ -3,8 +3,8 @@
 use std::marker::PhantomData;
 
 use claviger_api::wire::{
-    AuditQuery, BreakGlassQuery, CheckoutQuery, ExposureQuery, GrantQuery, InactiveQuery, PAGE_MAX, Page, PageQuery,
-    ReviewQuery, RotationQuery, ServiceAccountQuery, UnusedQuery, UpkeepQuery,
+    AuditQuery, BreakGlassQuery, CheckoutQuery, DiscoveryQuery, ExposureQuery, GrantQuery, InactiveQuery, PAGE_MAX,
+    Page, PageQuery, ReviewQuery, RotationQuery, ServiceAccountQuery, UnusedQuery, UpkeepQuery,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -88,5 +88,6 @@ paged!(
     AuditQuery,
     ServiceAccountQuery,
     UnusedQuery,
-    UpkeepQuery
+    UpkeepQuery,
+    DiscoveryQuery
 );

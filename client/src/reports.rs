@@ -1,6 +1,8 @@
 //! `/v1/reports`: what somebody should look at.
 
-use claviger_api::wire::{AccountUpkeep, PageQuery, ReusedSecret, UnusedAccount, UnusedQuery, UpkeepQuery};
+use claviger_api::wire::{
+    AccountUpkeep, Discovery, DiscoveryQuery, PageQuery, ReusedSecret, UnusedAccount, UnusedQuery, UpkeepQuery,
+};
 
 use crate::{Client, List};
 
@@ -23,6 +25,11 @@ impl Reports<'_> {
     /// Accounts that were not checked out and used for some days.
     pub fn unused(&self, query: UnusedQuery) -> List<'_, UnusedAccount, UnusedQuery> {
         List::new(self.0, "/v1/reports/unused", query)
+    }
+
+    /// Logins outside of the vault, accounts that their systems do not have, and looks that fail.
+    pub fn discovery(&self, query: DiscoveryQuery) -> List<'_, Discovery, DiscoveryQuery> {
+        List::new(self.0, "/v1/reports/discovery", query)
     }
 
     /// When accounts are rotated by their policies, what is overdue, and what was changed by hand.

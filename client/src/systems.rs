@@ -1,7 +1,9 @@
 //! `/v1/customers/{customer}/systems`: what has administrator accounts.
 
 use claviger_api::Part;
-use claviger_api::wire::{NewSystem, PageQuery, RevokedCertificates, System, SystemChange};
+use claviger_api::wire::{
+    Discovery, MarkKnown, MarkUnknown, NewSystem, PageQuery, RevokedCertificates, System, SystemChange,
+};
 
 use crate::{Client, List, Result};
 
@@ -42,6 +44,26 @@ impl Systems<'_> {
     /// The list of a host's certificates whose checkouts ended early, for its `RevokedKeys`.
     pub async fn revoked_certificates(&self, system: &Part) -> Result<RevokedCertificates> {
         self.client.get(format!("{}/revoked-certificates", self.at(system))).await
+    }
+
+    /// The logins that a system had when it was last looked at.
+    pub async fn discovery(&self, system: &Part) -> Result<Discovery> {
+        self.client.get(format!("{}/discovery", self.at(system))).await
+    }
+
+    /// Lists its logins now, by its management account.
+    pub async fn discover(&self, system: &Part) -> Result<Discovery> {
+        self.client.act(format!("{}/actions/discover", self.at(system))).await
+    }
+
+    /// Says why a login shall stay outside of the vault.
+    pub async fn mark_known(&self, system: &Part, mark: &MarkKnown) -> Result<Discovery> {
+        self.client.post(format!("{}/actions/mark-known", self.at(system)), mark).await
+    }
+
+    /// Says that nobody answers for a login any more.
+    pub async fn mark_unknown(&self, system: &Part, mark: &MarkUnknown) -> Result<Discovery> {
+        self.client.post(format!("{}/actions/mark-unknown", self.at(system)), mark).await
     }
 
     /// Removes a system that has no accounts any more.

@@ -31,6 +31,7 @@ mod auth;
 mod break_glass;
 mod checkouts;
 mod customers;
+mod discovery;
 mod emergencies;
 mod exposures;
 mod factors;
@@ -64,6 +65,7 @@ pub fn table() -> Vec<Endpoint> {
         rotations::endpoints,
         accounts::endpoints,
         systems::endpoints,
+        discovery::endpoints,
         customers::endpoints,
         users::endpoints,
         service_accounts::endpoints,

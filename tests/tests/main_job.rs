@@ -13,6 +13,8 @@ mod approval;
 mod break_glass;
 #[path = "main_job/certificate.rs"]
 mod certificate;
+#[path = "main_job/discovery.rs"]
+mod discovery;
 #[path = "main_job/ephemeral.rs"]
 mod ephemeral;
 #[path = "main_job/expiry.rs"]

@@ -2,8 +2,9 @@
 
 use clap::Subcommand;
 use claviger_client::api::Part;
-use claviger_client::api::wire::{UnusedQuery, UpkeepQuery};
+use claviger_client::api::wire::{DiscoveryQuery, UnusedQuery, UpkeepQuery};
 
+use crate::commands::discovery;
 use crate::connection::Context;
 use crate::failure::Failure;
 
@@ -16,6 +17,15 @@ pub enum Report {
         /// At least so many days; 90 by default
         #[arg(long, value_name = "N")]
         days: Option<u32>,
+        /// Only this customer's
+        #[arg(long)]
+        customer: Option<Part>,
+    },
+    /// Logins of systems that are outside of the vault, accounts that their systems do not have, and looks that fail
+    Discovery {
+        /// Only what somebody should look at: logins with power that nobody answers for, missing accounts, failures
+        #[arg(long)]
+        attention: bool,
         /// Only this customer's
         #[arg(long)]
         customer: Option<Part>,
@@ -40,6 +50,12 @@ impl Report {
                 let customer = customer.map(|customer| customer.to_string());
                 let query = UnusedQuery { customer, days, ..UnusedQuery::default() };
                 context.output.many(&client.reports().unused(query).all().await?)
+            }
+            Self::Discovery { attention, customer } => {
+                let customer = customer.map(|customer| customer.to_string());
+                let query =
+                    DiscoveryQuery { customer, attention: attention.then_some(true), ..DiscoveryQuery::default() };
+                discovery::report(&client.reports().discovery(query).all().await?, context.output)
             }
             Self::Rotation { attention, customer } => {
                 let customer = customer.map(|customer| customer.to_string());

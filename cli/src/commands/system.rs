@@ -12,6 +12,7 @@ use claviger_client::api::wire::{
     HostKey, HttpCalls, NewSystem, RotationPolicy, SystemChange, SystemSpec, TlsMode, fingerprint_text,
 };
 
+use crate::commands::discovery::{Discover, Known};
 use crate::commands::policy::Policy;
 use crate::connection::Context;
 use crate::failure::Failure;
@@ -51,6 +52,10 @@ pub enum System {
         #[arg(long, value_name = "FILE")]
         write: Option<PathBuf>,
     },
+    /// List the logins that a system has now, by its management account, and compare them with the vault's accounts
+    Discover(Discover),
+    /// Say why a login shall stay outside of the vault, or that nobody answers for it any more
+    Known(Known),
     /// Remove a system that has no accounts any more
     Remove {
         /// customer/system
@@ -221,6 +226,8 @@ impl System {
                     None => output.one(&revoked),
                 }
             }
+            Self::Discover(discover) => discover.run(&client, output).await,
+            Self::Known(known) => known.run(&client, output).await,
             Self::Remove { system } => {
                 client.systems(&system.customer).remove(&system.system).await?;
                 output.done(&format!("removed {}/{}", system.customer, system.system))

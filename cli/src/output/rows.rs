@@ -26,12 +26,13 @@ pub fn word(value: &impl Serialize) -> String {
     }
 }
 
-fn or_dash<T: ToString>(value: Option<&T>) -> String {
+/// A value, or a dash.
+pub fn or_dash<T: ToString>(value: Option<&T>) -> String {
     value.map_or_else(|| "-".to_owned(), ToString::to_string)
 }
 
 /// A time to the second; JSON has the rest.
-fn seconds(time: Timestamp) -> String {
+pub fn seconds(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 

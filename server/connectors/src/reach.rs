@@ -77,6 +77,6 @@ impl Reach {
 
     /// The same, where the work is a whole change.
     pub(crate) async fn settle(&self, work: impl Future<Output = Result<(), SetOutcome>>) -> SetOutcome {
-        self.work(work).await.err().unwrap_or(SetOutcome::Applied)
+        self.work(Box::pin(work)).await.err().unwrap_or(SetOutcome::Applied)
     }
 }

@@ -3,6 +3,7 @@
 pub mod account;
 pub mod break_glass;
 pub mod checkout;
+pub mod discovery;
 pub mod emergency;
 pub mod password;
 pub mod policy;

@@ -68,6 +68,7 @@ fn may_be_kept(table: Table) -> bool {
         | Table::EmergencyLines
         | Table::RevokedCertificates
         | Table::Watches
+        | Table::Discoveries
         | Table::Principals
         | Table::FormerPrincipals
         | Table::Reviews

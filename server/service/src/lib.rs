@@ -9,6 +9,7 @@ pub mod break_glass;
 pub mod checkout;
 pub mod clock;
 mod daily;
+mod discovery;
 pub mod emergency;
 pub mod error;
 mod event;

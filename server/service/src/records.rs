@@ -1,8 +1,8 @@
 //! What the vault stores, one record a table. A field that is added later has a `#[serde(default)]`.
 
 use claviger_api::wire::{
-    AccountKind, AccountSettings, BrowserAddress, CertificatePin, HttpsUrl, IssuerKeys, MeasuredGrace, Network,
-    PrincipalKind, PrincipalState, ReviewCounts, ReviewVerdict, RotationPolicy, SystemSpec, Thumbprint,
+    AccountKind, AccountSettings, BrowserAddress, CertificatePin, HttpsUrl, IssuerKeys, LookFailure, MeasuredGrace,
+    Network, PrincipalKind, PrincipalState, ReviewCounts, ReviewVerdict, RotationPolicy, SystemSpec, Thumbprint,
 };
 use claviger_api::{
     AccountId, CustomerId, FactorId, IssuerId, Login, Part, PrincipalId, ProviderId, ReviewId, Secret, SessionId,
@@ -11,6 +11,7 @@ use claviger_api::{
 use claviger_core::account::AccountState;
 use claviger_core::break_glass::BreakGlass;
 use claviger_core::checkout::Checkout;
+use claviger_core::discovery::Tried;
 use claviger_core::emergency::{Emergency, Line, UnderWay};
 use claviger_core::policy::{Grant, Limits, Reveals};
 use claviger_core::rotation::Rotation;
@@ -70,6 +71,9 @@ pub struct SystemRecord {
     /// When the secrets of its accounts are replaced and tried by themselves.
     #[serde(default)]
     pub rotation_policy: RotationPolicy,
+    /// When its logins were last looked at.
+    #[serde(default)]
+    pub last_look: Option<Tried>,
     /// When it was added.
     pub created_at: Timestamp,
 }
@@ -637,6 +641,73 @@ pub struct WatchRecord {
     pub overdue: Option<Timestamp>,
 }
 
+/// What logins a system has, as far as the vault has looked, and who answers for those outside of it.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub struct DiscoveryRecord {
+    /// When it was last looked at, whatever came of it.
+    #[serde(default)]
+    pub tried_at: Option<Timestamp>,
+    /// Why that failed.
+    #[serde(default)]
+    pub failure: Option<LookFailure>,
+    /// The last look that did not.
+    #[serde(default)]
+    pub look: Option<LookRecord>,
+    /// Logins that somebody answers for.
+    #[serde(default)]
+    pub known: Vec<KnownLoginRecord>,
+    /// Logins with power of which an event has told, each by its name as the system sees it, and with which power.
+    #[serde(default)]
+    pub told: BTreeMap<String, Vec<String>>,
+}
+
+/// What a look at a system's logins brought.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct LookRecord {
+    /// When.
+    pub at: Timestamp,
+    /// The logins.
+    pub logins: Vec<LoginRecord>,
+    /// Whether the system has more.
+    pub cut: bool,
+    /// What could not be seen.
+    pub unseen: Vec<String>,
+}
+
+/// A login that a system has.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct LoginRecord {
+    /// Its name, exactly.
+    pub name: String,
+    /// Other names that mean it.
+    pub also: Vec<String>,
+    /// Whether it may log in.
+    pub may_log_in: bool,
+    /// What power it has.
+    pub privileges: Vec<String>,
+    /// What else is to be known.
+    pub notes: Vec<String>,
+    /// When it last logged in.
+    pub last_login_at: Option<Timestamp>,
+    /// Whether the vault made it for a checkout that was not over then.
+    pub of_checkout: bool,
+}
+
+/// Who answers for a login.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct KnownLoginRecord {
+    /// The login's name as the system sees it.
+    pub login: String,
+    /// Why it stays outside of the vault.
+    pub reason: String,
+    /// Who said so.
+    pub by: PrincipalId,
+    /// When.
+    pub at: Timestamp,
+    /// The power that it had then.
+    pub privileges: Vec<String>,
+}
+
 /// A timer; its row's key says all.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 pub struct TimerRecord {}
@@ -686,6 +757,7 @@ tables! {
     FingerprintRecord: Fingerprints;
     EmergencyLineRecord: EmergencyLines;
     WatchRecord: Watches;
+    DiscoveryRecord: Discoveries;
     TimerRecord: Timers;
     IdempotencyRecord: Idempotency;
 }

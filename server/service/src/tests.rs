@@ -8,6 +8,7 @@ mod break_glass;
 mod certificates;
 mod checkout;
 mod conditions;
+mod discovery;
 mod emergency;
 mod ephemeral;
 mod exposure;

@@ -19,7 +19,7 @@ use crate::error::Result;
 use crate::open::Open;
 use crate::records::{AccountRecord, CustomerRecord, StateRecord, SystemRecord, WatchRecord};
 
-mod heartbeat;
+pub(crate) mod heartbeat;
 mod report;
 mod rotate;
 

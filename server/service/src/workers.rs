@@ -24,6 +24,8 @@ const TICK: Duration = Duration::from_millis(250);
 const CHECKPOINT_EVERY: Duration = Duration::from_mins(1);
 /// The least between two looks at what policies say of secrets.
 const LOOK_EVERY: Duration = Duration::from_mins(1);
+/// The least between two rounds at systems whose logins are to be listed.
+const ROUND_EVERY: Duration = Duration::from_mins(1);
 /// Pieces of work under way at once; each may wait on a customer's system.
 const AT_ONCE: usize = 64;
 
@@ -131,6 +133,8 @@ pub async fn run(vault: Arc<Vault>, mut stop: watch::Receiver<bool>) {
     let mut published = std::collections::HashMap::new();
     let mut looks = tokio::time::interval_at(tokio::time::Instant::now() + LOOK_EVERY, LOOK_EVERY);
     let mut look: Option<JoinHandle<()>> = None;
+    let mut rounds = tokio::time::interval_at(tokio::time::Instant::now() + ROUND_EVERY, ROUND_EVERY);
+    let mut round: Option<JoinHandle<()>> = None;
     loop {
         let woken = wake.notified();
         if let Ok(open) = vault.open()
@@ -152,10 +156,12 @@ pub async fn run(vault: Arc<Vault>, mut stop: watch::Receiver<bool>) {
             _ = looks.tick(), if look.as_ref().is_none_or(JoinHandle::is_finished) => {
                 look = vault.open().ok().map(|open| tokio::spawn(look_after(open)));
             }
+            // Beside it: systems that do not answer keep a round waiting, and no secret.
+            _ = rounds.tick(), if round.as_ref().is_none_or(JoinHandle::is_finished) => {
+                round = vault.open().ok().map(|open| tokio::spawn(look_around(open)));
+            }
             _ = stop.changed() => {
-                if let Some(look) = look {
-                    look.abort();
-                }
+                [look, round].into_iter().flatten().for_each(|work| work.abort());
                 return;
             }
         }
@@ -165,6 +171,12 @@ pub async fn run(vault: Arc<Vault>, mut stop: watch::Receiver<bool>) {
 async fn look_after(open: Arc<Open>) {
     if let Err(error) = open.look_after_secrets().await {
         tracing::warn!(?error, "what policies say of secrets could not be done; it is looked at again");
+    }
+}
+
+async fn look_around(open: Arc<Open>) {
+    if let Err(error) = open.look_for_logins().await {
+        tracing::warn!(?error, "the systems whose logins are to be listed could not be read; it is tried again");
     }
 }
 

@@ -2,7 +2,9 @@
 
 use claviger_api::CustomerId;
 use claviger_api::ProblemType::{Forbidden, NotFound};
-use claviger_api::wire::{AccountUpkeep, PageQuery, ReusedSecret, UnusedAccount, UnusedQuery, UpkeepQuery};
+use claviger_api::wire::{
+    AccountUpkeep, Discovery, DiscoveryQuery, PageQuery, ReusedSecret, UnusedAccount, UnusedQuery, UpkeepQuery,
+};
 use claviger_core::policy::{AccessView, Resource};
 use claviger_service::{Paging, Result};
 
@@ -34,6 +36,13 @@ pub fn endpoints() -> Vec<Endpoint> {
             rotation,
         )
         .fails(&[Forbidden, NotFound]),
+        Endpoint::get(
+            "/v1/reports/discovery",
+            "reportDiscovery",
+            "Logins of systems that are outside of the vault, accounts that their systems do not have, and looks that fail.",
+            discovery,
+        )
+        .fails(&[Forbidden, NotFound]),
     ]
 }
 
@@ -58,6 +67,13 @@ async fn rotation(session: Session, Query(query): Query<UpkeepQuery>) -> Result<
     let only = only(&session, query.customer.as_deref()).await?;
     let visible = |id: CustomerId| session.may::<AccessView>(&Resource::Customer(id));
     session.open.upkeep(only, query.attention.unwrap_or(false), &paging, visible).await.map(Listed)
+}
+
+async fn discovery(session: Session, Query(query): Query<DiscoveryQuery>) -> Result<Listed<Discovery>> {
+    let paging = Paging::new(query.limit, query.cursor.as_deref())?;
+    let only = only(&session, query.customer.as_deref()).await?;
+    let visible = |id: CustomerId| session.may::<AccessView>(&Resource::Customer(id));
+    session.open.discoveries(only, query.attention.unwrap_or(false), &paging, visible).await.map(Listed)
 }
 
 /// The one customer that is asked for, whose reports the caller may read.

@@ -42,6 +42,8 @@ pub enum Table {
     RevokedCertificates = 0x1b,
     /// When an account's secret was last tried, and whether it is overdue.
     Watches = 0x1d,
+    /// What logins a system has, and who answers for those outside of the vault.
+    Discoveries = 0x1e,
     /// Users and service accounts.
     Principals = 0x20,
     /// Grants.
@@ -113,6 +115,7 @@ const fn facts(table: Table) -> Facts {
         T::EmergencyLines => row(Scoped(UUID + UUID),           Owner,    true),  // scope ‖ emergency ‖ account
         T::RevokedCertificates => row(Scoped(UUID + UUID),      Owner,    true),  // scope ‖ system ‖ checkout
         T::Watches       => row(Scoped(UUID),                   Owner,    true),  // scope ‖ account
+        T::Discoveries   => row(Scoped(UUID),                   Owner,    true),  // scope ‖ system
         T::Principals    => row(Scoped(UUID),                   Operator, true),  // scope ‖ principal
         T::Grants        => row(Scoped(UUID),                   Operator, true),  // scope ‖ grant
         T::Sessions      => row(Scoped(UUID),                   Operator, true),  // scope ‖ session
@@ -168,7 +171,7 @@ pub enum SealedBy {
 
 impl Table {
     /// All tables, in the order of their tags.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::Meta,
         Self::Keys,
         Self::Names,
@@ -185,6 +188,7 @@ impl Table {
         Self::EmergencyLines,
         Self::RevokedCertificates,
         Self::Watches,
+        Self::Discoveries,
         Self::Principals,
         Self::Grants,
         Self::Sessions,
@@ -256,6 +260,7 @@ mod tests {
             "1a EmergencyLines",
             "1b RevokedCertificates",
             "1d Watches",
+            "1e Discoveries",
             "20 Principals",
             "21 Grants",
             "22 Sessions",

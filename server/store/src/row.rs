@@ -90,6 +90,11 @@ impl RowId {
         Self::of(Table::Watches, customer, account.uuid())
     }
 
+    /// What logins a system has.
+    pub fn discovery(customer: CustomerId, system: SystemId) -> Self {
+        Self::of(Table::Discoveries, customer, system.uuid())
+    }
+
     /// A version of an account's secret.
     pub fn secret(customer: CustomerId, account: AccountId, version: u64) -> Self {
         Self::new(Table::Secrets, Scope::Customer(customer), &[account.uuid().as_bytes(), &version.to_be_bytes()])

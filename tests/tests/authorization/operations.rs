@@ -53,7 +53,7 @@ pub const OPEN: [&str; 21] = [
 ];
 
 /// Refused to everybody whose second factor is not fresh.
-pub const SENSITIVE: [&str; 44] = [
+pub const SENSITIVE: [&str; 46] = [
     "addIdentityProvider",
     "addIssuer",
     "addServiceAccount",
@@ -77,6 +77,8 @@ pub const SENSITIVE: [&str; 44] = [
     "linkUser",
     "makeGrant",
     "makeRecoveryCodes",
+    "markKnown",
+    "markUnknown",
     "offerPasskey",
     "offerTotp",
     "openBreakGlass",
@@ -206,6 +208,11 @@ pub const TABLE: &[Wanted] = &[
     vault("reportReuse", READERS, ""),
     query("reportUnused", ACCESS, "customer=<customer>"),
     query("reportRotation", ACCESS, "customer=<customer>"),
+    query("reportDiscovery", ACCESS, "customer=<customer>"),
+    customer("showDiscovery", ACCESS, ""),
+    customer("discover", ADMINISTRATOR, ""),
+    customer("markKnown", ADMINISTRATOR, r#"{"login":"x","reason":"x"}"#),
+    customer("markUnknown", ADMINISTRATOR, r#"{"login":"x"}"#),
     query("listExposures", ACCESS, "customer=<customer>"),
     customer("startEmergency", ADMINISTRATOR, REASON),
     customer("listEmergencies", SEE_ROTATIONS, ""),

@@ -195,6 +195,16 @@ words! {
     SystemHeartbeatBegun = "system.heartbeat_begun",
     /// They were tried.
     SystemHeartbeatDone = "system.heartbeat_done",
+    /// The logins that a system has were listed, with how many of each sort.
+    SystemDiscovered = "system.discovered",
+    /// They could not be listed.
+    SystemDiscoveryFailed = "system.discovery_failed",
+    /// A login with power over its system is outside of the vault, and nobody answers for it; or it has got more power.
+    SystemLoginFound = "system.login_found",
+    /// Somebody answers for a login outside of the vault.
+    SystemLoginKnown = "system.login_known",
+    /// Nobody answers for it any more.
+    SystemLoginUnknown = "system.login_unknown",
 }
 
 #[cfg(test)]

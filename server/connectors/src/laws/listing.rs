@@ -87,10 +87,11 @@ pub async fn hostile_names_arrive_exactly(fixture: &dyn Listed) {
 pub async fn whoever_does_not_get_in_is_told_why(fixture: &dyn Listed) {
     let by = fixture.management();
     let wrong = Credential { login: by.login, secret: &secret("not the one of the management account") };
-    let refused = fixture.connector().logins(&fixture.system(), &wrong).await;
-    assert_eq!(refused.unwrap_err().result, ProbeResult::Refused);
+    let refused = fixture.connector().logins(&fixture.system(), &wrong).await.map_err(|told| told.result);
+    assert_eq!(refused, Err(ProbeResult::Refused));
     let away = fixture.at("127.0.0.1", 1);
-    assert_eq!(fixture.connector().logins(&away, &by).await.unwrap_err().result, ProbeResult::Unreachable);
+    let nobody = fixture.connector().logins(&away, &by).await.map_err(|told| told.result);
+    assert_eq!(nobody, Err(ProbeResult::Unreachable));
 }
 
 /// All that the system has.

@@ -48,6 +48,8 @@ pub(super) async fn all(session: &mut Session<'_>) -> Result<Logins, SetOutcome>
     let found = users.into_iter().map(|(name, may_log_in, marked)| FoundLogin {
         privileges: power.remove(&name).unwrap_or_default().into_iter().collect(),
         name: format!("{}@{}", name.0, name.1),
+        // Which is how it is written without a host.
+        also: (name.1 == "%").then_some(name.0).into_iter().collect(),
         may_log_in,
         marked,
         ..FoundLogin::default()
@@ -84,10 +86,9 @@ fn by_roles(power: &mut BTreeMap<Name, BTreeSet<String>>, mapping: &[Vec<Option<
             let Some(of_role) = power.get(&(role.clone(), String::new())).cloned() else { continue };
             let name = (user.clone(), host.clone());
             // Of a role within a role, the words stay those of the innermost.
-            let words = of_role.into_iter().map(|words| match words.contains(" by role ") {
-                true => words,
-                false => format!("{words} by role {role}"),
-            });
+            let words = of_role
+                .into_iter()
+                .map(|words| if words.contains(" by role ") { words } else { format!("{words} by role {role}") });
             let held = power.entry(name).or_default();
             for words in words {
                 more |= held.insert(words);

@@ -77,6 +77,7 @@ impl Open {
                 spec: new.spec.clone(),
                 management_account: new.management_account.clone(),
                 measured_grace: None,
+                last_look: None,
                 created_at: self.now(),
             };
             let customer_row = self.load::<crate::records::CustomerRecord>(&RowId::customer(customer)).await?;
@@ -170,7 +171,7 @@ impl Open {
                 change = change.erase(authority_row(customer, id));
             }
             let change = change.erase(self.keyring().name(Table::Systems, scope, row.value.name.as_str())).remove(&row);
-            self.commit(change).await.map(drop)
+            self.commit(change.erase(RowId::discovery(customer, id))).await.map(drop)
         })
         .await
     }

@@ -27,7 +27,7 @@ use crate::inventory::account_name;
 use crate::journal::LogHead;
 use crate::journal::head::{LogTile, leaf_hash};
 use crate::records::{
-    AccountRecord, BreakGlassRecord, CeremonyRecord, CeremonyState, CheckoutRecord, CustomerRecord,
+    AccountRecord, BreakGlassRecord, CeremonyRecord, CeremonyState, CheckoutRecord, CustomerRecord, DiscoveryRecord,
     EmergencyLineRecord, EmergencyRecord, FactorsRecord, FingerprintRecord, FormerPrincipalRecord, GrantRecord,
     IdempotencyRecord, IdentityProviderRecord, IssuerRecord, LoginCounter, NameRecord, PrincipalRecord, RevealsRecord,
     ReviewLineRecord, ReviewRecord, RevokedCertificatesRecord, RotationRecord, SessionRecord, StateRecord,
@@ -125,6 +125,7 @@ fn sort(found: &mut Found, open: &Open, id: &RowId, row: &Row) {
         }
         Table::RevokedCertificates => drop(opened::<RevokedCertificatesRecord>(open, id, row)),
         Table::Watches => drop(opened::<WatchRecord>(open, id, row)),
+        Table::Discoveries => drop(opened::<DiscoveryRecord>(open, id, row)),
         Table::Names => drop(found.names.insert(id.to_string(), opened::<NameRecord>(open, id, row).id)),
         Table::Customers => found.customers.push(opened(open, id, row)),
         Table::Systems => found.systems.push((customer(), opened(open, id, row))),

@@ -8,7 +8,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use claviger_api::wire::{ProbeResult, SystemSpec};
 use claviger_api::{Login, Secret, Timestamp};
-use claviger_connectors::{CertifiedKey, Connector, Credential, Lockout, NewLogin, Probe, SetOutcome, Traits};
+use claviger_connectors::{
+    CertifiedKey, Connector, Credential, FoundLogin, Lockout, Logins, NewLogin, Probe, SetOutcome, Traits,
+};
 use jiff::SignedDuration;
 use parking_lot::Mutex;
 use ssh_key::{Certificate, PrivateKey};
@@ -73,6 +75,23 @@ pub struct Machine {
     pub sets: u32,
     /// Serial numbers of certificates that it was told to refuse.
     pub revoked: BTreeSet<u64>,
+    /// What power logins have.
+    pub powers: BTreeMap<String, Vec<String>>,
+    /// Logins that may not log in.
+    pub barred: BTreeSet<String>,
+    /// Logins that bear the vault's mark, whoever put it there.
+    pub marked: BTreeSet<String>,
+    /// Whether names that differ in case alone are one.
+    pub ignores_case: bool,
+    /// Whether it lists only some of its logins.
+    pub cuts: bool,
+    /// The hosts whose logins were listed, in order.
+    pub listed: Vec<String>,
+    /// Hosts that take the question and never answer.
+    pub hangs: BTreeSet<String>,
+    /// How many were being listed at once, at most.
+    pub listing: usize,
+    pub listing_most: usize,
 }
 
 pub struct SimulatedSystem {
@@ -108,6 +127,15 @@ impl SimulatedSystem {
             probes: 0,
             sets: 0,
             revoked: BTreeSet::new(),
+            powers: BTreeMap::new(),
+            barred: BTreeSet::new(),
+            marked: BTreeSet::new(),
+            ignores_case: false,
+            cuts: false,
+            listed: Vec::new(),
+            hangs: BTreeSet::new(),
+            listing: 0,
+            listing_most: 0,
         };
         Self { machine: Mutex::new(machine), clock }
     }
@@ -255,6 +283,46 @@ impl Connector for SimulatedSystem {
             (false, false) => ProbeResult::Refused,
         };
         Probe { result, detail: format!("{result:?}") }
+    }
+
+    fn lists_logins(&self) -> bool {
+        true
+    }
+
+    async fn logins(&self, system: &SystemSpec, by: &Credential<'_>) -> Result<Logins, Probe> {
+        let hangs = {
+            let mut machine = self.machine();
+            machine.listing += 1;
+            machine.listing_most = machine.listing_most.max(machine.listing);
+            machine.listed.push(system.host().to_owned());
+            machine.hangs.contains(system.host())
+        };
+        if hangs {
+            std::future::pending::<()>().await;
+        }
+        // Whoever is asked beside it is asked meanwhile.
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        let now = self.clock.now();
+        let mut machine = self.machine();
+        machine.listing -= 1;
+        let result = machine.log_in(by.login.as_str(), by.secret.expose(), now);
+        if result != ProbeResult::Accepted {
+            return Err(Probe { result, detail: format!("{result:?}") });
+        }
+        let found = machine.logins.keys().map(|name| FoundLogin {
+            name: name.clone(),
+            may_log_in: !machine.barred.contains(name),
+            privileges: machine.powers.get(name).cloned().unwrap_or_default(),
+            marked: machine.marked.contains(name),
+            ..FoundLogin::default()
+        });
+        Ok(Logins { found: found.collect(), cut: machine.cuts, unseen: Vec::new() })
+    }
+
+    fn seen_as(&self, login: &Login) -> String {
+        if self.machine().ignores_case { login.as_str().to_lowercase() } else { login.to_string() }
     }
 
     async fn set(&self, _: &SystemSpec, by: &Credential<'_>, login: &Login, new: &Secret) -> SetOutcome {

@@ -347,7 +347,7 @@ async fn what_a_policy_cannot_be_is_refused_by_name() {
 }
 
 impl World {
-    async fn told_at_acme(&self, kind: EventKind) -> Vec<claviger_api::wire::AuditEvent> {
+    pub async fn told_at_acme(&self, kind: EventKind) -> Vec<claviger_api::wire::AuditEvent> {
         self.told(claviger_api::Scope::Customer(self.acme().await), kind).await
     }
 

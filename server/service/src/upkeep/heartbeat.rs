@@ -248,6 +248,6 @@ impl Open {
 }
 
 /// Nobody is changing the secret, or finding out which it is.
-fn is_quiet(state: &AccountState) -> bool {
+pub(crate) fn is_quiet(state: &AccountState) -> bool {
     state.rotation.is_none_or(|running| running.settled) && state.to_revoke.is_empty()
 }

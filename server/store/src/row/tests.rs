@@ -45,6 +45,7 @@ fn keys_are_frozen() {
             format!("1b{scope}{}{}", id(1), id(2)),
         ),
         (RowId::watch(c, account), format!("1d{scope}{}", id(0xac))),
+        (RowId::discovery(c, SystemId::from_uuid(uuid(6))), format!("1e{scope}{}", id(6))),
         (RowId::principal(principal), format!("20{operator}{}", id(0xbb))),
         (RowId::grant(own, GrantId::from_uuid(uuid(4))), format!("21{scope}{}", id(4))),
         (RowId::session(SessionId::from_uuid(uuid(5))), format!("22{operator}{}", id(5))),

@@ -89,13 +89,13 @@ fn allowed(kind: EventKind, leaf: &StoredLeaf, log: Scope) -> Option<(Action, Ab
         K::RotationStarted => Some((A::AccountRotate, B::Account)),
         K::RotationCancelled => Some((A::RotationCancel, B::Account)),
         K::AccountImported => Some((A::AccountCreate, B::House)),
-        K::AccountAdded => Some((A::AccountCreate, B::System)),
+        K::AccountAdded | K::SystemDiscovered | K::SystemDiscoveryFailed => Some((A::AccountCreate, B::System)),
         K::AccountChanged => Some((A::AccountUpdate, B::Account)),
         K::AccountRemoved => Some((A::AccountRemove, B::Account)),
         K::AccountSecretSet => Some((A::AccountSetSecret, B::Account)),
         K::AccountVerified => Some((A::AccountVerify, B::Account)),
         K::SystemAdded => Some((A::SystemCreate, B::House)),
-        K::SystemChanged => Some((A::SystemUpdate, B::System)),
+        K::SystemChanged | K::SystemLoginKnown | K::SystemLoginUnknown => Some((A::SystemUpdate, B::System)),
         K::SystemRemoved => Some((A::SystemRemove, B::System)),
         // Told in the customer's own log, too, and decided once.
         K::CustomerAdded => (log == Scope::Operator).then_some((A::CustomerCreate, B::House)),
@@ -201,6 +201,7 @@ fn allowed(kind: EventKind, leaf: &StoredLeaf, log: Scope) -> Option<(Action, Ab
         | K::AccountDrifted
         | K::SystemHeartbeatBegun
         | K::SystemHeartbeatDone
+        | K::SystemLoginFound
         // Told by its own verb, above.
         | K::AccessDenied => None,
     }
