@@ -1,6 +1,6 @@
 //! The logins that a system has, whether or not the vault knows them.
 
-use claviger_api::Timestamp;
+use claviger_api::{Secret, Timestamp};
 
 use crate::{Probe, SetOutcome};
 
@@ -52,6 +52,30 @@ impl Logins {
     }
 }
 
+impl Logins {
+    /// The same without the secret that the system was given to log in with, should it show it. A name is left as it is where
+    /// the secret is so short that this may be chance.
+    #[must_use]
+    pub fn without(mut self, secret: &Secret) -> Self {
+        let hide = |text: &mut String| {
+            if text.contains(secret.expose()) {
+                *text = text.replace(secret.expose(), "…");
+            }
+        };
+        self.unseen.iter_mut().for_each(hide);
+        for found in &mut self.found {
+            found.privileges.iter_mut().chain(&mut found.notes).for_each(hide);
+            if secret.expose().len() >= NO_CHANCE {
+                found.also.iter_mut().chain([&mut found.name]).for_each(hide);
+            }
+        }
+        self
+    }
+}
+
+/// A secret of so many bytes is in no name by chance.
+const NO_CHANCE: usize = 12;
+
 impl FoundLogin {
     fn order(&self) -> (bool, bool, &str) {
         (self.privileges.is_empty(), !self.may_log_in, &self.name)
@@ -101,6 +125,11 @@ mod tests {
         assert_eq!((first.name.as_str(), logins.found.len(), logins.cut), ("z", LOGINS_MAX, true));
         assert_eq!(first.privileges.len(), WORDS_MAX);
         assert_eq!(first.privileges.last().unwrap(), "and more");
+        let short = Secret::new("z".to_owned()).unwrap();
+        assert_eq!(logins.clone().without(&short).found.first().unwrap().name, "z", "by chance");
+        let long = Secret::new("0".to_owned() + &"x".repeat(99)).unwrap();
+        let hidden = logins.clone().without(&long);
+        assert!(!hidden.found.first().unwrap().privileges.iter().any(|word| word.contains(long.expose())));
         assert!(first.privileges.iter().all(|word| word.len() <= WORD_CHARS_MAX && !word.contains('\n')));
     }
 }

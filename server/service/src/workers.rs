@@ -175,9 +175,7 @@ async fn look_after(open: Arc<Open>) {
 }
 
 async fn look_around(open: Arc<Open>) {
-    if let Err(error) = open.look_for_logins().await {
-        tracing::warn!(?error, "the systems whose logins are to be listed could not be read; it is tried again");
-    }
+    open.look_for_logins().await;
 }
 
 /// Starts everything that is due and not in hand. What waits on a customer's system needs a turn, and is left for later
