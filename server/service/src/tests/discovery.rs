@@ -3,7 +3,7 @@
 use claviger_api::audit::kind::EventKind;
 use claviger_api::problem::ProblemType;
 use claviger_api::wire::{
-    DiscoveredLogin, Discovery, LoginStanding, MarkKnown, MarkUnknown, NewSystem, ProbeResult, SystemSpec,
+    DiscoveredLogin, Discovery, LoginStanding, MarkKnown, MarkUnknown, NewAccount, NewSystem, ProbeResult, SystemSpec,
 };
 use claviger_core::discovery::{AGAIN_AFTER, LOOKS_A_ROUND, LOOKS_AT_ONCE, TOLD_AT_ONCE};
 use claviger_core::policy::{AccessView, Resource};
@@ -108,8 +108,12 @@ async fn what_a_system_has_is_compared_with_the_accounts_of_now() {
     assert_eq!((found.looked_at, found.failure.clone()), (Some(world.now()), None));
 
     // No other look is needed to see that somebody took it in, nor that what was cut may be there.
-    world.add_account("acme", "db1", standing("etl", "known to somebody")).await.unwrap();
+    world.clock.advance(seconds(1));
+    for (name, password) in [("etl", "known to somebody"), ("later", "of nobody")] {
+        world.add_account("acme", "db1", standing(name, password)).await.unwrap();
+    }
     let found = world.discovered().await;
+    assert_eq!(found.counts.missing, 1, "what was added after the look may be there");
     assert_eq!(of_name(&found, "etl").standing, LoginStanding::InVault);
     world.system.machine().cuts = true;
     let found = world.discover().await;
@@ -122,7 +126,8 @@ async fn names_are_compared_as_the_system_compares_them() {
     let world = World::new().await;
     world.system.machine().ignores_case = true;
     world.empower("APP2", &["superuser"]);
-    world.add_account("acme", "db1", standing("app2", "x")).await.unwrap();
+    let account = NewAccount { login: Some("App2".parse().unwrap()), ..standing("app2", "x") };
+    world.add_account("acme", "db1", account).await.unwrap();
     assert_eq!(of_name(&world.discover().await, "APP2").standing, LoginStanding::InVault);
     world.system.machine().ignores_case = false;
     let found = world.discover().await;
