@@ -353,10 +353,12 @@ async fn a_few_are_looked_at_at_once_and_the_others_wait_for_the_next_round() {
 #[tokio::test]
 async fn nobody_waits_behind_a_system_that_does_not_answer() {
     let world = World::new().await;
-    for at in 0..6 {
+    for at in 0..LOOKS_AT_ONCE + 4 {
         world.add_host(&format!("host{at}")).await;
     }
-    world.system.machine().hangs.insert("host0".to_owned());
+    // All places but one are taken for good.
+    let hanging = (1..LOOKS_AT_ONCE).map(|at| format!("host{at}"));
+    world.system.machine().hangs.extend(hanging);
     world.clock.advance(DAY);
     let others = async {
         while world.told_at_acme(EventKind::SystemDiscovered).await.len() < 6 {
