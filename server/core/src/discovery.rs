@@ -51,8 +51,8 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn tried(text: &str, answered: bool) -> Option<Tried> {
-        Some(Tried { at: at(text), answered })
+    fn tried(text: &str, answered: bool) -> Tried {
+        Tried { at: at(text), answered }
     }
 
     #[test]
@@ -60,21 +60,21 @@ mod tests {
         let (added, three) = (at("2026-11-24T09:00:00Z"), 3 * 3600);
         assert!(!is_due(added, None, three, at("2026-11-25T02:59:59Z")));
         assert!(is_due(added, None, three, at("2026-11-25T03:00:00Z")));
-        let last = tried("2026-11-25T03:00:20Z", true);
+        let last = Some(tried("2026-11-25T03:00:20Z", true));
         assert!(!is_due(added, last, three, at("2026-11-26T02:59:59Z")));
         assert!(is_due(added, last, three, at("2026-11-26T03:00:00Z")));
         assert!(is_due(added, last, three, at("2027-01-01T00:00:00Z")), "after a long stop, at once");
         // Another system of the same time has another hour.
-        assert!(!is_due(added, tried("2026-11-25T10:00:00Z", true), 10 * 3600, at("2026-11-26T03:00:00Z")));
+        assert!(!is_due(added, Some(tried("2026-11-25T10:00:00Z", true)), 10 * 3600, at("2026-11-26T03:00:00Z")));
     }
 
     #[test]
     fn who_did_not_answer_is_asked_again_and_who_refused_is_not() {
         let added = at("2026-11-24T09:00:00Z");
         let (before, later) = (at("2026-11-25T06:59:59Z"), at("2026-11-25T07:00:00Z"));
-        assert!(!is_due(added, tried("2026-11-25T01:00:00Z", false), 0, before));
-        assert!(is_due(added, tried("2026-11-25T01:00:00Z", false), 0, later));
-        assert!(!is_due(added, tried("2026-11-25T01:00:00Z", true), 0, later));
+        assert!(!is_due(added, Some(tried("2026-11-25T01:00:00Z", false)), 0, before));
+        assert!(is_due(added, Some(tried("2026-11-25T01:00:00Z", false)), 0, later));
+        assert!(!is_due(added, Some(tried("2026-11-25T01:00:00Z", true)), 0, later));
     }
 
     #[test]
