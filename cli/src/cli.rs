@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::commands::{
     access, account, approval, audit, break_glass, checkout, customer, emergency, exec, exposure, grant,
     identity_provider, import, issuer, login, mfa, operator, pages, password, report, review, rotation,
-    service_account, sign_on, ssh, system, user,
+    service_account, sign_on, ssh, system, task, user,
 };
 
 /// The privileged credential vault of an MSP, from the command line.
@@ -158,6 +158,9 @@ pub enum Command {
     /// One rotation
     #[command(subcommand)]
     Rotation(rotation::Rotation),
+    /// What people are asked to do by hand on systems that no program reaches
+    #[command(subcommand)]
+    Task(task::Task),
     /// Emergency rotations of a customer: their progress and their signed reports
     #[command(subcommand)]
     Emergency(emergency::Emergency),

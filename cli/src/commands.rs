@@ -36,6 +36,7 @@ pub mod ssh;
 pub mod status;
 pub mod system;
 mod taking;
+pub mod task;
 pub mod user;
 mod what_if;
 
@@ -77,6 +78,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Rotate(rotate) => rotate.run(context).await,
         Command::Rotations(rotations) => rotations.run(context).await,
         Command::Rotation(rotation) => rotation.run(context).await,
+        Command::Task(task) => task.run(context).await,
         Command::Emergency(emergency) => emergency.run(context).await,
         Command::Report(report) => report.run(context).await,
         Command::Exposure(exposure) => exposure.run(context).await,

@@ -64,6 +64,7 @@ mod session;
 mod sign_on;
 mod sys;
 mod systems;
+mod tasks;
 mod transport;
 mod users;
 
@@ -98,5 +99,6 @@ pub use service_accounts::ServiceAccounts;
 pub use sign_on::{ProofKey, SignOns};
 pub use sys::Sys;
 pub use systems::Systems;
+pub use tasks::Tasks;
 pub use transport::{ANSWER_MAX, USER_AGENT};
 pub use users::Users;

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use claviger_api::wire::{
     AuditQuery, BreakGlassQuery, CheckoutQuery, DiscoveryQuery, ExposureQuery, GrantQuery, InactiveQuery, PAGE_MAX,
-    Page, PageQuery, ReviewQuery, RotationQuery, ServiceAccountQuery, UnusedQuery, UpkeepQuery,
+    Page, PageQuery, ReviewQuery, RotationQuery, ServiceAccountQuery, TaskQuery, UnusedQuery, UpkeepQuery,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -87,6 +87,7 @@ paged!(
     RotationQuery,
     AuditQuery,
     ServiceAccountQuery,
+    TaskQuery,
     UnusedQuery,
     UpkeepQuery,
     DiscoveryQuery

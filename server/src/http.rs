@@ -48,6 +48,7 @@ mod service_accounts;
 mod sign_on;
 mod sys;
 mod systems;
+mod tasks;
 mod users;
 
 #[cfg(test)]
@@ -63,6 +64,7 @@ pub fn table() -> Vec<Endpoint> {
         factors::endpoints,
         sign_on::endpoints,
         rotations::endpoints,
+        tasks::endpoints,
         accounts::endpoints,
         systems::endpoints,
         discovery::endpoints,

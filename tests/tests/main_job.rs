@@ -27,6 +27,8 @@ mod life;
 mod limits;
 #[path = "main_job/linux.rs"]
 mod linux;
+#[path = "main_job/manual.rs"]
+mod manual;
 #[path = "main_job/mariadb.rs"]
 mod mariadb;
 #[path = "main_job/people.rs"]

@@ -43,7 +43,7 @@ pub struct Reveal {
 
 /// What becomes of the secret.
 #[derive(Args)]
-struct Display {
+pub struct Display {
     /// Copy the secret to the terminal's clipboard, and clear it after use; the default on a terminal
     #[arg(long, conflicts_with = "show")]
     copy: bool,
@@ -54,7 +54,7 @@ struct Display {
 
 /// Where the secret goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Destination {
+pub(super) enum Destination {
     Clipboard,
     Screen,
     Nowhere,
@@ -144,7 +144,7 @@ impl Reveal {
 
 impl Display {
     /// On a terminal the clipboard; in a pipe nowhere, unless told.
-    fn destination(&self, terminal: bool) -> Result<Destination, Failure> {
+    pub(super) fn destination(&self, terminal: bool) -> Result<Destination, Failure> {
         match (self.show, self.copy, terminal) {
             (true, _, _) => Ok(Destination::Screen),
             (false, _, true) => Ok(Destination::Clipboard),
@@ -224,7 +224,7 @@ async fn deliver(
 }
 
 /// The secret is on the clipboard until Enter, a signal, or a while has passed.
-async fn lend_clipboard(secret: &Secret, signals: &mut Signals) -> Result<(), Failure> {
+pub(super) async fn lend_clipboard(secret: &Secret, signals: &mut Signals) -> Result<(), Failure> {
     let broken = |error| Failure::Own {
         exit: Exit::Failed,
         what: format!("the terminal's clipboard cannot be used: {error}"),
@@ -244,7 +244,7 @@ async fn lend_clipboard(secret: &Secret, signals: &mut Signals) -> Result<(), Fa
     interrupted.map_or(Ok(()), |signal| Err(ended_by(signal)))
 }
 
-fn listen() -> Result<Signals, Failure> {
+pub(super) fn listen() -> Result<Signals, Failure> {
     Signals::listen().map_err(|error| Failure::failed(format!("cannot listen for signals: {error}")))
 }
 

@@ -70,7 +70,7 @@ pub struct Add {
     /// What kind of system it is
     #[arg(long, value_enum)]
     kind: Kind,
-    /// Host name or address
+    /// Host name or address; of a manual system where it is, in words
     #[arg(long)]
     host: String,
     #[command(flatten)]
@@ -150,6 +150,12 @@ struct Reach {
     /// http: the calls by which logins are tried and changed, in JSON
     #[arg(long, value_name = "FILE")]
     calls: Option<PathBuf>,
+    /// manual: what is to be done there, in words for people
+    #[arg(long, value_name = "TEXT")]
+    instructions: Option<String>,
+    /// manual: how many days a person has for it, 7 by default
+    #[arg(long, value_name = "DAYS")]
+    due_days: Option<u32>,
     /// http: for how long a change may not have reached every part of it, in seconds
     #[arg(long, value_name = "SECONDS")]
     propagation_seconds: Option<u32>,
@@ -172,6 +178,8 @@ enum Kind {
     ActiveDirectory,
     /// An HTTP API, described by --calls
     Http,
+    /// What no program reaches: a person changes it
+    Manual,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -257,7 +265,8 @@ impl Set {
                 | SystemSpec::Ldap { host, .. }
                 | SystemSpec::Linux { host, .. }
                 | SystemSpec::ActiveDirectory { host, .. }
-                | SystemSpec::Http { host, .. } => {
+                | SystemSpec::Http { host, .. }
+                | SystemSpec::Manual { address: host, .. } => {
                     host.clone_from(new);
                 }
             }
@@ -369,7 +378,30 @@ impl Reach {
                 }
             }
             SystemSpec::Http { .. } => return self.apply_api(spec),
+            SystemSpec::Manual { .. } => return self.apply_manual(spec),
         }
+        Ok(spec)
+    }
+
+    /// The same of what a person reaches.
+    fn apply_manual(&self, mut spec: SystemSpec) -> Result<SystemSpec, Failure> {
+        let kind = spec.kind();
+        let SystemSpec::Manual { address: _, instructions, due_days } = &mut spec else { return Ok(spec) };
+        without(kind, "--port", self.port.is_some())?;
+        without(kind, "--tls", self.tls.is_some())?;
+        without(kind, "--system-ca", self.system_ca.is_some())?;
+        without(kind, "--start-tls", self.start_tls.is_some())?;
+        without(kind, "--host-key", !self.host_keys.is_empty())?;
+        self.without_databases(kind)?;
+        without(kind, "--lockout-threshold", self.lockout_threshold.is_some())?;
+        without(kind, "--management-account", self.management_account.is_some())?;
+        self.without_directory(kind)?;
+        self.without_controllers(kind)?;
+        without(kind, "--grace-seconds", self.grace_seconds.is_some())?;
+        without(kind, "--calls", self.calls.is_some())?;
+        without(kind, "--propagation-seconds", self.propagation_seconds.is_some())?;
+        replace(instructions, self.instructions.as_ref());
+        *due_days = self.due_days.unwrap_or(*due_days);
         Ok(spec)
     }
 
@@ -394,6 +426,7 @@ impl Reach {
         self.without_databases(kind)?;
         self.without_directory(kind)?;
         self.without_controllers(kind)?;
+        self.without_instructions(kind)?;
         self.apply_common(port, tls, ca_certificate)?;
         if let Some(file) = &self.calls {
             *calls = read_calls(file)?;
@@ -422,7 +455,14 @@ impl Reach {
     /// Refuses what only an HTTP API has.
     fn without_calls(&self, kind: &str) -> Result<(), Failure> {
         without(kind, "--calls", self.calls.is_some())?;
-        without(kind, "--propagation-seconds", self.propagation_seconds.is_some())
+        without(kind, "--propagation-seconds", self.propagation_seconds.is_some())?;
+        self.without_instructions(kind)
+    }
+
+    /// Refuses what only a person needs.
+    fn without_instructions(&self, kind: &str) -> Result<(), Failure> {
+        without(kind, "--instructions", self.instructions.is_some())?;
+        without(kind, "--due-days", self.due_days.is_some())
     }
 
     /// Refuses what only databases have.
@@ -523,6 +563,7 @@ impl Kind {
                 grace_seconds: GRACE_SECONDS,
                 change_twice: false,
             },
+            Self::Manual => SystemSpec::Manual { address: host, instructions: String::new(), due_days: 7 },
             Self::Http => SystemSpec::Http {
                 host,
                 port: 443,

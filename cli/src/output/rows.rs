@@ -4,8 +4,8 @@ use claviger_client::api::Timestamp;
 use claviger_client::api::wire::{
     AccessLine, Account, AccountSettings, AccountUpkeep, ApprovalRule, AuditEvent, BreakGlass, Checkout, Conditions,
     Customer, Emergency, EmergencyLine, EmergencyStep, Exposure, Factor, Grant, GrantKind, IdentityProvider, Inactive,
-    Issuer, IssuerKeys, Principal, ReusedSecret, Review, ReviewLine, Role, Rotation, System, SystemSpec, UnusedAccount,
-    WhatIfDecision,
+    Issuer, IssuerKeys, Principal, ReusedSecret, Review, ReviewLine, Role, Rotation, System, SystemSpec, Task,
+    UnusedAccount, WhatIfDecision,
 };
 use serde::Serialize;
 
@@ -78,6 +78,7 @@ impl Row for System {
         let (address, known_by) = match &self.spec {
             SystemSpec::Postgresql { database, tls, .. } => (format!("{host}:{port}/{database}"), word(tls)),
             SystemSpec::Mysql { tls, .. } | SystemSpec::Http { tls, .. } => (format!("{host}:{port}"), word(tls)),
+            SystemSpec::Manual { due_days, .. } => (host.to_owned(), format!("a person, within {due_days} d")),
             SystemSpec::Ldap { tls, base, .. } => (format!("{host}:{port}/{base}"), word(tls)),
             SystemSpec::Linux { host_keys, .. } => (format!("{host}:{port}"), format!("{} host keys", host_keys.len())),
             SystemSpec::ActiveDirectory { tls, domain, .. } => (format!("{host}:{port}/{domain}"), word(tls)),
@@ -337,6 +338,23 @@ impl Row for Rotation {
             if self.unresolved { "yes" } else { "no" }.to_owned(),
             seconds(self.started_at),
             self.message.clone(),
+        ]
+    }
+}
+
+impl Row for Task {
+    const HEADS: &'static [&'static str] = &["task", "account", "login", "where", "due", "overdue", "seen"];
+
+    fn cells(&self) -> Vec<String> {
+        let yes = |is: bool| if is { "yes" } else { "no" }.to_owned();
+        vec![
+            self.id.to_string(),
+            self.account.to_string(),
+            self.login.to_string(),
+            self.address.clone(),
+            seconds(self.due_at),
+            yes(self.overdue),
+            yes(self.shown),
         ]
     }
 }

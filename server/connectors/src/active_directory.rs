@@ -60,7 +60,8 @@ impl Connector for ActiveDirectory {
             | SystemSpec::Mysql { .. }
             | SystemSpec::Ldap { .. }
             | SystemSpec::Linux { .. }
-            | SystemSpec::Http { .. } => (None, Duration::ZERO, false, 0),
+            | SystemSpec::Http { .. }
+            | SystemSpec::Manual { .. } => (None, Duration::ZERO, false, 0),
         };
         let propagation = if others == 0 { Duration::ZERO } else { REPLICATION };
         // One look is one login a controller, and they count them together.

@@ -51,7 +51,8 @@ impl Connector for Http {
             | SystemSpec::Mysql { .. }
             | SystemSpec::Ldap { .. }
             | SystemSpec::Linux { .. }
-            | SystemSpec::ActiveDirectory { .. } => (None, 0, 0),
+            | SystemSpec::ActiveDirectory { .. }
+            | SystemSpec::Manual { .. } => (None, 0, 0),
         };
         let target = Target::of(system).ok();
         let can = |what: fn(&Description) -> bool| target.as_ref().is_some_and(|target| what(&target.description));

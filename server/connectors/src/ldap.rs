@@ -48,7 +48,8 @@ impl Connector for Ldap {
             | SystemSpec::Mysql { .. }
             | SystemSpec::Linux { .. }
             | SystemSpec::ActiveDirectory { .. }
-            | SystemSpec::Http { .. } => (None, false),
+            | SystemSpec::Http { .. }
+            | SystemSpec::Manual { .. } => (None, false),
         };
         Traits {
             grace: Duration::ZERO,

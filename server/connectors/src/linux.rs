@@ -60,7 +60,8 @@ impl Connector for Linux {
             | SystemSpec::Mysql { .. }
             | SystemSpec::Ldap { .. }
             | SystemSpec::ActiveDirectory { .. }
-            | SystemSpec::Http { .. } => None,
+            | SystemSpec::Http { .. }
+            | SystemSpec::Manual { .. } => None,
         };
         Traits {
             grace: Duration::ZERO,

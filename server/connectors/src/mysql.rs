@@ -54,7 +54,8 @@ impl Connector for Mysql {
             | SystemSpec::Ldap { .. }
             | SystemSpec::Linux { .. }
             | SystemSpec::ActiveDirectory { .. }
-            | SystemSpec::Http { .. } => (None, false),
+            | SystemSpec::Http { .. }
+            | SystemSpec::Manual { .. } => (None, false),
         };
         Traits {
             grace: Duration::ZERO,

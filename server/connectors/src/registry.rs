@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use claviger_api::wire::SystemSpec;
 
-use crate::{ActiveDirectory, Connector, Deadlines, Dial, Http, Ldap, Linux, Mysql, Postgresql, Reach};
+use crate::{ActiveDirectory, Connector, Deadlines, Dial, Http, Ldap, Linux, Manual, Mysql, Postgresql, Reach};
 
 /// One connector a kind of system.
 #[derive(Clone)]
@@ -15,6 +15,7 @@ pub struct Registry {
     linux: Arc<dyn Connector>,
     active_directory: Arc<dyn Connector>,
     http: Arc<dyn Connector>,
+    manual: Arc<dyn Connector>,
 }
 
 impl Registry {
@@ -28,6 +29,7 @@ impl Registry {
             linux: Arc::new(Linux::new(Reach::new(dial, Deadlines::LINUX))),
             active_directory: Arc::new(ActiveDirectory::new(servers.clone())),
             http: Arc::new(Http::new(servers)),
+            manual: Arc::new(Manual),
         }
     }
 
@@ -41,6 +43,7 @@ impl Registry {
             linux: wrap(self.linux),
             active_directory: wrap(self.active_directory),
             http: wrap(self.http),
+            manual: wrap(self.manual),
         }
     }
 
@@ -53,6 +56,7 @@ impl Registry {
             SystemSpec::Linux { .. } => Arc::clone(&self.linux),
             SystemSpec::ActiveDirectory { .. } => Arc::clone(&self.active_directory),
             SystemSpec::Http { .. } => Arc::clone(&self.http),
+            SystemSpec::Manual { .. } => Arc::clone(&self.manual),
         }
     }
 }

@@ -103,6 +103,9 @@ pub struct AccountState {
     /// Who brought the secret that was brought last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub brought: Option<Brought>,
+    /// Who has seen a candidate, to set it by hand.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shown: Vec<Brought>,
     /// When a rotation last made a version current.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotated_at: Option<Timestamp>,

@@ -157,6 +157,7 @@ fn of_rotation(rotation: &Rotation) -> EmergencyResult {
         Step::Cancelled { .. } => EmergencyResult::Unresolved,
         Step::Preparing
         | Step::Ready { .. }
+        | Step::Asking { .. }
         | Step::Sending { .. }
         | Step::Verifying { .. }
         | Step::Recovering { .. } => {

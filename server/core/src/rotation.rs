@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::secrets::{SecretSet, Version};
 
 mod budget;
+mod person;
 mod recover;
 mod send;
 mod verify;
@@ -23,6 +24,7 @@ mod verify;
 mod tests;
 
 pub use budget::FailedLogins;
+pub use person::{NotAsked, REMIND_EVERY};
 pub use send::Sent;
 
 /// The first wait after a failure; doubled at each further one, up to [`WAIT_MOST`].
@@ -67,6 +69,8 @@ pub enum By {
     Itself,
     /// The system's management account.
     Management,
+    /// A person does it: no program reaches the system.
+    Person,
 }
 
 /// Where a rotation is. The data is what that step needs, and no more.
@@ -79,6 +83,13 @@ pub enum Step {
     Ready {
         /// The candidate.
         candidate: Version,
+    },
+    /// The candidate is stored, and a person is asked to set it. It is told to nobody before `sent_unknown` is stored too.
+    Asking {
+        /// The candidate.
+        candidate: Version,
+        /// By when.
+        due_at: Timestamp,
     },
     /// The system may have been told. Whoever finds this stored was interrupted, and waits until the lease is over.
     Sending {
@@ -178,6 +189,10 @@ pub enum Action {
         /// Whose right.
         by: By,
     },
+    /// Ask a person; store [`Rotation::asked`].
+    Ask,
+    /// Say again that a person is asked; store [`Rotation::reminded`].
+    Remind,
     /// Store [`Rotation::interrupted`].
     Recover,
     /// Try to log in with this version; store [`Rotation::probed`].
@@ -209,6 +224,14 @@ pub struct Transition {
 pub enum Happened {
     /// A candidate was stored.
     CandidateStored(Version),
+    /// A person is asked to set this candidate.
+    Asked(Version),
+    /// They are still asked, and it is overdue.
+    Reminded,
+    /// Somebody is about to see the candidate.
+    Shown(Version),
+    /// Somebody says that this version opens the account.
+    Confirmed(Version),
     /// The system is being told.
     Sending(Version),
     /// What the system answered.
@@ -292,7 +315,9 @@ impl Rotation {
         }
         match &self.step {
             Step::Preparing => Action::Prepare,
+            Step::Ready { .. } if self.by == By::Person => Action::Ask,
             Step::Ready { candidate } => Action::Send { candidate: *candidate, by: self.by },
+            Step::Asking { .. } => Action::Remind,
             Step::Sending { lease_until, .. } if *lease_until > now => Action::Wait(*lease_until),
             Step::Sending { .. } => Action::Recover,
             Step::Verifying { candidate, .. } => Action::Probe { version: *candidate },
@@ -359,6 +384,7 @@ impl Rotation {
             // The step is not one that probes: somebody else moved it on. Nothing is concluded.
             Step::Preparing
             | Step::Ready { .. }
+            | Step::Asking { .. }
             | Step::Sending { .. }
             | Step::Done { .. }
             | Step::Cancelled { .. } => self.moved(secrets, Happened::TakenUp),
@@ -368,12 +394,19 @@ impl Rotation {
     /// Stops a rotation of which no system was told. Nothing is erased.
     pub fn cancel(mut self, secrets: SecretSet, now: Timestamp) -> Result<Transition, NotCancelled> {
         match self.step {
-            Step::Preparing | Step::Ready { .. } if !self.checkouts.is_empty() => Err(NotCancelled::Revokes),
+            Step::Preparing | Step::Ready { .. } | Step::Asking { .. } if !self.checkouts.is_empty() => {
+                Err(NotCancelled::Revokes)
+            }
             // An earlier candidate may still arrive, or be there already, where logins do not see it yet.
-            Step::Preparing | Step::Ready { .. } if secrets.may_be_elsewhere() => Err(NotCancelled::Sent),
-            Step::Preparing | Step::Ready { .. } => {
+            Step::Preparing | Step::Ready { .. } | Step::Asking { .. } if secrets.may_be_elsewhere() => {
+                Err(NotCancelled::Sent)
+            }
+            Step::Preparing | Step::Ready { .. } | Step::Asking { .. } => {
                 self.step = Step::Cancelled { at: now };
                 self.unresolved = false;
+                if self.is_by_hand() {
+                    self.not_before = None;
+                }
                 self.message = String::from("cancelled before any system was told");
                 Ok(self.moved(secrets, Happened::Cancelled))
             }
@@ -398,6 +431,7 @@ impl Rotation {
     pub fn step_name(&self) -> RotationStep {
         match self.step {
             Step::Preparing | Step::Ready { .. } => RotationStep::Preparing,
+            Step::Asking { .. } => RotationStep::AwaitingPerson,
             Step::Sending { .. } => RotationStep::Sending,
             Step::Verifying { .. } => RotationStep::Verifying,
             Step::Recovering { .. } => RotationStep::Recovering,

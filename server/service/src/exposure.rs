@@ -147,8 +147,9 @@ impl Open {
                     those.push(knows);
                 }
             }
-            let brought = state.brought.filter(|brought| wanted(&brought.by) && state.still_works(brought.version));
-            those.extend(brought.map(|brought| Knows {
+            let told = state.brought.iter().chain(&state.shown);
+            let told = told.filter(|told| wanted(&told.by) && state.still_works(told.version));
+            those.extend(told.map(|brought| Knows {
                 principal: brought.by,
                 version: brought.version,
                 how: SeenHow::Brought,

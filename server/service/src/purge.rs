@@ -102,6 +102,7 @@ impl Open {
             Step::Done { at } | Step::Cancelled { at } => is_past(at, ROTATIONS_KEPT, now),
             Step::Preparing
             | Step::Ready { .. }
+            | Step::Asking { .. }
             | Step::Sending { .. }
             | Step::Verifying { .. }
             | Step::Recovering { .. }

@@ -12,6 +12,7 @@ use crate::open::{Caller, Open, deciding};
 use crate::page::{Page, Paging};
 use crate::records::{AccountRecord, RotationRecord, StateRecord, SystemRecord};
 
+mod by_hand;
 mod drive;
 pub(crate) mod start;
 mod store;
@@ -81,7 +82,7 @@ impl Open {
                 })?;
             let event = self.event(scope, claviger_api::audit::kind::EventKind::RotationCancelled, caller);
             let beside = store::Beside { by_hand: Some(event), ..store::Beside::default() };
-            self.store_transition(&turn, cancelled, beside).await
+            self.store_transition(&turn, cancelled, beside).await.map(drop)
         })
         .await?;
         self.rotation_view(found.customer, found.id).await
@@ -96,6 +97,7 @@ impl Open {
             Step::Done { at } | Step::Cancelled { at } => Some(at),
             Step::Preparing
             | Step::Ready { .. }
+            | Step::Asking { .. }
             | Step::Sending { .. }
             | Step::Verifying { .. }
             | Step::Recovering { .. }
@@ -117,9 +119,13 @@ impl Open {
             finished_at,
             next_attempt_at: match rotation.next(self.now()) {
                 Action::Wait(until) => Some(until),
-                Action::Prepare | Action::Send { .. } | Action::Recover | Action::Probe { .. } | Action::Finished => {
-                    None
-                }
+                Action::Prepare
+                | Action::Ask
+                | Action::Remind
+                | Action::Send { .. }
+                | Action::Recover
+                | Action::Probe { .. }
+                | Action::Finished => None,
             },
             message: rotation.message,
         })

@@ -5,6 +5,7 @@ mod access;
 mod audit;
 mod authenticator;
 mod break_glass;
+mod by_hand;
 mod certificates;
 mod checkout;
 mod conditions;

@@ -224,6 +224,11 @@ pub const TABLE: &[Wanted] = &[
     // An approver decides on requests, and has nothing to do with rotations.
     customer("showRotation", SEE_ROTATIONS, ""),
     customer("cancelRotation", ADMINISTRATOR, ""),
+    query("listTasks", ALL, "customer=<customer>"),
+    customer("revealTask", &[Technician], ""),
+    customer("confirmTask", &[Technician], ""),
+    customer("setTask", &[Technician], r#"{"secret":"x"}"#),
+    customer("refuseTask", &[Technician], REASON),
     query("listEvents", AUDITORS, "customer=<customer>"),
     query("showCheckpoint", AUDITORS, "customer=<customer>"),
     query("proveLog", AUDITORS, "customer=<customer>&index=0"),

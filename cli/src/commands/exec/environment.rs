@@ -71,6 +71,10 @@ impl Environment {
                 environment.set("LINUX_USER", revealed.login.as_str());
                 environment.set("SSHPASS", secret.expose()); // what `sshpass -e` reads
             }
+            SystemSpec::Manual { .. } => {
+                environment.set("ACCOUNT_LOGIN", revealed.login.as_str());
+                environment.set("ACCOUNT_SECRET", secret.expose());
+            }
             SystemSpec::Http { host, port, tls, ca_certificate, .. } => {
                 let scheme = if *tls == TlsMode::Disable { "http" } else { "https" };
                 environment.set("API_URL", &format!("{scheme}://{}:{port}", bracketed(host)));

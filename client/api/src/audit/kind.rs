@@ -55,6 +55,8 @@ words! {
     CheckoutRevocationProven = "checkout.revocation_proven",
     /// The old secret was tried after the end and still opened the account.
     CheckoutOldStillAccepted = "checkout.old_still_accepted",
+    /// A person said after the end that the secret was replaced by hand; no login has proven it.
+    CheckoutRevocationTold = "checkout.revocation_told",
 
     /// A login was made on the system for one checkout.
     EphemeralCreated = "ephemeral.created",
@@ -75,6 +77,16 @@ words! {
     RotationUnresolved = "rotation.unresolved",
     RotationFinished = "rotation.finished",
     RotationCancelled = "rotation.cancelled",
+    /// A person is asked to set the candidate by hand.
+    RotationAsked = "rotation.asked",
+    /// What a person was asked to do is overdue; said once a day.
+    RotationReminded = "rotation.reminded",
+    /// Somebody was shown the candidate, to set it by hand.
+    RotationShown = "rotation.shown",
+    /// Somebody said that the candidate, or a secret of their own, is set. No login has proven it.
+    RotationConfirmed = "rotation.confirmed",
+    /// Somebody said that the system does not take the candidate.
+    RotationRefusedByHand = "rotation.refused_by_hand",
 
     /// Somebody was refused what they asked for, at a thing that they may see; told once an hour.
     AccessDenied = "access.denied",

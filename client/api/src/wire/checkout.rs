@@ -165,6 +165,8 @@ pub enum RevocationState {
     StillAccepted,
     /// Not settled; the vault goes on.
     Unresolved,
+    /// A person said that the secret was replaced by hand. No login has proven it.
+    Told,
 }
 
 /// The proof that the credential stopped working.

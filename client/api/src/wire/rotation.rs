@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountPath, CheckoutId, Part, RotationId, Timestamp};
+use crate::secret::Disclosed;
+use crate::{AccountPath, CheckoutId, Login, Part, RotationId, Timestamp};
 
 /// Why a rotation was started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -44,6 +45,77 @@ pub enum RotationStep {
     Done,
     /// Given up before anything was sent, because it was cancelled.
     Cancelled,
+    /// A person is asked to set the candidate on the system, and to say so.
+    AwaitingPerson,
+}
+
+/// What a person is asked to do by hand.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Task {
+    /// The rotation that asks; the task has its id.
+    pub id: RotationId,
+    /// The account.
+    pub account: AccountPath,
+    /// What the account is called on the system.
+    pub login: Login,
+    /// Where the system is, in words.
+    pub address: String,
+    /// What is to be done there, in words.
+    pub instructions: String,
+    /// Why it was started.
+    pub cause: RotationCause,
+    /// The version that is to be set.
+    pub version: u64,
+    /// Whether somebody has seen it: the system may have it.
+    pub shown: bool,
+    /// When it was started.
+    pub started_at: Timestamp,
+    /// By when it should be done.
+    pub due_at: Timestamp,
+    /// Whether that is over.
+    pub overdue: bool,
+}
+
+/// The secret that a person is asked to set.
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ShownTask {
+    /// The task.
+    pub task: Task,
+    /// The secret to set. Nothing has proven yet that it opens the account.
+    pub secret: Disclosed,
+    /// The index of the event that says that it was shown, in the customer's log.
+    pub event_index: u64,
+}
+
+/// `POST /v1/tasks/{task}/refuse`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct TaskRefusal {
+    /// What the system said; 1 to 500 characters.
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 500))]
+    pub reason: String,
+}
+
+/// Which tasks to list.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
+#[serde(deny_unknown_fields)]
+pub struct TaskQuery {
+    /// The customer.
+    pub customer: String,
+    /// Only what is overdue.
+    #[serde(default)]
+    pub overdue: bool,
+    /// Rows, 1 to 1000; 100 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", param(minimum = 1, maximum = 1000))]
+    pub limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
 }
 
 /// What is known of a candidate.

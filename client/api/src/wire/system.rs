@@ -215,6 +215,20 @@ pub enum SystemSpec {
         #[cfg_attr(feature = "openapi", schema(maximum = 3600))]
         propagation_seconds: u32,
     },
+    /// What no program reaches: a router in a cupboard, a portal. A person changes it, and says so.
+    Manual {
+        /// Where it is, in words for people.
+        #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 253))]
+        address: String,
+        /// What is to be done there, in words for people.
+        #[serde(default)]
+        #[cfg_attr(feature = "openapi", schema(max_length = 2000))]
+        instructions: String,
+        /// How many days a person has for it; then they are reminded each day.
+        #[serde(default = "manual_due_days")]
+        #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 365))]
+        due_days: u32,
+    },
 }
 
 impl SystemSpec {
@@ -227,10 +241,11 @@ impl SystemSpec {
             Self::Linux { .. } => "linux",
             Self::ActiveDirectory { .. } => "active_directory",
             Self::Http { .. } => "http",
+            Self::Manual { .. } => "manual",
         }
     }
 
-    /// Host name or address.
+    /// Host name or address; of what a person reaches, where it is in words.
     pub fn host(&self) -> &str {
         match self {
             Self::Postgresql { host, .. }
@@ -239,10 +254,11 @@ impl SystemSpec {
             | Self::Linux { host, .. }
             | Self::ActiveDirectory { host, .. }
             | Self::Http { host, .. } => host,
+            Self::Manual { address, .. } => address,
         }
     }
 
-    /// TCP port.
+    /// TCP port; 0 of what a person reaches.
     pub fn port(&self) -> u16 {
         match self {
             Self::Postgresql { port, .. }
@@ -251,8 +267,13 @@ impl SystemSpec {
             | Self::Linux { port, .. }
             | Self::ActiveDirectory { port, .. }
             | Self::Http { port, .. } => *port,
+            Self::Manual { .. } => 0,
         }
     }
+}
+
+fn manual_due_days() -> u32 {
+    7
 }
 
 fn https_port() -> u16 {

@@ -58,7 +58,8 @@ impl<'a> Domain<'a> {
             | SystemSpec::Mysql { .. }
             | SystemSpec::Ldap { .. }
             | SystemSpec::Linux { .. }
-            | SystemSpec::Http { .. } => Err(Failure::another_kind()),
+            | SystemSpec::Http { .. }
+            | SystemSpec::Manual { .. } => Err(Failure::another_kind()),
         }
     }
 }

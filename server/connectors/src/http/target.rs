@@ -42,7 +42,8 @@ impl Target {
             | SystemSpec::Mysql { .. }
             | SystemSpec::Ldap { .. }
             | SystemSpec::Linux { .. }
-            | SystemSpec::ActiveDirectory { .. } => Err(Failure::another_kind()),
+            | SystemSpec::ActiveDirectory { .. }
+            | SystemSpec::Manual { .. } => Err(Failure::another_kind()),
         }
     }
 

@@ -76,7 +76,8 @@ impl<'a> Target<'a> {
             | SystemSpec::Mysql { .. }
             | SystemSpec::Linux { .. }
             | SystemSpec::ActiveDirectory { .. }
-            | SystemSpec::Http { .. } => Err(Failure::another_kind()),
+            | SystemSpec::Http { .. }
+            | SystemSpec::Manual { .. } => Err(Failure::another_kind()),
         }
     }
 

@@ -37,7 +37,8 @@ impl<'a> Target<'a> {
             | SystemSpec::Mysql { .. }
             | SystemSpec::Ldap { .. }
             | SystemSpec::ActiveDirectory { .. }
-            | SystemSpec::Http { .. } => Err(Failure::another_kind()),
+            | SystemSpec::Http { .. }
+            | SystemSpec::Manual { .. } => Err(Failure::another_kind()),
         }
     }
 }

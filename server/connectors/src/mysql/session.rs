@@ -51,7 +51,8 @@ impl<'a> Target<'a> {
             | SystemSpec::Ldap { .. }
             | SystemSpec::Linux { .. }
             | SystemSpec::ActiveDirectory { .. }
-            | SystemSpec::Http { .. } => Err(Failure::another_kind()),
+            | SystemSpec::Http { .. }
+            | SystemSpec::Manual { .. } => Err(Failure::another_kind()),
         }
     }
 }

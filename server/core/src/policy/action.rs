@@ -108,6 +108,8 @@ actions! {
     RotationView = "rotation.view";
     /// Cancel a rotation.
     RotationCancel = "rotation.cancel";
+    /// Do by hand what a rotation asks a person to do: see the candidate, and say what came of it.
+    RotationPerform = "rotation.perform";
     /// Add, change, suspend or remove users and service accounts.
     PrincipalManage = "principal.manage";
     /// See users and service accounts.

@@ -106,6 +106,7 @@ const fn bound(action: Action) -> Bound {
         | A::CheckoutRevoke
         | A::CheckoutApprove
         | A::RotationCancel
+        | A::RotationPerform
         | A::PrincipalManage
         | A::GrantMake
         | A::GrantRevoke

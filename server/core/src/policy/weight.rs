@@ -74,8 +74,8 @@ impl Action {
             | Self::CheckoutCreate
             | Self::CheckoutExtend
             | Self::CheckoutTakeOver => Weight::Usual,
-            // Shows the secret; takes the mark off.
-            Self::CheckoutReveal | Self::AccountUpdate => Weight::OfSensitive,
+            // Show the secret; takes the mark off.
+            Self::CheckoutReveal | Self::RotationPerform | Self::AccountUpdate => Weight::OfSensitive,
             // Everybody waits until the holders of the shares have come together again.
             Self::SysSeal
             // Gone is gone: with an account its secrets are erased.
@@ -112,6 +112,7 @@ impl Action {
                 | Self::CheckoutTakeOver
                 | Self::CheckoutReveal
                 | Self::CheckoutExtend
+                | Self::RotationPerform
                 | Self::AccountRevealUnresolved
                 | Self::BreakGlassOpen
         )

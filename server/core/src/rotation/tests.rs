@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::*;
 
+mod by_hand;
 mod harness;
 mod holes;
 
@@ -60,9 +61,11 @@ impl Run {
             Step::Verifying { candidate, until } => format!("verifying {candidate} {}", *until > self.now),
             Step::ProvingOld { old, .. } => format!("proving {old}"),
             Step::Done { .. } => String::from("done"),
-            other @ (Step::Preparing | Step::Ready { .. } | Step::Recovering { .. } | Step::Cancelled { .. }) => {
-                format!("{other:?}")
-            }
+            other @ (Step::Preparing
+            | Step::Ready { .. }
+            | Step::Asking { .. }
+            | Step::Recovering { .. }
+            | Step::Cancelled { .. }) => format!("{other:?}"),
         };
         let candidates: Vec<_> = self.secrets.candidates.iter().map(|c| (c.version, c.state)).collect();
         let secrets = format!("{:?} {:?} {candidates:?}", self.secrets.current, self.secrets.previous);
@@ -80,7 +83,8 @@ impl Run {
     /// Every state that can follow this one: each outcome, and a crash at each point between two commits.
     fn successors(&self) -> Vec<Self> {
         match self.rotation.next(self.now) {
-            Action::Finished => vec![],
+            // Of what people do by hand: by_hand.rs.
+            Action::Finished | Action::Ask | Action::Remind => vec![],
             Action::Wait(until) => vec![Self { now: until, ..self.clone() }],
             Action::Prepare => vec![self.store(self.rotation.clone().prepared(self.secrets.clone()).0)],
             Action::Recover => vec![self.store(self.rotation.clone().interrupted(self.secrets.clone()))],
@@ -156,7 +160,7 @@ fn from_every_reachable_state_a_system_that_answers_lets_it_end() {
             // The first successor but for sends, where it is "applied and said so" (or the refused login).
             let next = match honest.rotation.next(honest.now) {
                 Action::Send { .. } => honest.successors().into_iter().nth(2).or(honest.successors().pop()),
-                Action::Finished => None,
+                Action::Finished | Action::Ask | Action::Remind => None,
                 Action::Prepare | Action::Recover | Action::Probe { .. } | Action::Wait(_) => {
                     honest.successors().into_iter().next()
                 }
@@ -310,9 +314,12 @@ fn a_grace_is_measured_by_few_looks_and_then_known() {
                         return (measured.unwrap(), looks);
                     }
                 }
-                other @ (Action::Prepare | Action::Send { .. } | Action::Recover | Action::Finished) => {
-                    panic!("{other:?}")
-                }
+                other @ (Action::Prepare
+                | Action::Ask
+                | Action::Remind
+                | Action::Send { .. }
+                | Action::Recover
+                | Action::Finished) => panic!("{other:?}"),
             }
         }
     };

@@ -318,6 +318,8 @@ impl Open {
                 let until = rotation.map(|rotation| rotation.next(self.now())).and_then(|action| match action {
                     Action::Wait(until) => Some(until),
                     Action::Prepare
+                    | Action::Ask
+                    | Action::Remind
                     | Action::Send { .. }
                     | Action::Recover
                     | Action::Probe { .. }

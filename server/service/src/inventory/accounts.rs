@@ -259,6 +259,11 @@ impl Open {
             }
             let row = self.load::<StateRecord>(&RowId::account_state(customer, account)).await?;
             let mut state = row.value.0.clone();
+            // What a person was asked to do is done by it.
+            if let Some(turn) = self.asking_turn(customer, &record, &state).await? {
+                self.set_by_hand(&turn, secret, once, caller).await?;
+                return self.account_view(customer, account).await;
+            }
             if let Some(running) = state.rotation.filter(|running| !running.settled && !running.unresolved) {
                 return Err(Error::new(ProblemType::RotationRunning, format!("The rotation is {}.", running.id)));
             }
@@ -379,13 +384,17 @@ pub(super) fn check_kind(system: &SystemSpec, account: &AccountRecord) -> Result
             | SystemSpec::ActiveDirectory { .. },
             AccountKind::Standing | AccountKind::Ephemeral,
         )
-        | (SystemSpec::Http { .. }, AccountKind::Standing) => Ok(()),
+        | (SystemSpec::Http { .. } | SystemSpec::Manual { .. }, AccountKind::Standing) => Ok(()),
+        (SystemSpec::Manual { .. }, AccountKind::Ephemeral) => {
+            Err(Error::value("kind", "no program reaches this system: its accounts are standing"))
+        }
         (
             SystemSpec::Postgresql { .. }
             | SystemSpec::Mysql { .. }
             | SystemSpec::Ldap { .. }
             | SystemSpec::ActiveDirectory { .. }
-            | SystemSpec::Http { .. },
+            | SystemSpec::Http { .. }
+            | SystemSpec::Manual { .. },
             AccountKind::Certificate,
         ) => Err(Error::value("kind", "only Linux hosts take SSH certificates")),
         (SystemSpec::Http { calls, .. }, AccountKind::Ephemeral) => {
@@ -431,7 +440,8 @@ fn check_sudo_rules(system: &SystemSpec, account: &AccountRecord) -> Result<()> 
             | SystemSpec::Mysql { .. }
             | SystemSpec::Ldap { .. }
             | SystemSpec::ActiveDirectory { .. }
-            | SystemSpec::Http { .. },
+            | SystemSpec::Http { .. }
+            | SystemSpec::Manual { .. },
             AccountKind::Standing | AccountKind::Ephemeral | AccountKind::Certificate,
         ) => false,
     };

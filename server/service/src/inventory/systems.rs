@@ -37,6 +37,10 @@ const SERVERS_MAX: usize = 8;
 const PROPAGATION_SECONDS_MAX: u32 = 3600;
 /// The longest grace of a system.
 const GRACE_SECONDS_MAX: u32 = 86_400;
+/// The longest instructions for people.
+const INSTRUCTIONS_MAX: usize = 2000;
+/// The longest that a person has.
+const DUE_DAYS_MAX: u32 = 365;
 /// The most object classes of an ephemeral entry.
 const OBJECT_CLASSES_MAX: usize = 16;
 
@@ -67,7 +71,8 @@ impl Open {
                 | SystemSpec::Mysql { .. }
                 | SystemSpec::Ldap { .. }
                 | SystemSpec::ActiveDirectory { .. }
-                | SystemSpec::Http { .. } => None,
+                | SystemSpec::Http { .. }
+                | SystemSpec::Manual { .. } => None,
             };
             let record = SystemRecord {
                 id,
@@ -216,6 +221,9 @@ fn view(customer: claviger_api::Part, record: SystemRecord) -> System {
 fn check_spec(spec: &SystemSpec) -> Result<()> {
     let plain = |text: &str, most| !text.is_empty() && text.len() <= most && !text.chars().any(char::is_control);
     let is_host = |host: &str| plain(host, HOST_MAX) && !host.contains(char::is_whitespace);
+    if let SystemSpec::Manual { address, instructions, due_days } = spec {
+        return check_manual(plain(address, HOST_MAX), instructions, *due_days);
+    }
     if !is_host(spec.host()) {
         return Err(Error::value("spec.host", "a host name or address of at most 253 characters"));
     }
@@ -301,6 +309,7 @@ fn check_spec(spec: &SystemSpec) -> Result<()> {
             }
             check_calls(calls)?;
         }
+        SystemSpec::Manual { .. } => {}
     }
     Ok(())
 }
@@ -308,6 +317,19 @@ fn check_spec(spec: &SystemSpec) -> Result<()> {
 fn check_threshold(threshold: Option<u32>) -> Result<()> {
     if threshold == Some(0) {
         return Err(Error::value("spec.lockout_threshold", "a number of failed logins, from 1; or leave it out"));
+    }
+    Ok(())
+}
+
+fn check_manual(has_address: bool, instructions: &str, due_days: u32) -> Result<()> {
+    if !has_address {
+        return Err(Error::value("spec.address", "where it is, in words: 1 to 253 characters in one line"));
+    }
+    if instructions.chars().count() > INSTRUCTIONS_MAX || instructions.contains('\0') {
+        return Err(Error::value("spec.instructions", "what is to be done there, in at most 2000 characters"));
+    }
+    if !(1..=DUE_DAYS_MAX).contains(&due_days) {
+        return Err(Error::value("spec.due_days", "1 to 365 days"));
     }
     Ok(())
 }

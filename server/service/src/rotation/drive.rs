@@ -41,6 +41,8 @@ impl Open {
             let stepped = match turn.row.value.rotation.next(self.now()) {
                 Action::Finished | Action::Wait(_) => return Ok(()),
                 Action::Prepare => self.prepare_candidate(&turn).await,
+                Action::Ask => self.ask_person(&turn).await,
+                Action::Remind => self.remind(&turn).await,
                 Action::Recover => self.take_up(&turn).await,
                 Action::Probe { version } => self.probe_version(turn, version).await,
                 Action::Send { candidate, by } => self.send(turn, candidate, by).await,
@@ -89,7 +91,7 @@ impl Open {
         let rotation = turn.row.value.rotation.clone();
         let (transition, version) = rotation.prepared(turn.state.value.0.secrets.clone());
         let beside = Beside { made: Some((version, &secret)), ..Beside::default() };
-        self.store_transition(turn, transition, beside).await
+        self.store_transition(turn, transition, beside).await.map(drop)
     }
 
     fn new_ssh_key(&self) -> Result<Secret> {
@@ -100,7 +102,7 @@ impl Open {
 
     async fn take_up(&self, turn: &Turn) -> Result<()> {
         let transition = turn.row.value.rotation.clone().interrupted(turn.state.value.0.secrets.clone());
-        self.store_transition(turn, transition, Beside::default()).await
+        self.store_transition(turn, transition, Beside::default()).await.map(drop)
     }
 
     /// Where failed logins lock accounts, the attempt is counted durably before it is made.
@@ -203,7 +205,9 @@ impl Open {
                 return Ok(());
             }
             let transition = told(turn.row.value.rotation.clone(), turn.state.value.0.secrets.clone());
-            self.store_transition(&turn, transition, Beside { said, sessions_ended, ..Beside::default() }).await
+            self.store_transition(&turn, transition, Beside { said, sessions_ended, ..Beside::default() })
+                .await
+                .map(drop)
         })
         .await
     }
@@ -214,11 +218,13 @@ impl Open {
         let sending = turn.row.value.rotation.clone().sending(turn.state.value.0.secrets.clone(), &traits, self.now());
         let sent = Sent::NotSent(ProbeResult::Unreachable);
         let transition = sending.rotation.sent(sending.secrets, sent, said, &traits, self.now());
-        self.store_transition(&turn, transition, Beside { said, ..Beside::default() }).await
+        self.store_transition(&turn, transition, Beside { said, ..Beside::default() }).await.map(drop)
     }
 
     async fn asking(&self, turn: &Turn, by: By) -> Result<Option<(claviger_api::Login, Secret)>> {
         match by {
+            // Nobody but the person.
+            By::Person => Ok(None),
             By::Management => self.management(turn.customer, &turn.system).await,
             By::Itself => match turn.state.value.0.secrets.current {
                 Some(version) => {

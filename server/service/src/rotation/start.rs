@@ -3,7 +3,7 @@
 use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::record::FieldName;
 use claviger_api::problem::ProblemType;
-use claviger_api::wire::{self, AccountKind, RotateBy, RotationCause, RotationsStarted, Skipped};
+use claviger_api::wire::{self, AccountKind, RotateBy, RotationCause, RotationsStarted, Skipped, SystemSpec};
 use claviger_api::{CheckoutId, CustomerId, PrincipalId, RotationId, Scope, Timestamp};
 use claviger_core::account::{AccountState, Running};
 use claviger_core::checkout::State;
@@ -226,9 +226,12 @@ impl Open {
         Ok(of_account(event, &self.path_of(customer, account).await?).with(FieldName::Rotation, id))
     }
 
-    /// The management account's, where the account asks for that and it is not the management account itself.
+    /// A person's, where no program reaches the system; the management account's, where the account asks for that and it is not the management account itself.
     async fn whose_right(&self, customer: CustomerId, account: &AccountRecord) -> Result<By> {
         let system = self.load::<SystemRecord>(&RowId::system(customer, account.system)).await?.value;
+        if matches!(system.spec, SystemSpec::Manual { .. }) {
+            return Ok(By::Person);
+        }
         let other = system.management_account.is_some_and(|name| name != account.name);
         Ok(if account.settings.rotate_by == RotateBy::Management && other { By::Management } else { By::Itself })
     }

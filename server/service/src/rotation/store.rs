@@ -5,18 +5,20 @@ use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::record::FieldName;
 use claviger_api::wire::{MeasuredGrace, RevocationState, RotationCause};
 use claviger_api::{CheckoutId, Scope, Secret, Timestamp};
-use claviger_core::account::{AccountState, Proving, Running};
+use claviger_core::account::{AccountState, Brought, Proving, Running};
 use claviger_core::checkout::State;
 use claviger_core::rotation::{Action, By, Happened, Rotation, Step, Transition};
 use claviger_core::secrets::Version;
 use claviger_store::RowId;
 
+use super::by_hand::note_shown;
 use super::drive::Turn;
 use crate::checkout::move_timer;
 use crate::error::Result;
 use crate::event::{Event, snake_case};
+use crate::idempotency::Once;
 use crate::journal::Change;
-use crate::open::Open;
+use crate::open::{Caller, Open};
 use crate::records::{CheckoutRecord, RotationRecord, StateRecord, SystemRecord};
 use crate::workers::TimerKind;
 
@@ -34,12 +36,23 @@ pub(super) struct Beside<'a> {
     pub said: &'a str,
     /// The sessions that were opened with the old secret have been ended.
     pub sessions_ended: bool,
+    /// Who is shown the candidate.
+    pub shown: Option<Brought>,
+    /// Who tells a secret of their own.
+    pub brought: Option<Brought>,
+    /// The request that may come again.
+    pub once: Option<(&'a Once, &'a Caller)>,
 }
 
 impl Open {
-    /// Stores a step.
-    pub(super) async fn store_transition(&self, turn: &Turn, transition: Transition, beside: Beside<'_>) -> Result<()> {
-        let Beside { made, by_hand, said, sessions_ended } = beside;
+    /// Stores a step. Gives the index of its event in the customer's log.
+    pub(super) async fn store_transition(
+        &self,
+        turn: &Turn,
+        transition: Transition,
+        beside: Beside<'_>,
+    ) -> Result<u64> {
+        let Beside { made, by_hand, said, sessions_ended, shown, brought, once } = beside;
         let Transition { rotation, secrets, happened, erase } = transition;
         let (customer, id) = (turn.customer, rotation.id);
         let now = self.now();
@@ -56,9 +69,11 @@ impl Open {
         let at = (customer, turn.account.id);
         change = self.with_fingerprints(change, at, &state.secrets, &secrets, made).await?;
         state.secrets = secrets;
-        if let Happened::Promoted(_) = happened {
+        if let Happened::Promoted(_) | Happened::Confirmed(_) = happened {
             state.rotated_at = Some(now);
         }
+        state.brought = brought.or(state.brought);
+        note_shown(&mut state, shown);
         for version in note_progress(&mut state, &rotation, erase) {
             change = change.erase(RowId::secret(customer, turn.account.id, version));
         }
@@ -82,7 +97,11 @@ impl Open {
             (change, _) = self.start_rotation(change, customer, &turn.account, &mut state, cause, None).await?;
         }
         change = self.hand_on(change, customer, &turn.account, &mut state, None).await?;
-        self.commit(change.update(&turn.state, &StateRecord(state))?).await.map(drop)
+        if let Some((once, caller)) = once {
+            change = self.remember(change, Scope::Customer(customer), once, caller, turn.account.id.uuid())?;
+        }
+        let receipt = self.commit(change.update(&turn.state, &StateRecord(state))?).await?;
+        Ok(receipt.events.first().map_or(0, |(_, index)| *index))
     }
 
     /// Keeps at the system for how long it honoured the old secret, where that is known now and was not.
@@ -130,6 +149,11 @@ impl Open {
         let of = |kind, version: &Version| event(kind).with(FieldName::Version, version);
         match happened {
             Happened::CandidateStored(version) => of(EventKind::RotationCandidateStored, version),
+            Happened::Asked(version) => of(EventKind::RotationAsked, version),
+            Happened::Reminded => event(EventKind::RotationReminded),
+            // A person's own act, in the caller's name.
+            Happened::Shown(version) => of(EventKind::RotationShown, version),
+            Happened::Confirmed(version) => of(EventKind::RotationConfirmed, version),
             Happened::Sending(version) => of(EventKind::RotationSent, version),
             Happened::Outcome(version, state) => {
                 of(EventKind::RotationOutcome, version).with(FieldName::Outcome, snake_case(state))
@@ -173,7 +197,11 @@ impl Open {
         let (state, kind) = match happened {
             Happened::OldRefused(_) => (RevocationState::Proven, EventKind::CheckoutRevocationProven),
             Happened::OldStillAccepted(_) => (RevocationState::StillAccepted, EventKind::CheckoutOldStillAccepted),
+            Happened::Confirmed(_) => (RevocationState::Told, EventKind::CheckoutRevocationTold),
             Happened::CandidateStored(_)
+            | Happened::Asked(_)
+            | Happened::Reminded
+            | Happened::Shown(_)
             | Happened::Sending(_)
             | Happened::Outcome(..)
             | Happened::TakenUp
@@ -222,6 +250,7 @@ fn note_progress(state: &mut AccountState, rotation: &Rotation, mut erase: Vec<V
         Step::ProvingOld { old, .. } => state.proving.push(Proving { rotation: rotation.id, old: *old }),
         Step::Preparing
         | Step::Ready { .. }
+        | Step::Asking { .. }
         | Step::Sending { .. }
         | Step::Verifying { .. }
         | Step::Recovering { .. }
@@ -243,6 +272,11 @@ fn due(rotation: &Rotation, now: Timestamp) -> Option<Timestamp> {
     match rotation.next(now) {
         Action::Finished => None,
         Action::Wait(until) => Some(until),
-        Action::Prepare | Action::Send { .. } | Action::Recover | Action::Probe { .. } => Some(now),
+        Action::Prepare
+        | Action::Ask
+        | Action::Remind
+        | Action::Send { .. }
+        | Action::Recover
+        | Action::Probe { .. } => Some(now),
     }
 }

@@ -303,13 +303,13 @@ async fn killed_three_times(accounts: usize) {
 
 #[tokio::test]
 async fn an_emergency_that_is_killed_three_times_loses_nothing_and_tells_the_truth() {
-    killed_three_times(ACCOUNTS).await;
+    Box::pin(killed_three_times(ACCOUNTS)).await;
 }
 
 #[tokio::test]
 #[ignore = "the same with 10,000 accounts takes minutes: make emergency"]
 async fn an_emergency_of_ten_thousand_accounts_that_is_killed_three_times_loses_nothing_and_tells_the_truth() {
-    killed_three_times(ACCOUNTS_WHOLE).await;
+    Box::pin(killed_three_times(ACCOUNTS_WHOLE)).await;
 }
 
 /// A system that does not answer is asked about a few accounts, not about each.

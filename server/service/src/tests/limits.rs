@@ -8,7 +8,7 @@ use super::world::{Refused as _, World, may, of, part};
 use crate::{Caller, Once, Paging};
 
 /// Acme's own administrator.
-async fn cara(world: &World) -> Caller {
+pub async fn cara(world: &World) -> Caller {
     world.enrolled_of("cara", Some("acme")).await;
     world.grant("cara", Role::CustomerAdministrator, GrantScope::Customer(part("acme"))).await.unwrap();
     world.open().acting("cara").await

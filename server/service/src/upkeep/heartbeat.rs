@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::record::FieldName;
-use claviger_api::wire::{ProbeResult, RotationCause};
+use claviger_api::wire::{ProbeResult, RotationCause, SystemSpec};
 use claviger_api::{CustomerId, Scope, SystemId};
 use claviger_core::account::AccountState;
 use claviger_core::secrets::Version;
@@ -51,6 +51,10 @@ impl Open {
         for kept in kept {
             let Some(version) = kept.state.secrets.current.filter(|_| is_quiet(&kept.state)) else { continue };
             let Some(system) = systems.get(&kept.account.system) else { continue };
+            // Nobody can try a login there but a person.
+            if matches!(system.spec, SystemSpec::Manual { .. }) {
+                continue;
+            }
             let threshold = self.ground().connectors.connector(&system.spec).traits(&system.spec).lockout_threshold;
             let watch = kept.seen.as_ref().and_then(|seen| seen.value.watch.as_ref());
             if heartbeat_is_due(&kept.policy, watch, version, threshold, spread(kept.account.id), now) {

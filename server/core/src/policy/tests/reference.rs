@@ -41,6 +41,7 @@ const TABLE: &[(Action, &str, &str)] = &[
     (Action::CheckoutTakeOver, "K", "TG"),
     (Action::RotationView, "OCSA", "ATMRCG"),
     (Action::RotationCancel, "OCSA", "A"),
+    (Action::RotationPerform, "A", "T"),
     (Action::PrincipalManage, "OC", "AU"),
     (Action::PrincipalView, "OC", "ARU"),
     (Action::GrantMake, "", ""),
@@ -165,9 +166,14 @@ enum Missing {
     OfCustomer(Condition),
 }
 
-/// What no program does of break-glass.
-const OF_PEOPLE: &[Action] =
-    &[Action::BreakGlassOpen, Action::BreakGlassAgree, Action::BreakGlassReview, Action::AccountRevealUnresolved];
+/// What no program does: of break-glass, and by hand.
+const OF_PEOPLE: &[Action] = &[
+    Action::BreakGlassOpen,
+    Action::BreakGlassAgree,
+    Action::BreakGlassReview,
+    Action::AccountRevealUnresolved,
+    Action::RotationPerform,
+];
 
 /// What a customer does not bind: to read the log, to stop something, people and their rights, the limits themselves.
 const PAST_LIMITS: &[Action] = &[
@@ -245,7 +251,7 @@ pub fn unmet(
     }
     // A grant for that very account reaches it; a wider one says so, of tier 0 for everybody and else for programs.
     let one = matches!(resource, Resource::Account(..));
-    let secret = action.as_str() == "account.reveal_unresolved"
+    let secret = ["account.reveal_unresolved", "rotation.perform"].contains(&action.as_str())
         || action.as_str() == "break_glass.open" && one
         || ["checkout.create", "checkout.take_over", "checkout.reveal", "checkout.extend"].contains(&action.as_str());
     let program = kind == PrincipalKind::ServiceAccount;
@@ -264,7 +270,8 @@ pub fn unmet(
     let age = around.second_factor_at.map(|proven| around.now.as_second() - proven.as_second());
     let stale = age.is_none_or(|age| age >= 300);
     unmet.extend(wanted(conditions, action, around));
-    let of_sensitive = [Action::CheckoutReveal, Action::AccountUpdate].contains(&action) && around.mark != Mark::Usual;
+    let by_mark = [Action::CheckoutReveal, Action::RotationPerform, Action::AccountUpdate];
+    let of_sensitive = by_mark.contains(&action) && around.mark != Mark::Usual;
     if (sensitive || of_sensitive) && kind == PrincipalKind::User && stale {
         unmet.push(Condition::SensitiveVerb);
     }

@@ -232,11 +232,19 @@ impl State {
             Step::ProvingOld { old, grace_until, .. } => format!("proving {old} {}", *grace_until > self.now),
             Step::Done { .. } => String::from("done"),
             Step::Cancelled { .. } => String::from("cancelled"),
-            other @ (Step::Preparing | Step::Ready { .. } | Step::Recovering { .. }) => format!("{other:?}"),
+            other @ (Step::Preparing | Step::Ready { .. } | Step::Asking { .. } | Step::Recovering { .. }) => {
+                format!("{other:?}")
+            }
         };
         let waits = match self.rotation.next(self.now) {
             Action::Wait(until) => self.until(until),
-            Action::Prepare | Action::Send { .. } | Action::Recover | Action::Probe { .. } | Action::Finished => 0,
+            Action::Prepare
+            | Action::Ask
+            | Action::Remind
+            | Action::Send { .. }
+            | Action::Recover
+            | Action::Probe { .. }
+            | Action::Finished => 0,
         };
         let candidates: Vec<_> =
             self.secrets.candidates.iter().map(|c| (c.version, c.state, c.kept_until.is_some())).collect();
@@ -301,7 +309,8 @@ impl State {
             return vec![self.clone()]; // nobody goes on: its path never ends
         }
         let mut next = match self.rotation.next(self.now) {
-            Action::Finished => vec![],
+            // Of what people do by hand: by_hand.rs.
+            Action::Finished | Action::Ask | Action::Remind => vec![],
             Action::Wait(until) => vec![self.waited(until)],
             Action::Prepare => vec![self.prepares()],
             Action::Recover => vec![self.recovers()],

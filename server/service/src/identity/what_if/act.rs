@@ -88,6 +88,7 @@ fn allowed(kind: EventKind, leaf: &StoredLeaf, log: Scope) -> Option<(Action, Ab
         K::CheckoutEnded => ended(leaf.value(FieldName::Cause)?).map(|action| (action, B::Checkout)),
         K::RotationStarted => Some((A::AccountRotate, B::Account)),
         K::RotationCancelled => Some((A::RotationCancel, B::Account)),
+        K::RotationShown | K::RotationRefusedByHand => Some((A::RotationPerform, B::Account)),
         K::AccountImported => Some((A::AccountCreate, B::House)),
         K::AccountAdded | K::SystemDiscovered | K::SystemDiscoveryFailed => Some((A::AccountCreate, B::System)),
         K::AccountChanged => Some((A::AccountUpdate, B::Account)),
@@ -173,6 +174,11 @@ fn allowed(kind: EventKind, leaf: &StoredLeaf, log: Scope) -> Option<(Action, Ab
         // By the vault itself, whoever set it off.
         | K::CheckoutRevocationProven
         | K::CheckoutOldStillAccepted
+        | K::CheckoutRevocationTold
+        | K::RotationAsked
+        | K::RotationReminded
+        // By whoever performs it, or by whoever may tell any secret of the account.
+        | K::RotationConfirmed
         | K::CheckoutCertificateTried
         | K::CheckoutQueued
         | K::EphemeralCreated
