@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use claviger_api::wire::{ProbeResult, SudoRule, SystemSpec};
+use claviger_api::wire::{FileMode, FilePath, ProbeResult, SudoRule, SystemSpec};
 use claviger_api::{Login, Secret, Timestamp};
 
 use crate::logins::Logins;
@@ -77,6 +77,18 @@ pub trait Connector: Send + Sync {
     /// to `by`'s login, drops it. Twice is once: an absent login is `Applied`.
     async fn remove_login(&self, system: &SystemSpec, by: &Credential<'_>, login: &Login) -> SetOutcome;
 
+    /// Whether [`put_file`](Self::put_file) can be done.
+    fn keeps_files(&self) -> bool {
+        false
+    }
+
+    /// Puts a file where it is said, in place of what was there, so that whoever reads it reads the old or the new one
+    /// whole. Twice is once. Kinds of systems that keep no files say `Refused`.
+    async fn put_file(&self, _system: &SystemSpec, _by: &Credential<'_>, _file: &FileCopy<'_>) -> SetOutcome {
+        let detail = format!("a system of kind {} keeps no files", self.kind());
+        SetOutcome::Refused { detail, by_policy: false }
+    }
+
     /// Ends the open sessions of `login`.
     async fn end_sessions(&self, system: &SystemSpec, by: &Credential<'_>, login: &Login) -> SetOutcome;
 }
@@ -130,6 +142,20 @@ pub struct CertifiedKey<'a> {
     pub private_key: &'a Secret,
     /// Its certificate, in OpenSSH's form.
     pub certificate: &'a str,
+}
+
+/// A file that holds a secret.
+pub struct FileCopy<'a> {
+    /// Where.
+    pub path: &'a FilePath,
+    /// The user whose it is.
+    pub owner: &'a Login,
+    /// The group whose it is.
+    pub group: &'a Login,
+    /// Who may read and write it.
+    pub mode: FileMode,
+    /// All that is in it.
+    pub secret: &'a Secret,
 }
 
 /// A login to be created.

@@ -25,7 +25,7 @@ use crate::{Dial, DialError};
 /// Connection, question and answer together take no longer.
 pub const EXCHANGE_WITHIN: Duration = Duration::from_secs(5);
 
-/// A question: GET, or POST of a form.
+/// A question: GET, or POST of a form or of JSON.
 pub enum Question {
     /// GET.
     Get,
@@ -35,6 +35,13 @@ pub enum Question {
         body: Bytes,
         /// The header `Authorization`, which is never logged.
         authorization: Option<Zeroizing<String>>,
+    },
+    /// POST of an `application/json` body.
+    Json {
+        /// The body.
+        body: Bytes,
+        /// Further headers, by their lower-case names.
+        headers: Vec<(&'static str, String)>,
     },
 }
 
@@ -123,6 +130,13 @@ fn request(url: &HttpsUrl, question: Question) -> Result<Request<Full<Bytes>>, H
                 request = request.header(AUTHORIZATION, value);
             }
             request.body(Full::new(body))
+        }
+        Question::Json { body, headers } => {
+            let request = request.method("POST").header(CONTENT_TYPE, "application/json");
+            headers
+                .into_iter()
+                .fold(request, |request, (name, value)| request.header(name, value))
+                .body(Full::new(body))
         }
     };
     request.map_err(|error| HttpsError::Broken(error.to_string()))

@@ -26,7 +26,7 @@ mod tls;
 pub mod trust;
 
 pub use active_directory::ActiveDirectory;
-pub use connector::{CertifiedKey, Connector, Credential, Lockout, NewLogin, Probe, SetOutcome, Traits};
+pub use connector::{CertifiedKey, Connector, Credential, FileCopy, Lockout, NewLogin, Probe, SetOutcome, Traits};
 pub use dial::{Dial, DialError, Direct, IpNet, Stream};
 pub use http::Http;
 pub use ldap::Ldap;

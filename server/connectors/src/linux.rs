@@ -19,9 +19,10 @@ use self::users::NewUser;
 use crate::connector::CertifiedKey;
 use crate::failure::Failure;
 use crate::logins::{Logins, not_told};
-use crate::{Connector, Credential, NewLogin, Probe, Reach, SetOutcome, Traits};
+use crate::{Connector, Credential, FileCopy, NewLogin, Probe, Reach, SetOutcome, Traits};
 
 mod command;
+mod files;
 mod keys;
 mod logins;
 mod name;
@@ -166,6 +167,20 @@ impl Connector for Linux {
             let name = user(login)?;
             let mut session = self.open(system, by).await?;
             self.reach.work(users::remove(&mut session, &name)).await
+        };
+        outcome(work().await)
+    }
+
+    fn keeps_files(&self) -> bool {
+        true
+    }
+
+    async fn put_file(&self, system: &SystemSpec, by: &Credential<'_>, file: &FileCopy<'_>) -> SetOutcome {
+        let work = async || {
+            let (owner, group) = (user(file.owner)?, user(file.group)?);
+            let mut session = self.open(system, by).await?;
+            session.hide(file.secret);
+            self.reach.work(files::put(&mut session, file, [&owner, &group])).await
         };
         outcome(work().await)
     }

@@ -1,13 +1,14 @@
 //! What is run on a host.
 //!
 //! sshd gives a command to the user's own shell as one line. So that no shell can read it otherwise than it is meant, a
-//! line is made of words that stand in this source, of names that [`UserName`] let through, and of numbers; there is no
-//! way to put any other text into one. Secrets, and all that somebody wrote, go to standard input.
+//! line is made of words that stand in this source, of names that [`UserName`] let through, of paths that [`FilePath`] did,
+//! and of numbers; there is no way to put any other text into one. Secrets, and all that somebody wrote, go to standard input.
 
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use claviger_api::Timestamp;
+use claviger_api::wire::{FileMode, FilePath};
+use claviger_api::{Secret, Timestamp};
 use zeroize::Zeroizing;
 
 use super::name::UserName;
@@ -72,6 +73,26 @@ impl Command {
         self
     }
 
+    /// A file.
+    pub(super) fn path(mut self, before: &'static str, path: &FilePath, ending: &'static str) -> Self {
+        self.line.push_str(before);
+        self.line.push_str(path.as_str());
+        self.line.push_str(ending);
+        self
+    }
+
+    /// A user and a group, as `chown` names them.
+    pub(super) fn owners(mut self, user: &UserName<'_>, group: &UserName<'_>) -> Self {
+        let _infallible = write!(self.line, " {}:{}", user.as_str(), group.as_str());
+        self
+    }
+
+    /// A file's mode, in octal.
+    pub(super) fn mode(mut self, mode: FileMode) -> Self {
+        let _infallible = write!(self.line, " {mode}");
+        self
+    }
+
     /// A number.
     pub(super) fn number(mut self, number: u32) -> Self {
         let _infallible = write!(self.line, " {number}");
@@ -91,6 +112,12 @@ impl Command {
             self.input.extend_from_slice(part.as_bytes());
         }
         self.input.push(b'\n');
+        self
+    }
+
+    /// All that is to be read, exactly.
+    pub(super) fn reading_only(mut self, secret: &Secret) -> Self {
+        self.input.extend_from_slice(secret.expose().as_bytes());
         self
     }
 
