@@ -268,7 +268,12 @@ fn pairs(query: &impl Serialize) -> Result<Vec<(String, String)>> {
     use serde_json::Value;
 
     let unwritable = || Error::usage("the query cannot be written");
-    let Ok(Value::Object(fields)) = serde_json::to_value(query) else { return Err(unwritable()) };
+    let fields = match serde_json::to_value(query) {
+        Ok(Value::Object(fields)) => fields,
+        // Nothing is asked for.
+        Ok(Value::Null) => return Ok(Vec::new()),
+        Ok(_) | Err(_) => return Err(unwritable()),
+    };
     fields
         .into_iter()
         .filter(|(_, value)| !value.is_null())
