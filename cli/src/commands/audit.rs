@@ -150,7 +150,13 @@ fn verify(context: &Context, path: &Path, key: Option<&VerifierKey>) -> Result<(
     for warning in report.warnings() {
         note(&format!("warning: {warning}"));
     }
-    context.output.one(&report)
+    context.output.one(&report)?;
+    let Some(fault) = report.completeness.iter().flat_map(|sum| &sum.faults).next() else { return Ok(()) };
+    Err(Failure::Own {
+        exit: Exit::Failed,
+        what: format!("NOT COMPLETE: {} at entry {}: {}", fault.about, fault.index, fault.what),
+        help: Some("the file is what was logged, and the log leaves something out; ask who runs the vault".to_owned()),
+    })
 }
 
 /// The lines of a file. A longer one than an export has is cut, and the verifier refuses it by its length.

@@ -7,10 +7,12 @@
 //! - [`hash`] and [`merkle`]: entries are leaves of an RFC 6962 tree; inclusion and consistency proofs.
 //! - [`tile`] and [`note`]: how the tree is published (C2SP tlog-tiles) and signed (C2SP signed-note, tlog-checkpoint).
 //! - [`export`] and [`verify`]: a log as a file, and the verifier that needs nothing but that file and a key.
+//!   [`complete`] adds up what such a file tells of.
 //!
 //! Everything here is a format that outlives the program that wrote it: `docs/formats.md` has it in words, with
 //! vectors. Salts and signatures come from the caller.
 
+pub mod complete;
 pub mod export;
 pub mod hash;
 pub mod kind;

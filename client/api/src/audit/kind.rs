@@ -217,6 +217,18 @@ words! {
     SystemLoginKnown = "system.login_known",
     /// Nobody answers for it any more.
     SystemLoginUnknown = "system.login_unknown",
+    /// Who depends on an account's secret was set.
+    AccountDependentsSet = "account.dependents_set",
+    /// A dependent is up to date.
+    DependentUpdated = "dependent.updated",
+    /// A dependent could not be brought up to date; it is tried again.
+    DependentFailed = "dependent.failed",
+    /// A person passed a dependent over.
+    DependentSkipped = "dependent.skipped",
+    /// A person wants those who are behind tried at once, or all brought up to date anew.
+    DependentHurried = "dependent.hurried",
+    /// A store that is older than an anchor was opened, and somebody said why.
+    VaultRollbackAccepted = "vault.rollback_accepted",
 }
 
 #[cfg(test)]

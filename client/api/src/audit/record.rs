@@ -108,6 +108,8 @@ words! {
     BreakGlass = "break_glass",
     /// The emergency rotation.
     Emergency = "emergency",
+    /// Of a checkout's end: how many reveals there were.
+    Reveals = "reveals",
 }
 
 impl FieldName {
@@ -144,7 +146,8 @@ impl FieldName {
             | Self::Review
             | Self::Action
             | Self::BreakGlass
-            | Self::Emergency => false,
+            | Self::Emergency
+            | Self::Reveals => false,
         }
     }
 }

@@ -30,6 +30,7 @@ use std::fmt;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::complete::{Completeness, Ledger};
 use super::export::{
     BlockLine, EntryLine, FORMAT, Footer, Header, LINE_MAX, VERSION, begins_block, block_of, place_in_block,
 };
@@ -73,6 +74,9 @@ pub struct Report {
     pub key: VerifierKey,
     /// Where that key came from.
     pub key_trust: KeyTrust,
+    /// Whether the entries account for all checkouts and rotations; only of a file from the log's first entry on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub completeness: Option<Completeness>,
 }
 
 impl Report {
@@ -284,6 +288,7 @@ pub fn verify_export_since<E: fmt::Display>(
     let head = Head::read(&mut lines, trusted)?;
     let mut past = kept.map(|kept| Past::new(kept, &head)).transpose()?;
     let mut report = head.empty_report();
+    let mut ledger = (head.from == 0).then(Ledger::default);
     let mut leaves = Vec::new();
     for index in head.from..head.to {
         if index == head.from || begins_block(index) {
@@ -291,11 +296,15 @@ pub fn verify_export_since<E: fmt::Display>(
         }
         let (entry, leaf) = logged_entry(&mut lines, index, &leaves)?;
         report.add(&entry);
+        if let Some(ledger) = &mut ledger {
+            ledger.add(index, &entry);
+        }
         if let Some(past) = &mut past {
             past.push(leaf)?;
         }
     }
     end(&mut lines, report.entries)?;
+    report.completeness = ledger.map(Ledger::close);
     Ok(report)
 }
 
@@ -393,6 +402,7 @@ impl Head {
             checkpoint_root: self.checkpoint.root,
             key: self.key.clone(),
             key_trust: self.key_trust,
+            completeness: None,
         }
     }
 }

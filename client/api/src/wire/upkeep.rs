@@ -64,7 +64,7 @@ pub struct UpkeepQuery {
     /// Only this customer's; those of every customer that the caller may see when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub customer: Option<String>,
-    /// Only those that somebody should look at: overdue or drifted.
+    /// Only those that somebody should look at: overdue, drifted, or with a dependent that could not be brought up to date.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attention: Option<bool>,
     /// Rows, 1 to 1000; 100 when absent.
@@ -76,7 +76,7 @@ pub struct UpkeepQuery {
     pub cursor: Option<String>,
 }
 
-/// A standing account that a policy is about, or that has drifted.
+/// A standing account that a policy is about, that has drifted, or that others depend on.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AccountUpkeep {
@@ -111,6 +111,12 @@ pub struct AccountUpkeep {
     /// Since when the system refuses it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drifted_since: Option<Timestamp>,
+    /// Since when some who depend on it wait for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dependents_behind_since: Option<Timestamp>,
+    /// Why, if one of them could not be brought up to date.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dependents_trouble: Option<String>,
 }
 
 /// Why what is due is not rotated yet.

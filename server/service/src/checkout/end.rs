@@ -156,7 +156,11 @@ impl Open {
         let rotates = rotates && is_standing(&case.account);
         let mut checkout = before.clone().end(why, rotates, &mut state, self.now())?;
         let event = self.about(event, customer, before, &case.account).await?;
-        let mut change = self.change(event.with(FieldName::Cause, snake_case(&why)));
+        let mut event = event.with(FieldName::Cause, snake_case(&why)).with(FieldName::Reveals, before.reveals);
+        if let State::Ended { revocation, .. } = &checkout.state {
+            event = event.with(FieldName::Outcome, snake_case(&revocation.state));
+        }
+        let mut change = self.change(event);
         change = Self::retimed(change, customer, before.id, before.due(), None)?;
         if let Some(login) = &checkout.ephemeral {
             let due = self.removal_due(case, login.made).await?;

@@ -112,10 +112,11 @@ impl Open {
             let mut state = row.value.0.clone();
             why.still_holds(&state)?;
             may_rotate(&record.value, &state)?;
+            let id = RotationId::from_uuid(self.new_uuid());
             let event = why.told(self.event(scope, EventKind::RotationStarted, caller), caller);
-            let change = self.change(of_account(event, &self.path_of(customer, &record.value).await?)).expect(&record);
-            let cause = why.cause();
-            let (change, id) = self.start_rotation(change, customer, &record.value, &mut state, cause, None).await?;
+            let change = self.change(self.of_rotation(event, customer, &record.value, id).await?).expect(&record);
+            let begin = Begin { id, cause: why.cause(), in_hand: None, later: None };
+            let change = self.begin_rotation(change, customer, &record.value, &mut state, begin).await?;
             let change = change.update(&row, &StateRecord(state))?;
             self.commit(self.remember(change, scope, once, caller, id.uuid())?).await?;
             Ok(id)
@@ -195,7 +196,8 @@ impl Open {
             }
             change = change.update(&row, &CheckoutRecord(revoked))?;
         }
-        if let Some(checkout) = checkouts.first() {
+        // Each of them is told, so that whoever reads the log can account for all.
+        for checkout in &checkouts {
             let event = self.automatic(Scope::Customer(customer), EventKind::RotationStarted, "system/check-in");
             change =
                 change.and(self.of_rotation(event, customer, account, id).await?.with(FieldName::Checkout, checkout));

@@ -3,7 +3,7 @@
 use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::record::FieldName;
 use claviger_api::wire::RotationCause;
-use claviger_api::{AccountId, CustomerId, Scope};
+use claviger_api::{AccountId, CustomerId, RotationId, Scope};
 use claviger_store::RowId;
 
 use super::{ACTOR, House, Kept};
@@ -12,7 +12,7 @@ use crate::event::snake_case;
 use crate::inventory::accounts::of_account;
 use crate::open::{Open, deciding};
 use crate::records::{AccountRecord, StateRecord, WatchRecord};
-use crate::rotation::start::may_rotate;
+use crate::rotation::start::{Begin, may_rotate};
 
 impl Open {
     /// Starts what is due and can be, the earliest first. What cannot be stays due.
@@ -53,11 +53,13 @@ impl Open {
             if may_rotate(&record.value, &state).is_err() {
                 return Ok(false);
             }
+            let id = RotationId::from_uuid(self.new_uuid());
             let event = self
                 .automatic(Scope::Customer(customer), EventKind::RotationStarted, ACTOR)
                 .with(FieldName::Cause, snake_case(&cause));
-            let change = self.change(of_account(event, &self.path_of(customer, &record.value).await?)).expect(&record);
-            let (change, _) = self.start_rotation(change, customer, &record.value, &mut state, cause, None).await?;
+            let change = self.change(self.of_rotation(event, customer, &record.value, id).await?).expect(&record);
+            let begin = Begin { id, cause, in_hand: None, later: None };
+            let change = self.begin_rotation(change, customer, &record.value, &mut state, begin).await?;
             self.commit(change.update(&row, &StateRecord(state))?).await?;
             Ok(true)
         })

@@ -91,7 +91,9 @@ fn allowed(kind: EventKind, leaf: &StoredLeaf, log: Scope) -> Option<(Action, Ab
         K::RotationShown | K::RotationRefusedByHand => Some((A::RotationPerform, B::Account)),
         K::AccountImported => Some((A::AccountCreate, B::House)),
         K::AccountAdded | K::SystemDiscovered | K::SystemDiscoveryFailed => Some((A::AccountCreate, B::System)),
-        K::AccountChanged => Some((A::AccountUpdate, B::Account)),
+        K::AccountChanged | K::AccountDependentsSet | K::DependentSkipped | K::DependentHurried => {
+            Some((A::AccountUpdate, B::Account))
+        }
         K::AccountRemoved => Some((A::AccountRemove, B::Account)),
         K::AccountSecretSet => Some((A::AccountSetSecret, B::Account)),
         K::AccountVerified => Some((A::AccountVerify, B::Account)),
@@ -208,6 +210,9 @@ fn allowed(kind: EventKind, leaf: &StoredLeaf, log: Scope) -> Option<(Action, Ab
         | K::SystemHeartbeatBegun
         | K::SystemHeartbeatDone
         | K::SystemLoginFound
+        | K::DependentUpdated
+        | K::DependentFailed
+        | K::VaultRollbackAccepted
         // Told by its own verb, above.
         | K::AccessDenied => None,
     }
