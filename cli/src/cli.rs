@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
-    access, account, approval, audit, break_glass, checkout, customer, emergency, exec, exposure, grant,
+    access, account, approval, audit, break_glass, checkout, customer, dependents, emergency, exec, exposure, grant,
     identity_provider, import, issuer, login, mfa, operator, pages, password, report, review, rotation,
     service_account, sign_on, ssh, system, task, user,
 };
@@ -167,6 +167,9 @@ pub enum Command {
     /// Accounts that share a secret, and those that nobody uses
     #[command(subcommand)]
     Report(report::Report),
+    /// Who depends on an account's secret, and is told of a new one or given a copy
+    #[command(subcommand)]
+    Dependents(dependents::Dependents),
     /// Who has seen a secret that still works
     #[command(subcommand)]
     Exposure(exposure::Exposure),
@@ -257,6 +260,9 @@ mod tests {
             "emergency verify report.jsonl",
             "rotate --exposed-to bob --customer acme --wait",
             "exposure list --principal bob --customer acme",
+            "dependents add acme/db/a --webhook https://deploy.example/hook --ca ca.pem",
+            "dependents add acme/db/a --file web01:/etc/app/db.secret --owner app --group app --mode 0640",
+            "dependents skip acme/db/a 1 --reason gone",
             "rotate --customer acme --wait=5m",
             "audit log --operator --limit 5",
             "audit log --customer acme --kind checkout. --since 2026-01-01T00:00:00Z",
@@ -291,6 +297,9 @@ mod tests {
             "rotate acme/db/a --exposed-to bob",
             "rotate acme/db/a --all",
             "rotate --customer acme --dry-run",
+            "dependents add acme/db/a",
+            "dependents add acme/db/a --file /etc/passwd",
+            "dependents add acme/db/a --file web01:/etc/app --mode 0644",
             "rotate --customer acme --all --exposed-to bob",
             "review confirm acme",        // no line named
             "system known acme/db01 etl", // no reason

@@ -12,6 +12,7 @@ pub mod audit;
 pub mod break_glass;
 pub mod checkout;
 pub mod customer;
+pub mod dependents;
 mod discovery;
 pub mod emergency;
 pub mod exec;
@@ -81,6 +82,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Task(task) => task.run(context).await,
         Command::Emergency(emergency) => emergency.run(context).await,
         Command::Report(report) => report.run(context).await,
+        Command::Dependents(dependents) => dependents.run(context).await,
         Command::Exposure(exposure) => exposure.run(context).await,
         Command::Audit(audit) => audit.run(context).await,
         Command::Import(import) => import.run(context).await,

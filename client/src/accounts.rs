@@ -6,7 +6,7 @@ use claviger_api::{AccountPath, Part, Secret};
 use crate::{Client, List, Result};
 
 /// Privileged logins.
-pub struct Accounts<'a>(&'a Client);
+pub struct Accounts<'a>(pub(crate) &'a Client);
 
 impl Client {
     /// Privileged logins.
@@ -61,6 +61,6 @@ fn under(customer: &Part, system: &Part) -> String {
     format!("/v1/customers/{customer}/systems/{system}/accounts")
 }
 
-fn at(account: &AccountPath) -> String {
+pub(crate) fn at(account: &AccountPath) -> String {
     format!("{}/{}", under(&account.customer, &account.system), account.account)
 }

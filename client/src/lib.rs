@@ -46,6 +46,7 @@ mod checkouts;
 mod client;
 mod credentials;
 mod customers;
+mod dependents;
 mod emergencies;
 mod error;
 mod exposures;

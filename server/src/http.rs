@@ -11,6 +11,7 @@ pub mod app;
 mod body;
 pub mod budget;
 pub mod call;
+mod dependents;
 mod describe;
 mod door;
 mod endpoint;
@@ -75,6 +76,7 @@ pub fn table() -> Vec<Endpoint> {
         access::endpoints,
         inactive::endpoints,
         exposures::endpoints,
+        dependents::endpoints,
         emergencies::endpoints,
         reviews::endpoints,
         reports::endpoints,

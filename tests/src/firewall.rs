@@ -16,8 +16,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use claviger_api::wire::{HttpCalls, SystemSpec, TlsMode};
 use claviger_api::{Login, Secret, Timestamp};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
 use tokio::io::{
     AsyncBufRead, AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
@@ -123,12 +121,7 @@ impl Firewall {
     pub async fn start() -> Self {
         let ca = Ca::new("the firewall's CA");
         let own = ca.server_named(&[HOST]);
-        let chain = vec![CertificateDer::from_pem_slice(own.certificate.as_bytes()).unwrap()];
-        let key = PrivateKeyDer::from_pem_slice(own.key.as_bytes()).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        let config = config.unwrap().with_no_client_auth().with_single_cert(chain, key).unwrap();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let acceptor = own.acceptor();
         let (password, token) = (random_text(), random_text());
         let shared = Shared { token: token.clone(), ..Shared::default() };
         let shared = Arc::new(Mutex::new(shared));

@@ -9,8 +9,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use rcgen::KeyPair;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
@@ -48,12 +46,6 @@ impl Issuer {
     /// A new one with one key.
     pub async fn start() -> Self {
         let ca = Ca::new("the issuer's CA");
-        let own = ca.server();
-        let chain = vec![CertificateDer::from_pem_slice(own.certificate.as_bytes()).unwrap()];
-        let key = PrivateKeyDer::from_pem_slice(own.key.as_bytes()).unwrap();
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        let config = config.unwrap().with_no_client_auth().with_single_cert(chain, key).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("https://{}", listener.local_addr().unwrap());
         let shared = Arc::new(Shared {
@@ -63,7 +55,7 @@ impl Issuer {
             instead: Mutex::default(),
             tokens: Mutex::default(),
         });
-        let serving = tokio::spawn(serve(listener, TlsAcceptor::from(Arc::new(config)), shared.clone()));
+        let serving = tokio::spawn(serve(listener, ca.server().acceptor(), shared.clone()));
         Self { ca: ca.pem, url, shared, serving }
     }
 

@@ -22,3 +22,4 @@ pub mod raw;
 pub mod samba;
 pub mod server;
 pub mod vault;
+pub mod webhooks;

@@ -142,11 +142,16 @@ impl OpenSsh {
 
     /// Puts rules of sudo in force for a user, as they follow its name; they go with the server.
     pub fn add_sudo_rule(&self, name: &str, rule: &str) {
-        let file = PathBuf::from(format!("/etc/sudoers.d/{MARK}{}-{name}", std::process::id()));
+        let file = sudoers_file(name);
         fs::write(&file, format!("{name} {rule}\n")).unwrap();
         fs::set_permissions(&file, fs::Permissions::from_mode(0o440)).unwrap();
         run("visudo", &["-c", "-f", &file.display().to_string()], "");
         self.files.lock().unwrap().push(file);
+    }
+
+    /// Takes a user's rules of sudo away.
+    pub fn forbid_sudo(&self, name: &str) {
+        fs::remove_file(sudoers_file(name)).unwrap();
     }
 
     /// OpenSSH's own client, logging in with a password; it is asked for once.
@@ -237,6 +242,11 @@ impl Drop for OpenSsh {
             let _gone = fs::remove_file(file);
         }
     }
+}
+
+/// What this process lets a user do by sudo.
+fn sudoers_file(name: &str) -> PathBuf {
+    PathBuf::from(format!("/etc/sudoers.d/{MARK}{}-{name}", std::process::id()))
 }
 
 /// Makes a key pair with OpenSSH's own tool: `file` and `file.pub`.

@@ -3,9 +3,9 @@
 use claviger_client::api::Timestamp;
 use claviger_client::api::wire::{
     AccessLine, Account, AccountSettings, AccountUpkeep, ApprovalRule, AuditEvent, BreakGlass, Checkout, Conditions,
-    Customer, Emergency, EmergencyLine, EmergencyStep, Exposure, Factor, Grant, GrantKind, IdentityProvider, Inactive,
-    Issuer, IssuerKeys, Principal, ReusedSecret, Review, ReviewLine, Role, Rotation, System, SystemSpec, Task,
-    UnusedAccount, WhatIfDecision,
+    Customer, Dependent, DependentStep, Emergency, EmergencyLine, EmergencyStep, Exposure, Factor, Grant, GrantKind,
+    IdentityProvider, Inactive, Issuer, IssuerKeys, Principal, ReusedSecret, Review, ReviewLine, Role, Rotation,
+    System, SystemSpec, Task, UnusedAccount, WhatIfDecision,
 };
 use serde::Serialize;
 
@@ -91,6 +91,20 @@ impl Row for System {
             or_dash(self.management_account.as_ref()),
             or_dash(self.measured_grace.map(|measured| format!("{} s", measured.seconds)).as_ref()),
         ]
+    }
+}
+
+impl Row for DependentStep {
+    const HEADS: &'static [&'static str] = &["nr", "dependent", "state", "since"];
+
+    fn cells(&self) -> Vec<String> {
+        let what = match &self.dependent {
+            Dependent::Webhook { url, .. } => format!("webhook {url}"),
+            Dependent::File { system, path, owner, group, mode } => {
+                format!("file {system}:{path} {owner}:{group} {mode}")
+            }
+        };
+        vec![self.number.to_string(), what, word(&self.state), or_dash(self.at.map(seconds).as_ref())]
     }
 }
 

@@ -5,6 +5,7 @@ pub mod break_glass;
 pub mod checkout;
 pub mod discovery;
 pub mod emergency;
+pub mod follow_up;
 pub mod password;
 pub mod policy;
 pub mod rotation;

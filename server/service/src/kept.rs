@@ -69,6 +69,7 @@ fn may_be_kept(table: Table) -> bool {
         | Table::RevokedCertificates
         | Table::Watches
         | Table::Discoveries
+        | Table::FollowUps
         | Table::Principals
         | Table::FormerPrincipals
         | Table::Reviews

@@ -9,6 +9,7 @@ pub mod break_glass;
 pub mod checkout;
 pub mod clock;
 mod daily;
+pub mod dependents;
 mod discovery;
 pub mod emergency;
 pub mod error;
@@ -31,7 +32,7 @@ pub mod rotation;
 pub mod seal;
 mod status;
 pub mod unused;
-mod upkeep;
+pub mod upkeep;
 pub mod vault;
 pub mod workers;
 

@@ -15,6 +15,7 @@ use claviger_store::{
     FIRST_REVISION, Keyring, Range, Record, Row, RowId, Sealed, SealedPut, Versioned, WrappedKey, open_record,
 };
 use jiff::SignedDuration;
+use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 use uuid::Uuid;
 
@@ -28,6 +29,7 @@ use crate::journal::{Change, Journal, Receipt};
 use crate::kept::Kept;
 use crate::refusals::Told;
 use crate::seal::{LOG_KEY, TOKEN_KEY};
+use crate::upkeep::Seen;
 use crate::vault::Ground;
 
 /// Subjects' keys kept at hand.
@@ -61,6 +63,8 @@ pub struct Open {
     pub(crate) sets: crate::reuse::Sets,
     /// What workers have in hand.
     pub(crate) in_hand: crate::workers::InHand,
+    /// What the last look at all accounts saw.
+    pub(crate) seen_in_upkeep: Mutex<Option<Seen>>,
     /// Signs checkpoints.
     pub(crate) log_key: claviger_crypto::SigningKey,
 }
@@ -157,6 +161,7 @@ impl Open {
             told: Told::default(),
             sets: crate::reuse::Sets::default(),
             in_hand: crate::workers::InHand::default(),
+            seen_in_upkeep: Mutex::default(),
             log_key,
         })
     }

@@ -13,6 +13,7 @@ use claviger_core::break_glass::BreakGlass;
 use claviger_core::checkout::Checkout;
 use claviger_core::discovery::Tried;
 use claviger_core::emergency::{Emergency, Line, UnderWay};
+use claviger_core::follow_up::FollowUp;
 use claviger_core::policy::{Grant, Limits, Reveals};
 use claviger_core::rotation::Rotation;
 use claviger_core::upkeep::Watch;
@@ -707,6 +708,10 @@ pub struct KnownLoginRecord {
     /// The power that it had then.
     pub privileges: Vec<String>,
 }
+/// Who depends on an account's secret, and how far they are with it.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct FollowUpRecord(pub FollowUp);
 
 /// A timer; its row's key says all.
 #[derive(Clone, Copy, Serialize, Deserialize)]
@@ -758,6 +763,7 @@ tables! {
     EmergencyLineRecord: EmergencyLines;
     WatchRecord: Watches;
     DiscoveryRecord: Discoveries;
+    FollowUpRecord: FollowUps;
     TimerRecord: Timers;
     IdempotencyRecord: Idempotency;
 }

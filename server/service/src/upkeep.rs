@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use claviger_api::wire::{AccountKind, RotationPolicy, Waiting};
 use claviger_api::{AccountId, CustomerId, Scope, SystemId, Timestamp};
 use claviger_core::account::AccountState;
+use claviger_core::follow_up::FollowUp;
 use claviger_core::upkeep::{
     AT_ONCE_PER_CUSTOMER, AT_ONCE_PER_SYSTEM, Due, Facts, OVERDUE_AFTER, SILENT_AFTER, due, in_force, time_zone,
 };
@@ -17,7 +18,7 @@ use jiff::tz::TimeZone;
 
 use crate::error::Result;
 use crate::open::Open;
-use crate::records::{AccountRecord, CustomerRecord, StateRecord, SystemRecord, WatchRecord};
+use crate::records::{AccountRecord, CustomerRecord, FollowUpRecord, StateRecord, SystemRecord, WatchRecord};
 
 pub(crate) mod heartbeat;
 mod report;
@@ -32,6 +33,8 @@ struct Kept {
     policy: RotationPolicy,
     state: AccountState,
     seen: Option<Versioned<WatchRecord>>,
+    /// How far those are who depend on its secret.
+    follow_up: Option<FollowUp>,
     due: Option<Due>,
     since: Timestamp,
     /// Whether an account of its system, but not itself, may change it.
@@ -55,21 +58,51 @@ struct Load {
     unresolved: BTreeMap<SystemId, usize>,
 }
 
+/// What the last look saw, at all customers together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen {
+    /// When.
+    pub at: Timestamp,
+    /// Accounts whose rotation was due a day ago or more.
+    pub overdue: u64,
+    /// Accounts whose stored secret the system refuses.
+    pub drifted: u64,
+    /// Accounts, of those that a policy is about or others depend on, with a rotation that waits for its system or a person.
+    pub unresolved: u64,
+    /// Accounts of whose secret some dependents have an old one.
+    pub behind: u64,
+}
+
 impl Open {
+    /// What the last look saw; nothing before the first one after an unseal.
+    pub fn seen_in_upkeep(&self) -> Option<Seen> {
+        *self.seen_in_upkeep.lock()
+    }
+
     /// Looks once at every account of every customer.
     pub(crate) async fn look_after_secrets(&self) -> Result<()> {
+        let now = self.now();
+        let mut seen = Seen { at: now, overdue: 0, drifted: 0, unresolved: 0, behind: 0 };
         for customer in self.keyring().customers() {
             let Some(mut house) = self.house(customer).await? else { continue };
+            for kept in &house.kept {
+                seen.overdue += u64::from(kept.is_overdue(now).is_some());
+                seen.drifted += u64::from(kept.drifted_since().is_some());
+                seen.unresolved += u64::from(kept.state.rotation.is_some_and(|running| running.unresolved));
+                seen.behind += u64::from(kept.behind_since().is_some());
+            }
             self.tell_overdue(&house).await?;
             if !house.emergency {
                 self.rotate_due(&mut house).await?;
                 self.heartbeat(house).await?;
             }
         }
+        *self.seen_in_upkeep.lock() = Some(seen);
         Ok(())
     }
 
-    /// A customer's standing accounts; `None` while the customer is locked, or where no policy says anything.
+    /// A customer's standing accounts; `None` while the customer is locked, or where no policy says anything and nobody
+    /// depends on a secret.
     async fn house(&self, customer: CustomerId) -> Result<Option<House>> {
         let Some(of_customer) = self.read::<CustomerRecord>(&RowId::customer(customer)).await? else {
             return Ok(None);
@@ -90,7 +123,8 @@ impl Open {
             let policy = in_force(policies);
             asked.push((account, policy));
         }
-        if asked.iter().all(|(_, policy)| policy.is_empty()) {
+        let mut follow_ups = self.rows_by_account::<FollowUpRecord>(Table::FollowUps, scope).await?;
+        if asked.iter().all(|(_, policy)| policy.is_empty()) && follow_ups.is_empty() {
             return Ok(None);
         }
         let exposed = if asked.iter().any(|(_, policy)| policy.after_exposure_hours.is_some_and(|hours| hours > 0)) {
@@ -117,6 +151,7 @@ impl Open {
             house.kept.push(Kept {
                 due: due(&policy, &zone, &facts),
                 seen: seen.remove(&account.id),
+                follow_up: follow_ups.remove(&account.id).map(|row| row.value.0),
                 managed: managing.is_some_and(|name| *name != account.name),
                 account,
                 policy,
@@ -193,6 +228,16 @@ impl Kept {
 
     fn is_overdue(&self, now: Timestamp) -> Option<Due> {
         self.due.filter(|due| now.duration_since(due.at) >= OVERDUE_AFTER)
+    }
+
+    /// Since when some who depend on it are behind.
+    fn behind_since(&self) -> Option<Timestamp> {
+        self.follow_up.as_ref().filter(|follow_up| follow_up.is_behind())?.news.map(|news| news.since)
+    }
+
+    /// Why a dependent could not be brought up to date.
+    fn trouble(&self) -> Option<&String> {
+        self.follow_up.as_ref()?.trouble.as_ref()
     }
 
     fn drifted_since(&self) -> Option<Timestamp> {

@@ -7,7 +7,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use claviger_api::{BreakGlassId, CheckoutId, CustomerId, EmergencyId, ReviewId, RotationId, Scope, Timestamp};
+use claviger_api::{
+    AccountId, BreakGlassId, CheckoutId, CustomerId, EmergencyId, ReviewId, RotationId, Scope, Timestamp,
+};
 use claviger_store::{Range, RowId, Timer};
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, watch};
@@ -51,6 +53,8 @@ pub enum TimerKind {
     EmergencyDue = 8,
     /// A certificate's checkout has ended: the vault tries one of its own that says the same.
     CertificateProof = 9,
+    /// Who depends on an account's secret is to be brought up to date.
+    FollowUpDue = 11,
 }
 
 /// What is being worked on.
@@ -84,7 +88,7 @@ impl InHand {
 }
 
 impl TimerKind {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::CheckoutDue,
         Self::RotationDue,
         Self::LoginRemoval,
@@ -94,6 +98,7 @@ impl TimerKind {
         Self::BreakGlassDue,
         Self::EmergencyDue,
         Self::CertificateProof,
+        Self::FollowUpDue,
     ];
 
     /// The timer's row.
@@ -113,7 +118,7 @@ impl TimerKind {
     /// Whether the work may wait on a customer's system.
     fn waits_on_a_system(self) -> bool {
         match self {
-            Self::RotationDue | Self::LoginRemoval | Self::CertificateProof => true,
+            Self::RotationDue | Self::LoginRemoval | Self::CertificateProof | Self::FollowUpDue => true,
             // An emergency rotation has bounds of its own.
             Self::CheckoutDue
             | Self::PrincipalGone
@@ -162,6 +167,12 @@ pub async fn run(vault: Arc<Vault>, mut stop: watch::Receiver<bool>) {
             }
             _ = stop.changed() => {
                 [look, round].into_iter().flatten().for_each(|work| work.abort());
+                // What is kept elsewhere is as new as what is left here.
+                if let Ok(open) = vault.open()
+                    && let Err(error) = open.publish_checkpoints(&mut published).await
+                {
+                    tracing::warn!(?error, "checkpoints could not be published at the end");
+                }
                 return;
             }
         }
@@ -254,6 +265,9 @@ impl Open {
             (TimerKind::CertificateProof, Scope::Customer(customer)) => {
                 self.prove_certificates(customer, CheckoutId::from_uuid(timer.id), timer.due).await
             }
+            (TimerKind::FollowUpDue, Scope::Customer(customer)) => {
+                self.follow_up(customer, AccountId::from_uuid(timer.id)).await
+            }
             (TimerKind::ReviewDue, Scope::Customer(customer)) => {
                 self.review_due(customer, ReviewId::from_uuid(timer.id)).await
             }
@@ -270,6 +284,7 @@ impl Open {
                 | TimerKind::RotationDue
                 | TimerKind::LoginRemoval
                 | TimerKind::CertificateProof
+                | TimerKind::FollowUpDue
                 | TimerKind::ReviewDue
                 | TimerKind::BreakGlassDue
                 | TimerKind::EmergencyDue,

@@ -40,6 +40,8 @@ pub enum Table {
     EmergencyLines = 0x1a,
     /// Certificates that still have time, though their checkout has ended.
     RevokedCertificates = 0x1b,
+    /// Who depends on an account's secret, and how far they are with it.
+    FollowUps = 0x1c,
     /// When an account's secret was last tried, and whether it is overdue.
     Watches = 0x1d,
     /// What logins a system has, and who answers for those outside of the vault.
@@ -114,6 +116,7 @@ const fn facts(table: Table) -> Facts {
         T::Emergencies   => row(Scoped(UUID),                   Owner,    true),  // scope ‖ emergency
         T::EmergencyLines => row(Scoped(UUID + UUID),           Owner,    true),  // scope ‖ emergency ‖ account
         T::RevokedCertificates => row(Scoped(UUID + UUID),      Owner,    true),  // scope ‖ system ‖ checkout
+        T::FollowUps     => row(Scoped(UUID),                   Owner,    true),  // scope ‖ account
         T::Watches       => row(Scoped(UUID),                   Owner,    true),  // scope ‖ account
         T::Discoveries   => row(Scoped(UUID),                   Owner,    true),  // scope ‖ system
         T::Principals    => row(Scoped(UUID),                   Operator, true),  // scope ‖ principal
@@ -171,7 +174,7 @@ pub enum SealedBy {
 
 impl Table {
     /// All tables, in the order of their tags.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::Meta,
         Self::Keys,
         Self::Names,
@@ -187,6 +190,7 @@ impl Table {
         Self::Emergencies,
         Self::EmergencyLines,
         Self::RevokedCertificates,
+        Self::FollowUps,
         Self::Watches,
         Self::Discoveries,
         Self::Principals,
@@ -259,6 +263,7 @@ mod tests {
             "19 Emergencies",
             "1a EmergencyLines",
             "1b RevokedCertificates",
+            "1c FollowUps",
             "1d Watches",
             "1e Discoveries",
             "20 Principals",

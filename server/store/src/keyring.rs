@@ -58,6 +58,8 @@ pub enum Purpose {
     Signing = 7,
     /// The authority of a system's certificates, under its customer's key.
     CertificateAuthority = 8,
+    /// What a customer's webhooks are signed by, under the customer's key.
+    Webhooks = 9,
 }
 
 impl Purpose {
@@ -215,6 +217,28 @@ impl Keyring {
         Ok(SigningKey::from_seed(unwrapped(&*self.customer(customer)?, &id, &row)?))
     }
 
+    /// A new key that signs a customer's webhooks, and its wrapped row.
+    pub fn new_webhook_key(
+        &self,
+        customer: CustomerId,
+        random: &dyn Random,
+    ) -> Result<(SigningKey, WrappedKey), SealedError> {
+        let seed = Key::generate(random);
+        let row = wrapped(&*self.customer(customer)?, webhook_row(customer), &seed, random);
+        Ok((SigningKey::from_seed(seed), row))
+    }
+
+    /// The key that signs a customer's webhooks, if the customer has any.
+    pub async fn webhook_key(
+        &self,
+        store: &dyn Store,
+        customer: CustomerId,
+    ) -> Result<Option<SigningKey>, SealedError> {
+        let id = webhook_row(customer);
+        let Some(row) = store.get(&id.to_key()).await? else { return Ok(None) };
+        Ok(Some(SigningKey::from_seed(unwrapped(&*self.customer(customer)?, &id, &row)?)))
+    }
+
     /// The operator key.
     pub const fn operator(&self) -> &OperatorKey {
         &self.operator
@@ -336,6 +360,10 @@ fn operator_row(purpose: Purpose) -> RowId {
 /// Where the authority of a system's certificates is, for whoever removes the system.
 pub fn authority_row(customer: CustomerId, system: SystemId) -> RowId {
     RowId::key(Scope::Customer(customer), Purpose::CertificateAuthority, system.uuid())
+}
+
+fn webhook_row(customer: CustomerId) -> RowId {
+    RowId::key(Scope::Customer(customer), Purpose::Webhooks, Uuid::nil())
 }
 
 fn customer_row(customer: CustomerId) -> RowId {

@@ -95,6 +95,11 @@ impl RowId {
         Self::of(Table::Discoveries, customer, system.uuid())
     }
 
+    /// Who depends on an account's secret.
+    pub fn follow_up(customer: CustomerId, account: AccountId) -> Self {
+        Self::of(Table::FollowUps, customer, account.uuid())
+    }
+
     /// A version of an account's secret.
     pub fn secret(customer: CustomerId, account: AccountId, version: u64) -> Self {
         Self::new(Table::Secrets, Scope::Customer(customer), &[account.uuid().as_bytes(), &version.to_be_bytes()])

@@ -206,6 +206,10 @@ impl Open {
                 let why = "The account is checked out, waited for or being rotated; end that first.";
                 return Err(Error::new(ProblemType::InUse, why));
             }
+            if self.has_waiting_dependents(customer, account).await? {
+                let why = "Dependents wait for its secret; let them have it, or skip them first.";
+                return Err(Error::new(ProblemType::InUse, why));
+            }
             let system_row = self.load::<SystemRecord>(&RowId::system(customer, system)).await?;
             if system_row.value.management_account.as_ref() == Some(&row.value.name) {
                 let why = "It is its system's management account; name another one first.";
@@ -218,7 +222,8 @@ impl Open {
                 .erase(self.keyring().name(Table::Accounts, Scope::Customer(customer), &name))
                 .remove(&row)
                 .remove(&state)
-                .erase(RowId::watch(customer, account));
+                .erase(RowId::watch(customer, account))
+                .erase(RowId::follow_up(customer, account));
             let (before, none) = (&state.value.0.secrets, SecretSet::default());
             change = self.with_fingerprints(change, (customer, account), before, &none, None).await?;
             for version in state.value.0.secrets.versions() {
@@ -278,6 +283,7 @@ impl Open {
             let change = self.with_secret(change, customer, account, version, secret)?;
             let brought = Some((version, secret));
             let change = self.with_fingerprints(change, (customer, account), before, &state.secrets, brought).await?;
+            let change = self.with_news(change, customer, account, version, None).await?;
             self.commit(self.remember(change, scope, once, caller, account.uuid())?).await?;
             self.account_view(customer, account).await
         })

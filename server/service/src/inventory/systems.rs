@@ -170,6 +170,10 @@ impl Open {
             if accounts.iter().any(|account| account.value.system == id) {
                 return Err(Error::new(ProblemType::InUse, "The system has accounts; remove them first."));
             }
+            if let Some(account) = self.account_with_copy_on(customer, id).await? {
+                let why = format!("The system holds a copy of {account}'s secret; take that dependent away first.");
+                return Err(Error::new(ProblemType::InUse, why));
+            }
             let mut change =
                 self.change(self.system_event(customer, EventKind::SystemRemoved, &row.value, caller).await?);
             if row.value.certificate_authority.is_some() {

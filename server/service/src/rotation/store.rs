@@ -69,8 +69,9 @@ impl Open {
         let at = (customer, turn.account.id);
         change = self.with_fingerprints(change, at, &state.secrets, &secrets, made).await?;
         state.secrets = secrets;
-        if let Happened::Promoted(_) | Happened::Confirmed(_) = happened {
+        if let Happened::Promoted(version) | Happened::Confirmed(version) = happened {
             state.rotated_at = Some(now);
+            change = self.with_news(change, customer, turn.account.id, version, Some(id)).await?;
         }
         state.brought = brought.or(state.brought);
         note_shown(&mut state, shown);
@@ -167,7 +168,10 @@ impl Open {
             Happened::Probed(version, result) => {
                 of(EventKind::RotationVerified, version).with(FieldName::Outcome, snake_case(result))
             }
-            Happened::Promoted(version) => of(EventKind::RotationPromoted, version),
+            Happened::Promoted(version) => {
+                let proves = if rotation.is_over() { "done" } else { "proving_old" };
+                of(EventKind::RotationPromoted, version).with(FieldName::Outcome, proves)
+            }
             Happened::OldRefused(version) => of(EventKind::RotationOldRefused, version),
             Happened::OldStillAccepted(version) => of(EventKind::RotationOldStillAccepted, version),
             Happened::Cancelled => event(EventKind::RotationCancelled),

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use claviger_api::audit::complete::Ledger;
 use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::merkle::root_of;
 use claviger_api::audit::record::FieldName;
@@ -16,7 +17,7 @@ use claviger_core::checkout::{Checkout, State};
 use claviger_core::emergency::{Emergency, Line, LineState, Phase};
 use claviger_core::policy::Grant;
 use claviger_core::rotation::Step;
-use claviger_crypto::Digest;
+use claviger_crypto::{Digest, SubjectKey};
 use claviger_store::{Record, Row, RowId, Table, Timer, open_record};
 use uuid::Uuid;
 
@@ -28,10 +29,10 @@ use crate::journal::LogHead;
 use crate::journal::head::{LogTile, leaf_hash};
 use crate::records::{
     AccountRecord, BreakGlassRecord, CeremonyRecord, CeremonyState, CheckoutRecord, CustomerRecord, DiscoveryRecord,
-    EmergencyLineRecord, EmergencyRecord, FactorsRecord, FingerprintRecord, FormerPrincipalRecord, GrantRecord,
-    IdempotencyRecord, IdentityProviderRecord, IssuerRecord, LoginCounter, NameRecord, PrincipalRecord, RevealsRecord,
-    ReviewLineRecord, ReviewRecord, RevokedCertificatesRecord, RotationRecord, SessionRecord, StateRecord,
-    SystemRecord, TimerRecord, TokenRecord, WatchRecord,
+    EmergencyLineRecord, EmergencyRecord, FactorsRecord, FingerprintRecord, FollowUpRecord, FormerPrincipalRecord,
+    GrantRecord, IdempotencyRecord, IdentityProviderRecord, IssuerRecord, LoginCounter, NameRecord, PrincipalRecord,
+    RevealsRecord, ReviewLineRecord, ReviewRecord, RevokedCertificatesRecord, RotationRecord, SessionRecord,
+    StateRecord, SystemRecord, TimerRecord, TokenRecord, WatchRecord,
 };
 use crate::workers::TimerKind;
 
@@ -52,6 +53,7 @@ struct Found {
     grants: Vec<Grant>,
     glasses: BTreeMap<BreakGlassId, BreakGlass>,
     emergencies: BTreeMap<Uuid, Emergency>,
+    follow_ups: BTreeMap<Uuid, FollowUpRecord>,
     lines: Vec<(Uuid, Line)>,
     fingerprints: BTreeSet<RowId2>,
     issuers: Vec<IssuerRecord>,
@@ -63,6 +65,8 @@ struct Found {
     timers: BTreeMap<(u8, Uuid), Vec<Timer>>,
     heads: BTreeMap<Scope, LogHead>,
     leaves: BTreeMap<Scope, u64>,
+    /// What each log tells of, added up.
+    ledgers: BTreeMap<Scope, Ledger>,
     tiles: BTreeMap<Scope, Vec<LogTile>>,
 }
 
@@ -85,6 +89,8 @@ pub async fn check(world: &World) {
     }
     break_glass(&found);
     emergencies(&found);
+    follow_ups(&found);
+    accounted_for(&found);
     timers(&found);
     logs(&found, &open).await;
     reveals(&found, &open).await;
@@ -126,6 +132,7 @@ fn sort(found: &mut Found, open: &Open, id: &RowId, row: &Row) {
         Table::RevokedCertificates => drop(opened::<RevokedCertificatesRecord>(open, id, row)),
         Table::Watches => drop(opened::<WatchRecord>(open, id, row)),
         Table::Discoveries => drop(opened::<DiscoveryRecord>(open, id, row)),
+        Table::FollowUps => drop(found.follow_ups.insert(uuid, opened(open, id, row))),
         Table::Names => drop(found.names.insert(id.to_string(), opened::<NameRecord>(open, id, row).id)),
         Table::Customers => found.customers.push(opened(open, id, row)),
         Table::Systems => found.systems.push((customer(), opened(open, id, row))),
@@ -177,8 +184,11 @@ fn sort(found: &mut Found, open: &Open, id: &RowId, row: &Row) {
         Table::Idempotency => drop(opened::<IdempotencyRecord>(open, id, row)),
         Table::LogHeads => drop(found.heads.insert(id.scope(), opened(open, id, row))),
         Table::LogLeaves => {
-            opened::<StoredLeaf>(open, id, row);
-            *found.leaves.entry(id.scope()).or_default() += 1;
+            let leaf = opened::<StoredLeaf>(open, id, row);
+            let index = *found.leaves.entry(id.scope()).or_default();
+            let entry = leaf.entry(id.scope(), |_| None::<Arc<SubjectKey>>).unwrap();
+            found.ledgers.entry(id.scope()).or_default().add(index, &entry);
+            found.leaves.insert(id.scope(), index + 1);
         }
         Table::LogTiles => found.tiles.entry(id.scope()).or_default().push(opened(open, id, row)),
     }
@@ -451,6 +461,26 @@ fn rotation(found: &Found, id: RotationId, record: &RotationRecord) {
     }
 }
 
+/// Whoever waits for a secret has a timer, and waits for the present one.
+fn follow_ups(found: &Found) {
+    for (account, FollowUpRecord(follow_up)) in &found.follow_ups {
+        let timers = found.timers.get(&(TimerKind::FollowUpDue as u8, *account)).map_or(0, Vec::len);
+        assert_eq!(timers, usize::from(follow_up.is_behind()), "a dependent that waits for ever: {follow_up:?}");
+        let state = &found.states[&AccountId::from_uuid(*account)].0;
+        if follow_up.is_behind() {
+            assert_eq!(follow_up.news.map(|news| news.version), state.secrets.current, "news of an old secret");
+        }
+    }
+}
+
+/// Every log accounts for its own checkouts and rotations.
+fn accounted_for(found: &Found) {
+    for (scope, ledger) in &found.ledgers {
+        let sum = ledger.clone().close();
+        assert_eq!(sum.faults, [], "the log of {scope:?}");
+    }
+}
+
 /// No timer is anybody's who is not there: it would be due for ever.
 fn timers(found: &Found) {
     let daily = found.timers.get(&(TimerKind::DailyLook as u8, Uuid::nil())).map_or(0, Vec::len);
@@ -465,6 +495,7 @@ fn timers(found: &Found) {
             || found.reviews.contains_key(id)
             || found.glasses.contains_key(&BreakGlassId::from_uuid(*id))
             || found.emergencies.contains_key(id)
+            || found.follow_ups.contains_key(id)
             || [TimerKind::PrincipalGone as u8, TimerKind::DailyLook as u8].contains(kind);
         assert!(known, "a timer of kind {kind} for nothing");
     }

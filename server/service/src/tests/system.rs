@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use claviger_api::wire::{ProbeResult, SystemSpec};
 use claviger_api::{Login, Secret, Timestamp};
 use claviger_connectors::{
-    CertifiedKey, Connector, Credential, FoundLogin, Lockout, Logins, NewLogin, Probe, SetOutcome, Traits,
+    CertifiedKey, Connector, Credential, FileCopy, FoundLogin, Lockout, Logins, NewLogin, Probe, SetOutcome, Traits,
 };
 use jiff::SignedDuration;
 use parking_lot::Mutex;
@@ -52,6 +52,8 @@ pub struct Machine {
     pub logins: BTreeMap<String, Entry>,
     /// What becomes of the next calls that change something; then `Applied`.
     pub script: VecDeque<Happens>,
+    /// The files that hold a secret.
+    pub files: BTreeMap<String, String>,
     /// While this is so, for every call.
     pub unreachable: bool,
     /// Logins whose system does not answer.
@@ -114,6 +116,7 @@ impl SimulatedSystem {
         let machine = Machine {
             logins: BTreeMap::new(),
             script: VecDeque::new(),
+            files: BTreeMap::new(),
             unreachable: false,
             dead: BTreeSet::new(),
             unanswered: 0,
@@ -365,6 +368,15 @@ impl Connector for SimulatedSystem {
 
     async fn remove_login(&self, _: &SystemSpec, by: &Credential<'_>, login: &Login) -> SetOutcome {
         self.change(by, |machine, _| drop(machine.logins.remove(login.as_str())))
+    }
+
+    fn keeps_files(&self) -> bool {
+        true
+    }
+
+    async fn put_file(&self, _: &SystemSpec, by: &Credential<'_>, file: &FileCopy<'_>) -> SetOutcome {
+        let path = file.path.as_str().to_owned();
+        self.change(by, |machine, _| drop(machine.files.insert(path, file.secret.expose().to_owned())))
     }
 
     /// Beside the script, which is about changes of secrets: there are no sessions here to end.

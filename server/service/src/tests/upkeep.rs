@@ -37,7 +37,7 @@ impl World {
         open.change_account(place, &change, &root, may(&open, &root, place.resource())).await.unwrap();
     }
 
-    async fn report(&self, attention: bool) -> Vec<AccountUpkeep> {
+    pub async fn report(&self, attention: bool) -> Vec<AccountUpkeep> {
         let (open, root) = (self.open(), self.root().await);
         let visible = |id| open.may_see::<AccessView>(&root, &Resource::Customer(id));
         open.upkeep(None, attention, &Paging::new(None, None).unwrap(), visible).await.unwrap().items
@@ -49,7 +49,7 @@ impl World {
     }
 
     /// One look, and whatever it began.
-    async fn look(&self) {
+    pub async fn look(&self) {
         self.open().look_after_secrets().await.unwrap();
         self.pass(seconds(30)).await;
     }
@@ -156,6 +156,8 @@ async fn what_could_not_be_rotated_for_a_day_is_told_as_overdue_once() {
     }
     assert!(world.upkeep_of("app").await.overdue);
     assert_eq!(world.report(true).await.len(), 1);
+    let seen = world.open().seen_in_upkeep().unwrap();
+    assert_eq!((seen.overdue, seen.unresolved, seen.drifted), (1, 1, 0), "for whoever scrapes");
     assert_eq!(world.told_at_acme(EventKind::AccountOverdue).await.len(), 1, "once");
     world.system.machine().unreachable = false;
     world.pass(SignedDuration::from_mins(20)).await;

@@ -13,8 +13,8 @@ use crate::page::{Page, Paging};
 use crate::records::AccountRecord;
 
 impl Open {
-    /// The standing accounts that a policy is about, in the order in which they were added: of one customer, or of every
-    /// one for which `visible` holds; only what is overdue or drifted, where `attention` says so.
+    /// The standing accounts that a policy is about or others depend on, in the order in which they were added: of one
+    /// customer, or of every one for which `visible` holds; only what somebody should look at, where `attention` says so.
     pub async fn upkeep(
         &self,
         customer: Option<CustomerId>,
@@ -26,8 +26,10 @@ impl Open {
         let mut listed: BTreeMap<AccountId, AccountUpkeep> = BTreeMap::new();
         for customer in self.these_or_all(customer).into_iter().filter(|id| visible(*id)) {
             let Some(house) = self.house(customer).await? else { continue };
-            for kept in house.kept.iter().filter(|kept| !kept.policy.is_empty()) {
-                if !attention || kept.is_overdue(now).is_some() || kept.drifted_since().is_some() {
+            for kept in house.kept.iter().filter(|kept| !kept.policy.is_empty() || kept.follow_up.is_some()) {
+                let wants =
+                    kept.is_overdue(now).is_some() || kept.drifted_since().is_some() || kept.trouble().is_some();
+                if !attention || wants {
                     listed.insert(kept.account.id, self.upkeep_view(&house, kept).await?);
                 }
             }
@@ -60,6 +62,8 @@ impl Open {
             result: of_this_version.and_then(|watch| watch.result),
             verified_at: watch.and_then(|watch| watch.verified_at),
             drifted_since: kept.drifted_since(),
+            dependents_behind_since: kept.behind_since(),
+            dependents_trouble: kept.trouble().cloned(),
         })
     }
 }

@@ -44,6 +44,7 @@ fn keys_are_frozen() {
             RowId::revoked_certificates(c, SystemId::from_uuid(uuid(1)), CheckoutId::from_uuid(uuid(2))),
             format!("1b{scope}{}{}", id(1), id(2)),
         ),
+        (RowId::follow_up(c, account), format!("1c{scope}{}", id(0xac))),
         (RowId::watch(c, account), format!("1d{scope}{}", id(0xac))),
         (RowId::discovery(c, SystemId::from_uuid(uuid(6))), format!("1e{scope}{}", id(6))),
         (RowId::principal(principal), format!("20{operator}{}", id(0xbb))),
