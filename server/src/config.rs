@@ -51,6 +51,28 @@ pub struct Config {
     /// How much it writes to its log.
     #[serde(default)]
     pub log: Log,
+    /// Where it is scraped.
+    #[serde(default)]
+    pub metrics: Metrics,
+    /// What of its audit log is kept elsewhere.
+    #[serde(default)]
+    pub audit: Audit,
+}
+
+/// What of the audit log is kept outside of the store.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Audit {
+    /// Files that hold the newest checkpoint of the operator log, each outside of the data directory.
+    pub anchor_files: Vec<PathBuf>,
+}
+
+/// Where a monitoring system scrapes numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Metrics {
+    /// Plain HTTP at `/metrics`, for whoever can connect: there are no names in it. Nowhere when absent.
+    pub listen: Option<SocketAddr>,
 }
 
 /// How long people are let in.
@@ -179,6 +201,12 @@ pub enum ConfigError {
          leave tls at \"verify-full\""
     )]
     PlainDatabase(String),
+    /// An anchor that goes with the store.
+    #[error(
+        "anchor_files under [audit]: {} is within the data directory, and would be as old as the store that it speaks \
+         against: name a file on another volume", .0.display()
+    )]
+    Anchor(PathBuf),
     /// The life of sessions.
     #[error("session_most_seconds is {SESSION_LEAST_SECONDS} to {SESSION_MOST_SECONDS} (12 hours), not {0}")]
     Session(u64),
@@ -238,6 +266,9 @@ impl Config {
             && !claviger_postgres::is_this_machine(host)
         {
             return Err(ConfigError::PlainDatabase(host.clone()));
+        }
+        if let Some(anchor) = self.audit.anchor_files.iter().find(|file| file.starts_with(&self.data_directory)) {
+            return Err(ConfigError::Anchor(anchor.clone()));
         }
         let most = self.identities.session_most_seconds;
         if !(SESSION_LEAST_SECONDS..=SESSION_MOST_SECONDS).contains(&most) {

@@ -14,7 +14,7 @@ use claviger_service::Vault;
 use claviger_service::crypto::{OsRandom, Random as _};
 use serde::Serialize;
 
-use crate::config::{AllRates, Config, Engine, Http, Identities, Log, Systems, TlsFiles};
+use crate::config::{AllRates, Audit, Config, Engine, Http, Identities, Log, Metrics, Systems, TlsFiles};
 use crate::private::{self, PrivateError};
 
 mod certificate;
@@ -97,6 +97,8 @@ pub fn config(directory: &Path, listen: SocketAddr) -> Result<Config, DevError> 
         budgets: AllRates::generous(),
         identities: Identities::default(),
         log: Log::default(),
+        metrics: Metrics::default(),
+        audit: Audit::default(),
     })
 }
 
@@ -108,7 +110,7 @@ pub async fn open(vault: &Vault, directory: &Path, address: SocketAddr) -> Resul
     if status.seal == SealState::NotInitialised {
         initialise(vault, &directory).await?;
     }
-    vault.unseal(&kept(&directory.join(PASSPHRASE))?).await.map_err(failed("unsealing"))?;
+    vault.unseal(&kept(&directory.join(PASSPHRASE))?, None).await.map_err(failed("unsealing"))?;
     if directory.join(ENROLMENT).exists() {
         enrol(vault, &directory).await?;
     }

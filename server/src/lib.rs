@@ -2,10 +2,12 @@
 //!
 //! `claviger-server run` is [`start`] and a wait for a signal; tests call [`start`] in their own process.
 
+mod anchor;
 pub mod config;
 pub mod dev;
 mod http;
 pub mod logging;
+mod metrics;
 mod private;
 mod running;
 mod store;

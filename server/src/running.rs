@@ -18,11 +18,13 @@ use governor::clock::DefaultClock;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
+use crate::anchor::FileAnchor;
 use crate::config::{Config, ConfigError, Http};
 use crate::http::app::app;
 use crate::http::budget::Budgets;
 use crate::http::call::Site;
 use crate::http::openapi;
+use crate::metrics;
 use crate::private::{self, PrivateError};
 use crate::store::StoreError;
 use crate::tls::{self, TlsError};
@@ -77,6 +79,9 @@ pub struct Running {
     pub vault: Arc<Vault>,
     http: ServerHandle,
     serving: JoinHandle<io::Result<()>>,
+    /// Where it is scraped, if anywhere.
+    pub metrics: Option<SocketAddr>,
+    scraped: Option<ServerHandle>,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -100,6 +105,7 @@ pub fn ground(config: &Config, store: Arc<dyn Store>) -> Result<Ground, StartErr
         dial,
         policies: Arc::new(Policies::built_in()?),
         wake: Arc::new(Notify::new()),
+        anchors: config.audit.anchor_files.iter().map(|path| FileAnchor::at(path.clone())).collect(),
         settings: Settings {
             name: config.name.clone(),
             site: config.site()?.map(Arc::new),
@@ -125,8 +131,16 @@ pub async fn start_on(config: &Config, ground: Ground) -> Result<Running, StartE
     let http = server.handle();
     let tasks =
         vec![tokio::spawn(workers::run(vault.clone(), stopped.clone())), tokio::spawn(forget_rested(site, stopped))];
+    let (mut metrics, mut scraped) = (None, None);
+    if let Some(address) = config.metrics.listen {
+        let listening = metrics::listen(address, vault.clone());
+        let (address, server) = listening.map_err(|source| StartError::Listen { address, source })?;
+        (metrics, scraped) = (Some(address), Some(server.handle()));
+        tokio::spawn(server);
+        tracing::info!(%address, "metrics are there to be scraped");
+    }
     tracing::info!(%address, tls = config.tls.is_some(), "the server listens");
-    Ok(Running { address, vault, http, serving: tokio::spawn(server), stop, tasks })
+    Ok(Running { address, vault, http, serving: tokio::spawn(server), metrics, scraped, stop, tasks })
 }
 
 fn listen(config: &Config, site: web::Data<Site>) -> Result<(SocketAddr, actix_web::dev::Server), StartError> {
@@ -174,6 +188,9 @@ impl Running {
     pub async fn stop(self) -> Stopped {
         let store = self.vault.ground().store.clone();
         self.http.stop(true).await;
+        if let Some(scraped) = &self.scraped {
+            scraped.stop(false).await;
+        }
         // Nobody listens any more where a worker has ended by itself.
         let _ = self.stop.send(true);
         let _ = self.serving.await;

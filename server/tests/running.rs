@@ -3,12 +3,12 @@
 
 use std::fs::{self, Permissions};
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use claviger_server::config::{AllRates, Config, Engine, Http, Identities, Log, Systems, TlsFiles};
+use claviger_server::config::{AllRates, Audit, Config, Engine, Http, Identities, Log, Metrics, Systems, TlsFiles};
 use claviger_server::{Running, StartError, dev, start};
 use serde_json::{Value, json};
 
@@ -24,12 +24,18 @@ fn config(directory: &Path) -> Config {
         budgets: AllRates::default(),
         identities: Identities::default(),
         log: Log::default(),
+        metrics: Metrics::default(),
+        audit: Audit::default(),
     }
 }
 
 /// Sends bytes, and gives the status line and the whole answer.
 fn raw(server: &Running, request: &[u8]) -> String {
-    let mut stream = TcpStream::connect(server.address).unwrap();
+    raw_at(server.address, request)
+}
+
+fn raw_at(address: SocketAddr, request: &[u8]) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     stream.write_all(request).unwrap();
     let mut answer = Vec::new();
@@ -131,6 +137,20 @@ async fn anvil_file_modes_a_directory_or_key_that_others_may_read_is_refused() {
     fs::set_permissions(&tls.key, Permissions::from_mode(0o644)).unwrap();
     let open = Config { tls: Some(tls), ..config(&data) };
     assert!(matches!(start(open).await, Err(StartError::Tls(_))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_are_scraped_at_an_address_of_their_own_and_nowhere_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let metrics = Metrics { listen: Some("127.0.0.1:0".parse().unwrap()) };
+    let server = start(Config { metrics, ..config(&directory.path().join("data")) }).await.unwrap();
+    let scrape = b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let scraped = raw_at(server.metrics.unwrap(), scrape);
+    assert!(scraped.starts_with("HTTP/1.1 200 ") && scraped.contains("claviger_sealed 1\n"), "{scraped}");
+    assert!(raw(&server, scrape).starts_with("HTTP/1.1 404 "));
+    let elsewhere = raw_at(server.metrics.unwrap(), b"GET /v1/me HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    assert!(elsewhere.starts_with("HTTP/1.1 404 "), "{elsewhere}");
+    server.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -273,7 +273,7 @@ fn step_at(now: Timestamp) -> u64 {
 
 /// Gives the one share.
 pub async fn unseal(address: &str, share: &Secret) {
-    let request = UnsealRequest { key: share.duplicate().disclose() };
+    let request = UnsealRequest { key: share.duplicate().disclose(), accept_rollback: None };
     nobody(address).sys().unseal(&request).await.expect("unseal");
 }
 

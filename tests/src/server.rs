@@ -211,8 +211,10 @@ pub fn config_text(data_directory: &Path, level: &str) -> String {
          [http]\nworkers = 2\nshutdown_seconds = 2\npublic_url = '{SITE}'\n\
          [systems]\nallowed_addresses = ['127.0.0.0/8']\n\
          [budgets.probe]\n{rates}\n[budgets.login]\n{rates}\n[budgets.unseal]\n{rates}\n\
+         [audit]\nanchor_files = ['{}']\n\
          [log]\nlevel = '{level}'\n",
-        data_directory.display()
+        data_directory.display(),
+        data_directory.with_extension("anchor").display(),
     )
 }
 
@@ -258,7 +260,8 @@ fn log_file(folder: &Path) -> PathBuf {
     folder.join("server.log")
 }
 
-fn copy_directory(from: &Path, to: &Path) {
+/// Copies a directory with all that is in it.
+pub fn copy_directory(from: &Path, to: &Path) {
     fs::create_dir(to).unwrap();
     fs::set_permissions(to, fs::metadata(from).unwrap().permissions()).unwrap();
     for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {

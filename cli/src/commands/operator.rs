@@ -47,6 +47,9 @@ pub struct Unseal {
     /// Read shares, or the passphrase, from standard input, one a line
     #[arg(long)]
     stdin: bool,
+    /// Take a store that is older than its anchor, e.g. a restored backup; why is in the operator's audit log
+    #[arg(long, value_name = "REASON")]
+    accept_rollback: Option<String>,
 }
 
 impl Operator {
@@ -89,7 +92,8 @@ impl Unseal {
         let mut status = client.sys().seal_status().await?;
         while status.seal == SealState::Sealed {
             let Some(key) = input.next(&prompt(&status))? else { break };
-            match client.sys().unseal(&UnsealRequest { key: key.disclose() }).await {
+            let accept_rollback = self.accept_rollback.clone();
+            match client.sys().unseal(&UnsealRequest { key: key.disclose(), accept_rollback }).await {
                 Ok(next) => status = next,
                 Err(error) => status = again(&client, error, input).await?,
             }

@@ -212,6 +212,10 @@ problems! {
     SignOnNotLinked "sign-on-not-linked" 403 NotAuthenticated No
         "No user who may log in is linked to this sign-on"
         "An administrator links you: the detail names the subject to link, and docs/sign-on.md says how.";
+    StoreRolledBack "store-rolled-back" 409 Conflict No
+        "The store is older than it was, or has another past"
+        "Stop, and put the newest copy in place. If there is none, give the shares again with a reason: \
+         'claviger operator unseal --accept-rollback REASON'. Secrets that were rotated since are not in it.";
     SystemFailed "system-failed" 502 Failed Later
         "The customer's system did not do it"
         "The detail says what it answered; nothing was lost, and the vault goes on from what is true.";

@@ -14,6 +14,7 @@ use crate::journal::LogHead;
 use crate::journal::head::{LogTile, leaf_hash};
 use crate::open::Open;
 
+pub mod anchor;
 mod export;
 mod list;
 mod publish;

@@ -120,8 +120,9 @@ impl Vault {
         })
     }
 
-    /// Takes one share, or the passphrase. With the last share that is needed the vault opens.
-    pub async fn unseal(&self, key: &Secret) -> Result<SealStatus> {
+    /// Takes one share, or the passphrase. With the last share that is needed the vault opens; where its store is older than
+    /// an anchor, only for a reason, which comes with that share.
+    pub async fn unseal(&self, key: &Secret, accept_rollback: Option<&str>) -> Result<SealStatus> {
         let mut progress = self.sealing.lock().await;
         let Some(config) = self.seal_config().await? else {
             return Err(Error::new(ProblemType::NotInitialised, ""));
@@ -140,7 +141,7 @@ impl Vault {
         for customer in customers_with_keys(self.ground().store.as_ref()).await? {
             keyring.unlock_customer(self.ground().store.as_ref(), customer).await?;
         }
-        self.open_with(keyring).await?;
+        self.open_with(keyring, accept_rollback).await?;
         *progress = Progress::default();
         Ok(config.status(SealState::Unsealed, 0))
     }

@@ -2,6 +2,7 @@
 //! randomness, a simulated system of logins. Work in the background is stepped, never slept for.
 
 mod access;
+mod anchor;
 mod audit;
 mod authenticator;
 mod break_glass;
@@ -9,6 +10,7 @@ mod by_hand;
 mod certificates;
 mod checkout;
 mod conditions;
+mod dependents;
 mod discovery;
 mod emergency;
 mod ephemeral;

@@ -14,6 +14,7 @@ use claviger_store::{Keyring, Sealed, Store};
 use parking_lot::RwLock;
 use tokio::sync::Notify;
 
+use crate::audit::anchor::Anchor;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::open::Open;
@@ -36,6 +37,8 @@ pub struct Ground {
     pub policies: Arc<Policies>,
     /// Wakes the workers when something is due at once.
     pub wake: Arc<Notify>,
+    /// Where checkpoints are kept outside of the store.
+    pub anchors: Vec<Arc<dyn Anchor>>,
     /// What the operator can set.
     pub settings: Settings,
 }
@@ -97,9 +100,11 @@ impl Vault {
         &self.ground
     }
 
-    /// Takes the keys in, and serves once the event that says so is durable.
-    pub(crate) async fn open_with(&self, keyring: Keyring) -> Result<()> {
+    /// Takes the keys in, and serves once the event that says so is durable. A store that is older than an anchor is opened
+    /// only for a reason.
+    pub(crate) async fn open_with(&self, keyring: Keyring, accept_rollback: Option<&str>) -> Result<()> {
         let open = Arc::new(Open::new(self.ground.clone(), Arc::new(keyring)).await?);
+        open.hold_against_anchors(accept_rollback).await?;
         let event = open.automatic(Scope::Operator, EventKind::VaultUnsealed, "system/unseal");
         open.commit(open.with_daily_look(open.change(event)).await?).await?;
         *self.state.write() = State::Open(open);

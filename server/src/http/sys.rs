@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use claviger_api::ProblemType::{self, AlreadyInitialised, NotInitialised, Sealed, WrongShare};
+use claviger_api::ProblemType::{self, AlreadyInitialised, NotInitialised, Sealed, StoreRolledBack, WrongShare};
 use claviger_api::wire::{Health, InitRequest, InitResponse, SealState, SealStatus, Status, UnsealRequest};
 use claviger_core::policy::{SysSeal, SysStatus};
 use claviger_service::{Error, Result, Vault};
@@ -28,8 +28,11 @@ pub fn endpoints() -> Vec<Endpoint> {
         Endpoint::get("/v1/sys/status", "status", "What operators want to know.", status),
         Endpoint::post("/v1/sys/init", "init", "Initialise the vault, once. What it shows is shown once.", init)
             .fails(&[AlreadyInitialised]),
-        Endpoint::post("/v1/sys/unseal", "unseal", "Give one share, or the passphrase.", unseal)
-            .fails(&[NotInitialised, WrongShare]),
+        Endpoint::post("/v1/sys/unseal", "unseal", "Give one share, or the passphrase.", unseal).fails(&[
+            NotInitialised,
+            StoreRolledBack,
+            WrongShare,
+        ]),
         Endpoint::post("/v1/sys/seal", "seal", "Wipe the keys from memory.", seal),
     ]
 }
@@ -83,7 +86,7 @@ async fn unseal(
     TheVault(vault): TheVault,
     Body(body): Body<UnsealRequest>,
 ) -> Result<Json<SealStatus>> {
-    vault.unseal(body.key.secret()).await.map(Json)
+    vault.unseal(body.key.secret(), body.accept_rollback.as_deref()).await.map(Json)
 }
 
 async fn seal(

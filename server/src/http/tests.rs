@@ -72,6 +72,7 @@ async fn rig_with(rates: AllRates) -> Rig {
         dial: Arc::new(Direct::new(Vec::new())),
         policies: Arc::new(Policies::built_in().unwrap()),
         wake: Arc::default(),
+        anchors: Vec::new(),
         settings: Settings::named("vault.test"),
     }));
     let site = web::Data::new(Site {
@@ -128,7 +129,7 @@ impl Rig {
         let init = InitRequest::Passphrase { passphrase: secret(PASSPHRASE), administrator: "admin".parse().unwrap() };
         let made = self.vault.init(init).await.unwrap();
         if self.vault.open().is_err() {
-            self.vault.unseal(secret(PASSPHRASE).secret()).await.unwrap();
+            self.vault.unseal(secret(PASSPHRASE).secret(), None).await.unwrap();
         }
         let (name, enrolment) = (made.administrator, made.enrolment);
         let enrol = EnrolRequest { name, enrolment, confirmation: None, password: secret(PASSWORD) };
@@ -337,9 +338,9 @@ async fn health_says_200_only_where_the_vault_serves() {
     assert_eq!(status["seal"], "sealed");
     rig.get("/v1/sys/health", "").await.is(ProblemType::Sealed);
     rig.get("/v1/me", access(&tokens)).await.is(ProblemType::Sealed);
-    let wrong = UnsealRequest { key: secret("not the passphrase at all") };
+    let wrong = UnsealRequest { key: secret("not the passphrase at all"), accept_rollback: None };
     rig.post("/v1/sys/unseal", "", wrong).await.is(ProblemType::WrongShare);
-    let right = UnsealRequest { key: secret(PASSPHRASE) };
+    let right = UnsealRequest { key: secret(PASSPHRASE), accept_rollback: None };
     let status: Value = rig.post("/v1/sys/unseal", "", right).await.json(200);
     assert_eq!(status["seal"], "unsealed");
 }

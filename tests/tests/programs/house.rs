@@ -48,7 +48,7 @@ impl House {
         let client_ca = Some(write("clients.pem", &ca.pem));
         let config = Config { tls: Some(TlsFiles { certificate, key, client_ca }), ..config };
         let running = start_on(&config, ground(&config, Arc::new(store)).unwrap()).await.unwrap();
-        running.vault.unseal(&people.share).await.unwrap();
+        running.vault.unseal(&people.share, None).await.unwrap();
         let server_ca = write("server-ca.pem", &server_ca.pem);
         Self { folder, server_ca, running }
     }

@@ -87,6 +87,10 @@ pub struct InitResponse {
 pub struct UnsealRequest {
     /// One share, or the passphrase.
     pub key: Disclosed,
+    /// Why a store that is older than an anchor shall be taken, with the last share; it is in the operator's audit log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 500))]
+    pub accept_rollback: Option<String>,
 }
 
 /// How far an unseal is.

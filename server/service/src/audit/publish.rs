@@ -13,7 +13,7 @@ use crate::open::Open;
 const ACTOR: &str = "system/checkpoints";
 
 impl Open {
-    /// Writes the head of each customer's log that has grown since into the operator log.
+    /// Writes the head of each customer's log that has grown since into the operator log, and that log's to the anchors.
     pub(crate) async fn publish_checkpoints(&self, published: &mut HashMap<Scope, u64>) -> Result<()> {
         for customer in self.keyring().customers() {
             let scope = Scope::Customer(customer);
@@ -28,6 +28,10 @@ impl Open {
                 .with(FieldName::LogRoot, checkpoint.root);
             self.commit(self.change(event)).await?;
             published.insert(scope, checkpoint.size);
+        }
+        let size = self.head(Scope::Operator).await?.frontier.size();
+        if published.insert(Scope::Operator, size) != Some(size) {
+            self.write_anchors().await?;
         }
         Ok(())
     }

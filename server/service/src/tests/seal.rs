@@ -23,13 +23,13 @@ async fn any_k_of_n_shares_open_it_and_fewer_do_not() {
     assert_eq!(world.vault.seal_status().await.unwrap().seal, SealState::Sealed, "initialised, and not open");
     assert_eq!(world.vault.open().problem(), ProblemType::Sealed);
     for (n, share) in [&shares[4], &shares[0]].into_iter().enumerate() {
-        let status = world.vault.unseal(share).await.unwrap();
+        let status = world.vault.unseal(share, None).await.unwrap();
         assert_eq!((status.seal, status.threshold, usize::from(status.provided)), (SealState::Sealed, 3, n + 1));
         assert!(world.vault.open().is_err());
     }
-    assert_eq!(world.vault.unseal(&shares[2]).await.unwrap().seal, SealState::Unsealed);
+    assert_eq!(world.vault.unseal(&shares[2], None).await.unwrap().seal, SealState::Unsealed);
     assert!(world.vault.open().is_ok());
-    assert_eq!(world.vault.unseal(&secret("anything")).await.unwrap().seal, SealState::Unsealed, "open already");
+    assert_eq!(world.vault.unseal(&secret("anything"), None).await.unwrap().seal, SealState::Unsealed, "open already");
 }
 
 #[tokio::test]
@@ -43,7 +43,7 @@ async fn anvil_shamir_wrong_shares_are_refused_and_good_ones_kept() {
         let made = other.vault.init(request).await.unwrap();
         (other, made.shares.into_iter().map(wire_secret).collect::<Vec<_>>())
     };
-    world.vault.unseal(&shares[0]).await.unwrap();
+    world.vault.unseal(&shares[0], None).await.unwrap();
     let mistyped = {
         let mut text = shares[1].expose().to_owned();
         let last = text.pop().unwrap();
@@ -52,10 +52,10 @@ async fn anvil_shamir_wrong_shares_are_refused_and_good_ones_kept() {
     };
     for wrong in [&shares[0], &foreign[0], &mistyped, &secret("cvk1-nonsense"), &secret("correct horse battery staple")]
     {
-        assert_eq!(world.vault.unseal(wrong).await.problem(), ProblemType::WrongShare);
+        assert_eq!(world.vault.unseal(wrong, None).await.problem(), ProblemType::WrongShare);
         assert_eq!(world.vault.seal_status().await.unwrap().provided, 1, "the good one is kept");
     }
-    assert_eq!(world.vault.unseal(&shares[2]).await.unwrap().seal, SealState::Unsealed);
+    assert_eq!(world.vault.unseal(&shares[2], None).await.unwrap().seal, SealState::Unsealed);
     for (n, k) in [(17, 2), (5, 6), (3, 0), (2, 1)] {
         let request = InitRequest::Shamir { shares: n, threshold: k, administrator: part("root") };
         assert_eq!(World::bare().vault.init(request).await.problem(), ProblemType::InvalidValue, "{k} of {n}");
@@ -68,11 +68,11 @@ async fn a_passphrase_opens_it_and_another_does_not() {
         |text: &str| InitRequest::Passphrase { passphrase: secret(text).disclose(), administrator: part("root") };
     assert_eq!(World::bare().vault.init(init("fifteen letters")).await.problem(), ProblemType::InvalidValue);
     let world = World::bare();
-    assert_eq!(world.vault.unseal(&secret("x")).await.problem(), ProblemType::NotInitialised);
+    assert_eq!(world.vault.unseal(&secret("x"), None).await.problem(), ProblemType::NotInitialised);
     assert_eq!(world.vault.seal_status().await.unwrap().seal, SealState::NotInitialised);
     assert!(world.vault.init(init("sixteen letters!")).await.unwrap().shares.is_empty());
-    assert_eq!(world.vault.unseal(&secret("sixteen letters?")).await.problem(), ProblemType::WrongShare);
-    assert_eq!(world.vault.unseal(&secret("sixteen letters!")).await.unwrap().seal, SealState::Unsealed);
+    assert_eq!(world.vault.unseal(&secret("sixteen letters?"), None).await.problem(), ProblemType::WrongShare);
+    assert_eq!(world.vault.unseal(&secret("sixteen letters!"), None).await.unwrap().seal, SealState::Unsealed);
     assert_eq!(world.vault.init(init("sixteen letters!")).await.problem(), ProblemType::AlreadyInitialised);
 }
 
@@ -158,7 +158,7 @@ async fn an_unseal_that_cannot_be_told_is_none() {
     drop(open);
     for fault in [CommitFault::Refused, CommitFault::UnknownNotApplied] {
         world.store.set_faults(FaultPlan::every_commit(fault));
-        assert!(world.vault.unseal(&world.shares[0]).await.is_err());
+        assert!(world.vault.unseal(&world.shares[0], None).await.is_err());
         assert!(world.vault.open().is_err(), "{fault:?}");
     }
     world.store.set_faults(FaultPlan::nth_commit(1, CommitFault::UnknownApplied));

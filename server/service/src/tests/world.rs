@@ -41,10 +41,10 @@ pub struct World {
 
 /// A world at one moment, from which others begin.
 pub struct Moment {
-    rows: Snapshot,
+    pub rows: Snapshot,
     now: Timestamp,
     machine: Machine,
-    shares: Arc<Vec<Secret>>,
+    pub shares: Arc<Vec<Secret>>,
 }
 
 pub fn part(text: &str) -> Part {
@@ -106,6 +106,7 @@ fn ground(store: &MemoryStore, clock: &Arc<ManualClock>, system: &Arc<SimulatedS
         dial: Arc::new(Direct::new(vec![])),
         policies: POLICIES.clone(),
         wake: Arc::default(),
+        anchors: Vec::new(),
         settings: Settings { site: Some(SITE.clone()), ..Settings::named("vault.msp.example") },
     }
 }
@@ -266,7 +267,7 @@ impl World {
     }
 
     pub async fn unseal(&self) {
-        self.vault.unseal(self.shares.first().unwrap()).await.unwrap();
+        self.vault.unseal(self.shares.first().unwrap(), None).await.unwrap();
     }
 
     /// What a crash leaves: nothing in memory. Calls under way are gone.
