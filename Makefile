@@ -26,6 +26,6 @@ bench: ## reveal, check-out and login beside a bare handler and a bare synced st
 	@scripts/setup
 	@scripts/bench
 
-emergency: ## an emergency rotation of 10,000 accounts that is killed three times
+emergency: ## emergency rotations of 10,000 accounts that are killed three times, one of them on a real PostgreSQL
 	@scripts/setup
-	@. scripts/env; cargo nextest run -p claviger-service --locked --run-ignored only -E 'test(ten_thousand_accounts)'
+	@. scripts/env; cargo nextest run --workspace --locked --run-ignored only -E 'test(of_ten_thousand)'

@@ -7,6 +7,8 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test that cannot go on says so")]
 
+#[path = "crash/emergency.rs"]
+mod emergency;
 #[path = "crash/walk.rs"]
 mod walk;
 #[path = "crash/ways.rs"]

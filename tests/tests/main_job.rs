@@ -13,6 +13,8 @@ mod approval;
 mod break_glass;
 #[path = "main_job/certificate.rs"]
 mod certificate;
+#[path = "main_job/dependents.rs"]
+mod dependents;
 #[path = "main_job/discovery.rs"]
 mod discovery;
 #[path = "main_job/ephemeral.rs"]
@@ -21,6 +23,8 @@ mod ephemeral;
 mod expiry;
 #[path = "main_job/http.rs"]
 mod http;
+#[path = "main_job/hygiene.rs"]
+mod hygiene;
 #[path = "main_job/life.rs"]
 mod life;
 #[path = "main_job/limits.rs"]
@@ -37,6 +41,8 @@ mod people;
 mod program;
 #[path = "main_job/review.rs"]
 mod review;
+#[path = "main_job/rollback.rs"]
+mod rollback;
 #[path = "main_job/shared.rs"]
 mod shared;
 #[path = "main_job/standing.rs"]
