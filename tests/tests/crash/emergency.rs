@@ -32,7 +32,7 @@ const AT_ONCE: usize = 16;
 
 #[tokio::test]
 async fn an_emergency_that_is_killed_three_times_tells_the_truth_about_a_real_postgresql() {
-    killed(200, Duration::from_mins(3)).await;
+    killed(100, Duration::from_mins(3)).await;
 }
 
 #[tokio::test]
