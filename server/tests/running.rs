@@ -58,7 +58,13 @@ async fn anvil_path_forms_are_refused_on_the_wire() {
     let answer = raw(&server, b"GET /v1/me HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("urn:claviger:problem:sealed"), "{answer}");
     assert!(!answer.to_lowercase().contains("\r\nserver:"), "{answer}");
-    server.stop().await;
+    end(server).await;
+}
+
+/// Stops it, and closes its store as the program does: an engine that is still open breaks when the process ends.
+async fn end(server: Running) {
+    let stopped = server.stop().await;
+    assert!(tokio::task::spawn_blocking(|| stopped.close()).await.unwrap());
 }
 
 /// RocksDB's lock on its directory is free only once it is closed: opening it anew is the proof.
@@ -75,7 +81,7 @@ async fn a_server_that_was_stopped_waits_for_the_last_hand_on_its_store() {
     });
     assert!(tokio::task::spawn_blocking(|| stopped.close()).await.unwrap());
     worker.join().unwrap();
-    start(config).await.unwrap().stop().await;
+    end(start(config).await.unwrap()).await;
 }
 
 /// Neither a body that is announced too large nor one that grows too large is read to its end; others are served.
@@ -101,7 +107,7 @@ async fn anvil_json_bombs_huge_bodies_are_cut_off() {
     assert!(smuggled.starts_with("HTTP/1.1 4"), "{smuggled}");
     let healthy = raw(&server, b"GET /v1/sys/seal-status HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     assert!(healthy.starts_with("HTTP/1.1 200 "), "{healthy}");
-    server.stop().await;
+    end(server).await;
 }
 
 /// The head of a request must come in time: who sends a byte now and then is cut off, and others are served meanwhile.
@@ -119,7 +125,7 @@ async fn anvil_json_bombs_a_slow_client_is_cut_off() {
     let mut answer = Vec::new();
     slow.read_to_end(&mut answer).unwrap();
     assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 408 "), "{}", String::from_utf8_lossy(&answer));
-    server.stop().await;
+    end(server).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -150,7 +156,7 @@ async fn numbers_are_scraped_at_an_address_of_their_own_and_nowhere_else() {
     assert!(raw(&server, scrape).starts_with("HTTP/1.1 404 "));
     let elsewhere = raw_at(server.metrics.unwrap(), b"GET /v1/me HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     assert!(elsewhere.starts_with("HTTP/1.1 404 "), "{elsewhere}");
-    server.stop().await;
+    end(server).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
