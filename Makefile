@@ -27,5 +27,5 @@ bench: ## reveal, check-out and login beside a bare handler and a bare synced st
 	@scripts/bench
 
 emergency: ## emergency rotations of 10,000 accounts that are killed three times, one of them on a real PostgreSQL
-	@scripts/setup
+	@scripts/setup test
 	@. scripts/env; cargo nextest run --workspace --locked --run-ignored only -E 'test(of_ten_thousand)'

@@ -36,7 +36,7 @@ async fn an_emergency_that_is_killed_three_times_tells_the_truth_about_a_real_po
 }
 
 #[tokio::test]
-#[ignore = "the same with 10,000 accounts takes half an hour: make emergency"]
+#[ignore = "the same with 10,000 accounts takes minutes: make emergency"]
 async fn an_emergency_of_ten_thousand_that_is_killed_three_times_tells_the_truth_about_a_real_postgresql() {
     killed(10_000, Duration::from_mins(90)).await;
 }
