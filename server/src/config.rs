@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+use claviger_api::Part;
 use claviger_api::wire::{
     INACTIVE_DAYS_MAX, SESSION_LEAST_SECONDS, SESSION_MOST_SECONDS, SUSPEND_UNUSED_DAYS_DEFAULT,
     SUSPEND_UNUSED_DAYS_LEAST,
@@ -16,6 +17,7 @@ use serde::{Deserialize, Deserializer, de};
 
 pub use crate::http::budget::{AllRates, Rate, Rates};
 pub use crate::store::{Database, DatabaseTls, Engine};
+pub use crate::streams::{BadStream, Destination, StreamSettings};
 
 /// The longest name of a vault: that of a host name (RFC 1035).
 const NAME_MAX: usize = 253;
@@ -65,6 +67,8 @@ pub struct Config {
 pub struct Audit {
     /// Files that hold the newest checkpoint of the operator log, each outside of the data directory.
     pub anchor_files: Vec<PathBuf>,
+    /// Who is told of it as it grows.
+    pub streams: Vec<StreamSettings>,
 }
 
 /// Where a monitoring system scrapes numbers.
@@ -207,6 +211,14 @@ pub enum ConfigError {
          against: name a file on another volume", .0.display()
     )]
     Anchor(PathBuf),
+    /// A stream of the audit log.
+    #[error("the stream {name} under [[audit.streams]]: {why}")]
+    Stream {
+        /// Which.
+        name: Part,
+        /// What is wrong.
+        why: BadStream,
+    },
     /// The life of sessions.
     #[error("session_most_seconds is {SESSION_LEAST_SECONDS} to {SESSION_MOST_SECONDS} (12 hours), not {0}")]
     Session(u64),
@@ -269,6 +281,11 @@ impl Config {
         }
         if let Some(anchor) = self.audit.anchor_files.iter().find(|file| file.starts_with(&self.data_directory)) {
             return Err(ConfigError::Anchor(anchor.clone()));
+        }
+        for (at, stream) in self.audit.streams.iter().enumerate() {
+            let twice = self.audit.streams.iter().take(at).any(|other| other.name == stream.name);
+            let checked = if twice { Err(BadStream::Twice) } else { stream.check() };
+            checked.map_err(|why| ConfigError::Stream { name: stream.name.clone(), why })?;
         }
         let most = self.identities.session_most_seconds;
         if !(SESSION_LEAST_SECONDS..=SESSION_MOST_SECONDS).contains(&most) {
@@ -353,6 +370,13 @@ mod tests {
             "each_source",
             "all",
             "level",
+            "anchor_files",
+            "to",
+            "format",
+            "ca_file",
+            "customers",
+            "operator_log",
+            "settle_seconds",
         ] {
             let named = |line: &str| line.trim_start_matches("# ").starts_with(&format!("{key} = "));
             assert!(text.lines().any(named), "{key}");
@@ -433,6 +457,77 @@ mod tests {
         let config = Config::parse(&format!("{LEAST}[store]\nengine = 'postgresql'\n{}", keys.join("\n"))).unwrap();
         let Engine::Postgresql(shown) = config.store else { panic!("{:?}", config.store) };
         assert_eq!((shown.port, shown.tls), (5432, DatabaseTls::VerifyFull));
+    }
+
+    /// What the example shows of a stream, taken out of its comment, is a configuration, with the defaults.
+    #[test]
+    fn the_example_of_a_stream_is_accepted() {
+        let text = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/claviger.example.toml")).unwrap();
+        let (_, section) = text.split_once("\n# [[audit.streams]]\n").unwrap();
+        let keys: Vec<&str> =
+            section.lines().map(|line| line.trim_start_matches("# ")).filter(|line| line.contains(" = ")).collect();
+        let config = Config::parse(&format!("{LEAST}[[audit.streams]]\n{}", keys.join("\n"))).unwrap();
+        let [shown] = &*config.audit.streams else { panic!("{:?}", config.audit) };
+        assert_eq!(shown.to.to_string(), "syslog+tls://siem.msp.example:6514");
+        let least =
+            stream("name = 's'\nto = 'syslog+tls://siem.msp.example'\nformat = 'json'\nca_file = 'ca.pem'").unwrap();
+        let [least] = &*least.audit.streams else { panic!("{:?}", least.audit) };
+        assert_eq!((&shown.to, shown.operator_log), (&least.to, least.operator_log));
+        assert_eq!(least.customers, None);
+    }
+
+    fn stream(text: &str) -> Result<Config, ConfigError> {
+        Config::parse(&format!("{LEAST}[[audit.streams]]\n{text}"))
+    }
+
+    #[test]
+    fn streams_lead_where_they_say_or_are_refused() {
+        for (to, rest) in [
+            ("syslog+tls://siem.msp.example:6514", "ca_file = 'ca.pem'"),
+            ("syslog+tls://192.0.2.9:601", "ca_file = 'ca.pem'\nsettle_seconds = 300"),
+            ("syslog+tls://[2001:db8::9]:6514", "ca_file = 'ca.pem'\ncertificate = 'c.pem'\nkey = 'k.pem'"),
+            ("file:///var/log/claviger/audit.log", "customers = ['acme']\noperator_log = false"),
+        ] {
+            let config = stream(&format!("name = 's'\nto = '{to}'\nformat = 'cef'\n{rest}")).expect(to);
+            assert_eq!(config.audit.streams[0].to.to_string(), to);
+        }
+        for to in [
+            "siem.msp.example:6514",
+            "syslog://siem.msp.example",
+            "tcp://siem.msp.example:601",
+            "syslog+tls://",
+            "syslog+tls://siem.msp.example:0",
+            "syslog+tls://siem.msp.example:70000",
+            "syslog+tls://siem.msp.example/path",
+            "syslog+tls://user@siem.msp.example",
+            "syslog+tls://[2001:db8::9]6514",
+            "file://audit.log",
+            "file:///",
+        ] {
+            let refused = stream(&format!("name = 's'\nto = '{to}'\nformat = 'json'\nca_file = 'ca.pem'")).unwrap_err();
+            assert!(refused.to_string().contains("is no place for a stream"), "{to}: {refused}");
+        }
+        let syslog = "to = 'syslog+tls://siem.msp.example'\nformat = 'json'";
+        let file = "to = 'file:///var/log/audit'\nformat = 'json'";
+        for (text, why) in [
+            (format!("name = 's'\n{syslog}"), BadStream::NoCa),
+            (format!("name = 's'\n{syslog}\nca_file = 'a'\nkey = 'k'"), BadStream::HalfAnIdentity),
+            (format!("name = 's'\n{syslog}\nca_file = 'a'\nsettle_seconds = 0"), BadStream::Settle(0)),
+            (format!("name = 's'\n{syslog}\nca_file = 'a'\nsettle_seconds = 301"), BadStream::Settle(301)),
+            (format!("name = 's'\n{file}\nca_file = 'a'"), BadStream::FileWithTls),
+            (format!("name = 's'\n{file}\nsettle_seconds = 5"), BadStream::FileWithTls),
+            (format!("name = 's'\n{file}\ncustomers = []\noperator_log = false"), BadStream::NoLog),
+            (format!("name = 's'\n{file}\n[[audit.streams]]\nname = 's'\n{file}"), BadStream::Twice),
+        ] {
+            let refused = stream(&text).unwrap_err();
+            assert!(matches!(&refused, ConfigError::Stream { why: found, .. } if *found == why), "{text}: {refused}");
+        }
+        for surplus in ["name = 'A B'", "format = 'xml'", "password = 'x'", "customers = ['Acme GmbH']"] {
+            let text = format!("{file}\n{surplus}");
+            let text = if surplus.starts_with("name") { text } else { format!("name = 's'\n{text}") };
+            let text = if surplus.starts_with("format") { text.replacen("format = 'json'\n", "", 1) } else { text };
+            assert!(matches!(stream(&text), Err(ConfigError::Malformed(_))), "{text}");
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod metrics;
 mod private;
 mod running;
 mod store;
+mod streams;
 mod tls;
 
 pub use config::Config;
@@ -38,5 +39,8 @@ pub fn check_files(config: &Config) -> Result<Vec<String>, StartError> {
         notes.push(format!("{} does not exist yet; it will be made", config.data_directory.display()));
     }
     config.store.check_files(&mut notes)?;
+    for stream in &config.audit.streams {
+        stream.check_files(&mut notes)?;
+    }
     Ok(notes)
 }

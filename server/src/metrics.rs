@@ -8,6 +8,8 @@ use std::sync::atomic::AtomicU64;
 
 use actix_web::http::header::ContentType;
 use actix_web::{App, HttpResponse, HttpServer, web};
+use claviger_api::Timestamp;
+use claviger_api::wire::{StreamState, StreamStatus};
 use claviger_service::Vault;
 use claviger_service::upkeep::Seen;
 use prometheus_client::encoding::text::encode;
@@ -30,14 +32,38 @@ pub fn listen(address: SocketAddr, vault: Arc<Vault>) -> io::Result<(SocketAddr,
 
 async fn scrape(vault: web::Data<Vault>) -> HttpResponse {
     let open = vault.open().ok();
-    match text(open.is_none(), open.and_then(|open| open.seen_in_upkeep())) {
+    let ground = vault.ground();
+    let streams: Vec<StreamStatus> = ground.streams.iter().map(|stream| stream.status()).collect();
+    let streams = (!streams.is_empty()).then(|| Streams::of(&streams, ground.clock.now()));
+    match text(open.is_none(), open.and_then(|open| open.seen_in_upkeep()), streams) {
         Ok(text) => HttpResponse::Ok().insert_header(("content-type", MEDIA_TYPE)).body(text),
         Err(_) => HttpResponse::InternalServerError().insert_header(ContentType::plaintext()).finish(),
     }
 }
 
+/// The streams of the audit log, all in one: who wants to know which of them it is asks `claviger status`.
+#[derive(Debug, Clone, Copy, Default)]
+struct Streams {
+    broken: u64,
+    behind: u64,
+    behind_seconds: u64,
+}
+
+impl Streams {
+    fn of(streams: &[StreamStatus], now: Timestamp) -> Self {
+        let mut all = Self::default();
+        for stream in streams {
+            all.broken += u64::from(stream.state == StreamState::Broken);
+            all.behind = all.behind.max(stream.behind);
+            let since = stream.behind_since.map_or(0, |since| now.duration_since(since).as_secs());
+            all.behind_seconds = all.behind_seconds.max(u64::try_from(since).unwrap_or(0));
+        }
+        all
+    }
+}
+
 /// The numbers as they are. What a sealed vault cannot know is not there, rather than 0.
-fn text(sealed: bool, seen: Option<Seen>) -> Result<String, std::fmt::Error> {
+fn text(sealed: bool, seen: Option<Seen>, streams: Option<Streams>) -> Result<String, std::fmt::Error> {
     let mut registry = Registry::with_prefix("claviger");
     let mut number = |name: &str, help: &str, value: u64| {
         let gauge = Gauge::<u64, AtomicU64>::default();
@@ -57,6 +83,11 @@ fn text(sealed: bool, seen: Option<Seen>) -> Result<String, std::fmt::Error> {
         );
         number("accounts_with_dependents_behind", "Accounts that others wait for the secret of", seen.behind);
     }
+    if let Some(streams) = streams.filter(|_| !sealed) {
+        number("streams_broken", "Streams of the audit log that do not deliver", streams.broken);
+        number("stream_behind_entries", "The most entries that a stream is behind its logs", streams.behind);
+        number("stream_behind_seconds", "The age of the oldest entry that is not received", streams.behind_seconds);
+    }
     let mut text = String::new();
     encode(&mut text, &registry)?;
     Ok(text)
@@ -68,8 +99,9 @@ mod tests {
 
     #[test]
     fn numbers_and_nothing_else() {
-        let seen = Seen { at: claviger_api::Timestamp::UNIX_EPOCH, overdue: 1, drifted: 2, unresolved: 3, behind: 4 };
-        let text_of = text(false, Some(seen)).unwrap();
+        let seen = Seen { at: Timestamp::UNIX_EPOCH, overdue: 1, drifted: 2, unresolved: 3, behind: 4 };
+        let streams = Streams { broken: 1, behind: 20, behind_seconds: 300 };
+        let text_of = text(false, Some(seen), Some(streams)).unwrap();
         let lines: Vec<&str> = text_of.lines().filter(|line| !line.starts_with('#')).collect();
         let wanted = [
             "claviger_sealed 0",
@@ -78,9 +110,15 @@ mod tests {
             "claviger_accounts_drifted 2",
             "claviger_accounts_unresolved 3",
             "claviger_accounts_with_dependents_behind 4",
+            "claviger_streams_broken 1",
+            "claviger_stream_behind_entries 20",
+            "claviger_stream_behind_seconds 300",
         ];
         assert_eq!(lines, wanted, "a name and a number each");
-        let sealed = text(true, None).unwrap();
-        assert!(sealed.contains("claviger_sealed 1\n") && !sealed.contains("overdue"), "{sealed}");
+        let sealed = text(true, None, Some(streams)).unwrap();
+        assert!(
+            sealed.contains("claviger_sealed 1\n") && sealed.lines().filter(|line| !line.starts_with('#')).count() == 1,
+            "{sealed}"
+        );
     }
 }

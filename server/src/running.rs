@@ -11,6 +11,7 @@ use actix_web::{HttpServer, web};
 use bytes::Bytes;
 use claviger_connectors::{Dial, Direct, Registry};
 use claviger_core::policy::Policies;
+use claviger_service::audit::stream;
 use claviger_service::crypto::OsRandom;
 use claviger_service::{Ground, Settings, SystemClock, Vault, workers};
 use claviger_store::Store;
@@ -106,6 +107,7 @@ pub fn ground(config: &Config, store: Arc<dyn Store>) -> Result<Ground, StartErr
         policies: Arc::new(Policies::built_in()?),
         wake: Arc::new(Notify::new()),
         anchors: config.audit.anchor_files.iter().map(|path| FileAnchor::at(path.clone())).collect(),
+        streams: config.audit.streams.iter().map(|stream| stream.stream(&config.name)).collect::<Result<_, _>>()?,
         settings: Settings {
             name: config.name.clone(),
             site: config.site()?.map(Arc::new),
@@ -129,8 +131,11 @@ pub async fn start_on(config: &Config, ground: Ground) -> Result<Running, StartE
     let (address, server) = listen(config, site.clone())?;
     let (stop, stopped) = watch::channel(false);
     let http = server.handle();
-    let tasks =
-        vec![tokio::spawn(workers::run(vault.clone(), stopped.clone())), tokio::spawn(forget_rested(site, stopped))];
+    let tasks = vec![
+        tokio::spawn(workers::run(vault.clone(), stopped.clone())),
+        tokio::spawn(stream::run(vault.clone(), stopped.clone())),
+        tokio::spawn(forget_rested(site, stopped)),
+    ];
     let (mut metrics, mut scraped) = (None, None);
     if let Some(address) = config.metrics.listen {
         let listening = metrics::listen(address, vault.clone());

@@ -1,7 +1,7 @@
 //! TLS: rustls on aws-lc-rs, versions 1.2 and 1.3; and the certificates that clients show.
 
 use std::any::Any;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use actix_tls::accept::rustls_0_23::TlsStream;
@@ -14,7 +14,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::{RootCertStore, ServerConfig};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use crate::config::TlsFiles;
 use crate::private::{PrivateError, closed};
@@ -39,9 +39,9 @@ pub enum TlsError {
     /// Certificate and key do not fit, or cannot be used.
     #[error("the certificate and its key cannot be used: {0}")]
     Unfit(#[from] rustls::Error),
-    /// A CA of client certificates cannot be one.
-    #[error("{} cannot be used to check client certificates: {why}", path.display())]
-    ClientCa {
+    /// A CA cannot be one.
+    #[error("{} cannot be used to check certificates: {why}", path.display())]
+    Ca {
         /// The file.
         path: PathBuf,
         /// What is wrong.
@@ -51,17 +51,7 @@ pub enum TlsError {
 
 /// What a server shows and speaks.
 pub fn server_config(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
-    let unread = |path: &PathBuf| {
-        let path = path.clone();
-        move |source| TlsError::Pem { path, source }
-    };
-    let chain = CertificateDer::pem_file_iter(&files.certificate).map_err(unread(&files.certificate))?;
-    let chain: Vec<_> = chain.collect::<Result<_, _>>().map_err(unread(&files.certificate))?;
-    if chain.is_empty() {
-        return Err(TlsError::Empty(files.certificate.clone()));
-    }
-    closed(&files.key)?;
-    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(unread(&files.key))?;
+    let (chain, key) = identity(&files.certificate, &files.key)?;
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let clients = match &files.client_ca {
         Some(path) => clients_of(path, &provider)?,
@@ -74,20 +64,50 @@ pub fn server_config(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
     Ok(config)
 }
 
+/// What a client shows and believes: these CAs and no others, and its own certificate and key where it has them.
+pub fn client_config(ca: &Path, own: Option<(&Path, &Path)>) -> Result<ClientConfig, TlsError> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
+        .with_root_certificates(roots(ca)?);
+    let Some((certificate, key)) = own else { return Ok(config.with_no_client_auth()) };
+    let (chain, key) = identity(certificate, key)?;
+    Ok(config.with_client_auth_cert(chain, key)?)
+}
+
+fn identity(
+    certificate: &Path,
+    key: &Path,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {
+    let chain: Vec<_> =
+        CertificateDer::pem_file_iter(certificate).and_then(Iterator::collect).map_err(unread(certificate))?;
+    if chain.is_empty() {
+        return Err(TlsError::Empty(certificate.to_owned()));
+    }
+    closed(key)?;
+    Ok((chain, PrivateKeyDer::from_pem_file(key).map_err(unread(key))?))
+}
+
+fn roots(ca: &Path) -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(ca).map_err(unread(ca))? {
+        let added = roots.add(certificate.map_err(unread(ca))?);
+        added.map_err(|error| TlsError::Ca { path: ca.to_owned(), why: error.to_string() })?;
+    }
+    if roots.is_empty() { Err(TlsError::Empty(ca.to_owned())) } else { Ok(roots) }
+}
+
+fn unread(path: &Path) -> impl FnOnce(pem::Error) -> TlsError {
+    let path = path.to_owned();
+    move |source| TlsError::Pem { path, source }
+}
+
 /// Asks clients for a certificate of these CAs; people have none. A certificate that is shown must be good: of one of the
 /// CAs, in its time, for clients, and its key at the other end; else there is no connection.
-fn clients_of(path: &PathBuf, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
-    let unread = |source| TlsError::Pem { path: path.clone(), source };
-    let unfit = |why: String| TlsError::ClientCa { path: path.clone(), why };
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(path).map_err(unread)? {
-        roots.add(certificate.map_err(unread)?).map_err(|error| unfit(error.to_string()))?;
-    }
-    if roots.is_empty() {
-        return Err(TlsError::Empty(path.clone()));
-    }
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
-    verifier.allow_unauthenticated().build().map_err(|error| unfit(error.to_string()))
+fn clients_of(path: &Path, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(path)?), Arc::clone(provider));
+    let verifier = verifier.allow_unauthenticated().build();
+    verifier.map_err(|error| TlsError::Ca { path: path.to_owned(), why: error.to_string() })
 }
 
 /// What is kept of a connection's client certificate.

@@ -18,6 +18,7 @@ pub mod anchor;
 mod export;
 mod list;
 mod publish;
+pub mod stream;
 
 pub(crate) use list::is_older;
 

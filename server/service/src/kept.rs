@@ -81,6 +81,7 @@ fn may_be_kept(table: Table) -> bool {
         | Table::Factors
         | Table::IdentityProviders
         | Table::BreakGlasses
+        | Table::StreamCursors
         | Table::Timers
         | Table::Idempotency
         | Table::LogHeads

@@ -713,6 +713,15 @@ pub struct KnownLoginRecord {
 #[serde(transparent)]
 pub struct FollowUpRecord(pub FollowUp);
 
+/// How far a stream has been received in a log.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct StreamCursorRecord {
+    /// The first entry that is not known to be received.
+    pub next: u64,
+    /// Where the stream leads, in words.
+    pub to: String,
+}
+
 /// A timer; its row's key says all.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 pub struct TimerRecord {}
@@ -757,6 +766,7 @@ tables! {
     CheckoutRecord: Checkouts;
     RevokedCertificatesRecord: RevokedCertificates;
     BreakGlassRecord: BreakGlasses;
+    StreamCursorRecord: StreamCursors;
     RotationRecord: Rotations;
     EmergencyRecord: Emergencies;
     FingerprintRecord: Fingerprints;

@@ -75,6 +75,7 @@ impl Open {
             open_break_glass: open,
             unreviewed_break_glass: unreviewed,
             overdue_break_glass: overdue,
+            streams: self.ground().streams.iter().map(|stream| stream.status()).collect(),
         })
     }
 }

@@ -32,6 +32,7 @@ mod reuse;
 mod rotation;
 mod seal;
 mod second_factors;
+mod streams;
 mod system;
 mod tamper;
 mod unused;

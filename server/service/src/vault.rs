@@ -15,6 +15,7 @@ use parking_lot::RwLock;
 use tokio::sync::Notify;
 
 use crate::audit::anchor::Anchor;
+use crate::audit::stream::Stream;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::open::Open;
@@ -39,6 +40,8 @@ pub struct Ground {
     pub wake: Arc<Notify>,
     /// Where checkpoints are kept outside of the store.
     pub anchors: Vec<Arc<dyn Anchor>>,
+    /// Who is told of the logs.
+    pub streams: Vec<Arc<Stream>>,
     /// What the operator can set.
     pub settings: Settings,
 }

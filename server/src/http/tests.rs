@@ -73,6 +73,7 @@ async fn rig_with(rates: AllRates) -> Rig {
         policies: Arc::new(Policies::built_in().unwrap()),
         wake: Arc::default(),
         anchors: Vec::new(),
+        streams: Vec::new(),
         settings: Settings::named("vault.test"),
     }));
     let site = web::Data::new(Site {

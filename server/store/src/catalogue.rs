@@ -72,6 +72,8 @@ pub enum Table {
     IdentityProviders = 0x2b,
     /// Broken glasses: emergency access.
     BreakGlasses = 0x2c,
+    /// How far the streams of each log have been received.
+    StreamCursors = 0x2d,
     /// What falls due when.
     Timers = 0x30,
     /// Which request an Idempotency-Key belongs to.
@@ -132,6 +134,7 @@ const fn facts(table: Table) -> Facts {
         T::ReviewLines   => row(Scoped(UUID + UUID),            Owner,    true),  // scope ‖ review ‖ grant
         T::IdentityProviders => row(Scoped(UUID),               Operator, true),  // scope ‖ identity provider
         T::BreakGlasses  => row(Scoped(UUID),                   Owner,    true),  // scope ‖ break-glass
+        T::StreamCursors => row(Scoped(HASH),                   Operator, false), // scope ‖ lookup index of the stream's name
         T::Timers        => row(Due,                            Owner,    true),  // due ms be8 ‖ scope ‖ kind u8 ‖ id
         T::Idempotency   => row(Scoped(HASH),                   Owner,    true),  // scope ‖ hash of principal and key
         T::LogHeads      => row(Scoped(0),                      Operator, false), // scope
@@ -167,6 +170,7 @@ pub enum SealedBy {
     Wrapped,
     /// The operator key, whoever's row it is. Customers and log heads: a locked customer must still be listed, found
     /// and given checkpoints. Log tiles: hashes alone, and an offboarded customer's proofs stay valid.
+    /// Cursors of streams: numbers.
     Operator,
     /// The key of the row's scope: the customer's, or the operator's.
     Owner,
@@ -174,7 +178,7 @@ pub enum SealedBy {
 
 impl Table {
     /// All tables, in the order of their tags.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 37] = [
         Self::Meta,
         Self::Keys,
         Self::Names,
@@ -206,6 +210,7 @@ impl Table {
         Self::ReviewLines,
         Self::IdentityProviders,
         Self::BreakGlasses,
+        Self::StreamCursors,
         Self::Timers,
         Self::Idempotency,
         Self::LogHeads,
@@ -233,8 +238,8 @@ impl Table {
         facts(self).sealed_by
     }
 
-    /// Whether its rows count in the freshness digest of their scope. Meta is read while sealed, and the logs prove
-    /// themselves by their hashes.
+    /// Whether its rows count in the freshness digest of their scope. Meta is read while sealed, the logs prove themselves
+    /// by their hashes, and an older cursor of a stream repeats what was received.
     pub const fn counts_in_freshness(self) -> bool {
         facts(self).fresh
     }
@@ -279,6 +284,7 @@ mod tests {
             "2a ReviewLines",
             "2b IdentityProviders",
             "2c BreakGlasses",
+            "2d StreamCursors",
             "30 Timers",
             "31 Idempotency",
             "40 LogHeads",
@@ -290,9 +296,9 @@ mod tests {
     }
 
     #[test]
-    fn only_meta_and_the_logs_are_outside_the_freshness_digest() {
+    fn only_meta_the_logs_and_how_far_they_were_read_are_outside_the_freshness_digest() {
         let outside: Vec<Table> = Table::ALL.into_iter().filter(|t| !t.counts_in_freshness()).collect();
-        assert_eq!(outside, [Table::Meta, Table::LogHeads, Table::LogLeaves, Table::LogTiles]);
+        assert_eq!(outside, [Table::Meta, Table::StreamCursors, Table::LogHeads, Table::LogLeaves, Table::LogTiles]);
     }
 
     #[test]

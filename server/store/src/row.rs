@@ -188,6 +188,11 @@ impl RowId {
         Self::new(Table::IdentityProviders, Scope::Operator, &[provider.uuid().as_bytes()])
     }
 
+    /// How far a stream has come in a log, by the lookup index of the stream's name.
+    pub fn stream_cursor(log: Scope, index: &[u8; HASH]) -> Self {
+        Self::new(Table::StreamCursors, log, &[index])
+    }
+
     /// A session.
     pub fn session(session: SessionId) -> Self {
         Self::new(Table::Sessions, Scope::Operator, &[session.uuid().as_bytes()])

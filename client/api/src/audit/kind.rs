@@ -229,6 +229,8 @@ words! {
     DependentHurried = "dependent.hurried",
     /// A store that is older than an anchor was opened, and somebody said why.
     VaultRollbackAccepted = "vault.rollback_accepted",
+    /// A stream begins to tell somebody elsewhere of this log, or leads elsewhere from now on.
+    LogStreamBegun = "log.stream_begun",
 }
 
 #[cfg(test)]

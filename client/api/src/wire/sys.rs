@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::secret::{Disclosed, Secret};
+use crate::{Part, Timestamp};
 
 /// The least and most shares of a Shamir seal.
 pub const SHARES_MAX: u8 = 16;
@@ -135,6 +136,40 @@ pub struct Status {
     /// Those of them that should have been.
     #[serde(default)]
     pub overdue_break_glass: u64,
+    /// Streams of the audit log.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub streams: Vec<StreamStatus>,
+}
+
+/// How a stream of the audit log does.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct StreamStatus {
+    /// What the configuration calls it.
+    pub name: Part,
+    /// Where it leads.
+    pub to: String,
+    /// Whether it delivers.
+    pub state: StreamState,
+    /// What is wrong with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+    /// Entries of all its logs that are not known to be received. Some always are: those of the last seconds.
+    pub behind: u64,
+    /// When the oldest of them happened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub behind_since: Option<Timestamp>,
+}
+
+/// Whether a stream delivers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum StreamState {
+    /// It does.
+    Delivering,
+    /// It does not, or not all of its logs, and is tried again.
+    Broken,
 }
 
 /// A secret that was shown to nobody yet, e.g. an enrolment code.

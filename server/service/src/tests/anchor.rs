@@ -68,7 +68,7 @@ impl Case {
 
 fn begin_again(world: &mut World, anchor: &Arc<Kept>) {
     let anchors: Vec<Arc<dyn Anchor>> = vec![anchor.clone()];
-    world.vault = Vault::new(Ground { anchors, ..world.vault.ground().clone() });
+    world.vault = Vault::new(Ground { anchors, ..world.vault.ground().clone() }).into();
 }
 
 async fn publish(world: &World) {

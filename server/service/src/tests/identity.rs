@@ -243,7 +243,7 @@ async fn a_session_that_ends_while_it_is_read_is_not_kept() {
     let tokens = guess(&world, "tess", PASSWORD).await.unwrap();
     let other = world.caller(&tokens).await.unwrap();
     let ground = world.vault.ground().clone();
-    world.vault = Vault::new(Ground { random: Arc::new(Seeded::new(78)), ..ground });
+    world.vault = Vault::new(Ground { random: Arc::new(Seeded::new(78)), ..ground }).into();
     world.unseal().await;
     let open = world.open();
     store.after(Table::Sessions, async move { open.logout(&other).await.unwrap() });
@@ -258,7 +258,7 @@ async fn a_grant_that_is_revoked_while_it_is_read_is_not_kept() {
     let tokens = guess(&world, "tess", PASSWORD).await.unwrap();
     let grant = world.tess().await.powers.grants[0].id;
     let ground = world.vault.ground().clone();
-    world.vault = Vault::new(Ground { random: Arc::new(Seeded::new(78)), ..ground });
+    world.vault = Vault::new(Ground { random: Arc::new(Seeded::new(78)), ..ground }).into();
     world.unseal().await;
     let (open, root) = (world.open(), world.root().await);
     let permit = operator(&world).await;
@@ -532,7 +532,7 @@ async fn a_name_is_read_and_no_grants() {
     let held = world.check_out(&tess, &of("app"), &Once::none()).await.unwrap();
     let mut world = world;
     let ground = world.vault.ground().clone();
-    world.vault = Vault::new(Ground { random: Arc::new(Seeded::new(79)), ..ground });
+    world.vault = Vault::new(Ground { random: Arc::new(Seeded::new(79)), ..ground }).into();
     world.unseal().await;
     store.after(Table::Grants, async { panic!("the grants were read for a name") });
     assert_eq!(world.view(held.id).await.principal, part("tess"));

@@ -65,7 +65,7 @@ impl World {
         let mut world = Self::new().await;
         let store = Arc::new(Interrupted { inner: world.store.clone(), after: Mutex::new(None) });
         let ground = Ground { store: store.clone(), random: Arc::new(Seeded::new(77)), ..world.vault.ground().clone() };
-        world.vault = Vault::new(ground);
+        world.vault = Vault::new(ground).into();
         world.unseal().await;
         (world, store)
     }

@@ -32,7 +32,7 @@ use crate::records::{
     EmergencyLineRecord, EmergencyRecord, FactorsRecord, FingerprintRecord, FollowUpRecord, FormerPrincipalRecord,
     GrantRecord, IdempotencyRecord, IdentityProviderRecord, IssuerRecord, LoginCounter, NameRecord, PrincipalRecord,
     RevealsRecord, ReviewLineRecord, ReviewRecord, RevokedCertificatesRecord, RotationRecord, SessionRecord,
-    StateRecord, SystemRecord, TimerRecord, TokenRecord, WatchRecord,
+    StateRecord, StreamCursorRecord, SystemRecord, TimerRecord, TokenRecord, WatchRecord,
 };
 use crate::workers::TimerKind;
 
@@ -165,6 +165,7 @@ fn sort(found: &mut Found, open: &Open, id: &RowId, row: &Row) {
             let glass = opened::<BreakGlassRecord>(open, id, row).0;
             found.glasses.insert(glass.id, glass);
         }
+        Table::StreamCursors => drop(opened::<StreamCursorRecord>(open, id, row)),
         Table::Emergencies => {
             found.emergencies.insert(uuid, opened::<EmergencyRecord>(open, id, row).0);
         }

@@ -35,7 +35,7 @@ pub struct World {
     pub store: MemoryStore,
     pub clock: Arc<ManualClock>,
     pub system: Arc<SimulatedSystem>,
-    pub vault: Vault,
+    pub vault: Arc<Vault>,
     pub shares: Arc<Vec<Secret>>,
 }
 
@@ -107,6 +107,7 @@ fn ground(store: &MemoryStore, clock: &Arc<ManualClock>, system: &Arc<SimulatedS
         policies: POLICIES.clone(),
         wake: Arc::default(),
         anchors: Vec::new(),
+        streams: Vec::new(),
         settings: Settings { site: Some(SITE.clone()), ..Settings::named("vault.msp.example") },
     }
 }
@@ -117,7 +118,7 @@ impl World {
         let store = MemoryStore::new();
         let clock = Arc::new(ManualClock::at(START.parse().unwrap()));
         let system = Arc::new(SimulatedSystem::new(clock.clone()));
-        let vault = Vault::new(ground(&store, &clock, &system, 1));
+        let vault = Arc::new(Vault::new(ground(&store, &clock, &system, 1)));
         Self { store, clock, system, vault, shares: Arc::default() }
     }
 
@@ -139,7 +140,7 @@ impl World {
         store.restore(moment.rows.clone());
         let clock = Arc::new(ManualClock::at(moment.now));
         let system = Arc::new(SimulatedSystem::like(clock.clone(), moment.machine.clone()));
-        let vault = Vault::new(ground(&store, &clock, &system, 1000 + seed));
+        let vault = Arc::new(Vault::new(ground(&store, &clock, &system, 1000 + seed)));
         let world = Self { store, clock, system, vault, shares: moment.shares.clone() };
         world.unseal().await;
         world
@@ -272,7 +273,7 @@ impl World {
 
     /// What a crash leaves: nothing in memory. Calls under way are gone.
     pub async fn crash(&mut self, seed: u64) {
-        self.vault = Vault::new(ground(&self.store, &self.clock, &self.system, 2000 + seed));
+        self.vault = Vault::new(ground(&self.store, &self.clock, &self.system, 2000 + seed)).into();
         self.store.set_faults(FaultPlan::none());
         self.unseal().await;
     }
@@ -282,7 +283,7 @@ impl World {
         let site = site.map(|site| Arc::new(RelyingParty::new(site, "Claviger").unwrap()));
         let mut ground = ground(&self.store, &self.clock, &self.system, 3000);
         ground.settings.site = site;
-        self.vault = Vault::new(ground);
+        self.vault = Vault::new(ground).into();
         self.unseal().await;
     }
 

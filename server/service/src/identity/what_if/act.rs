@@ -213,6 +213,7 @@ fn allowed(kind: EventKind, leaf: &StoredLeaf, log: Scope) -> Option<(Action, Ab
         | K::DependentUpdated
         | K::DependentFailed
         | K::VaultRollbackAccepted
+        | K::LogStreamBegun
         // Told by its own verb, above.
         | K::AccessDenied => None,
     }
