@@ -19,6 +19,7 @@ pub mod poll;
 pub mod postgres;
 mod prepared;
 pub mod raw;
+pub mod rsyslog;
 pub mod samba;
 pub mod server;
 pub mod vault;

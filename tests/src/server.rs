@@ -29,6 +29,8 @@ pub struct Launch {
     pub unprivileged: bool,
     /// Where a browser can be: at a port that is known beforehand, under a name that passkeys can be bound to.
     pub for_browsers: bool,
+    /// The streams of its audit log, as its configuration writes them.
+    pub streams: String,
 }
 
 /// Who a server without rights runs as.
@@ -157,7 +159,7 @@ async fn serve(folder: &Path, launch: &Launch) -> (Child, String) {
     if launch.budgets_as_shipped {
         text = behind_a_proxy(&text);
     }
-    fs::write(&config, text).unwrap();
+    fs::write(&config, text + &launch.streams).unwrap();
     let log = File::options().create(true).append(true).open(log_file(folder)).unwrap();
     let known = log.metadata().unwrap().len();
     // The server ends with the thread's process, however that ends.

@@ -47,6 +47,8 @@ mod rollback;
 mod shared;
 #[path = "main_job/standing.rs"]
 mod standing;
+#[path = "main_job/streams.rs"]
+mod streams;
 
 use std::time::Duration;
 
