@@ -84,6 +84,7 @@ impl Rsyslog {
         text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n')).map(str::to_owned).collect()
     }
 
+    /// Its buffer is larger than what it writes at once, so that one that is killed leaves no half line.
     fn config(&self) -> String {
         let file = |name: &str| self.file(name).display().to_string();
         format!(
@@ -96,7 +97,7 @@ impl Rsyslog {
 module(load="imtcp" streamDriver.name="gtls" streamDriver.mode="1" streamDriver.authMode="x509/certvalid")
 input(type="imtcp" port="{port}" address="127.0.0.1")
 template(name="claviger" type="string" string="%syslogfacility% %syslogseverity% %hostname% %app-name% %msgid% %msg%\n")
-action(type="omfile" file="{received}" template="claviger")
+action(type="omfile" file="{received}" template="claviger" ioBufferSize="1m")
 "#,
             work = self.folder.path().display(),
             ca = file("ca.pem"),
