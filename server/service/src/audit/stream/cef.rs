@@ -27,7 +27,7 @@ pub fn render(told: &Told) -> String {
     line.push('|');
     let mut extension = Extension { line, first: true };
     extension.add("rt", &told.time.as_millisecond().to_string());
-    extension.add("externalId", &told.id());
+    extension.add("dvchost", &told.place.vault);
     extension.add("act", told.kind.text());
     extension.add(
         "outcome",

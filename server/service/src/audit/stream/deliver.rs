@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use super::heads::{Heads, look};
 use super::told::{Customer, Place, Told};
 use super::window::Window;
-use super::{Message, Progress, Stream, Way, meaning};
+use super::{Message, Stream, Way, meaning};
 use crate::error::{Error, Result};
 use crate::event::StoredLeaf;
 use crate::open::Open;
@@ -93,7 +93,6 @@ async fn keep_delivering(stream: Arc<Stream>, vault: Arc<Vault>, heads: watch::R
         }
         match ended {
             Ended::Sealed => {
-                stream.progress.lock().clone_from(&Progress::default());
                 tokio::time::sleep(SEALED_LOOK).await;
                 continue;
             }
@@ -262,15 +261,16 @@ impl<'a> Delivery<'a> {
                     sending.messages.extend(messages);
                     self.turn = Some(log);
                 }
-                Err(error) => self.is_stuck(log, in_words(&error)),
+                Err(error) => self.is_stuck(log, &in_words(&error)),
             }
         }
         Ok(sending)
     }
 
-    fn is_stuck(&mut self, log: Scope, trouble: String) {
-        self.stream.is_in_trouble(&trouble);
-        self.stuck.insert(log, trouble);
+    fn is_stuck(&mut self, log: Scope, trouble: &str) {
+        if self.stuck.insert(log, trouble.to_owned()).as_deref() != Some(trouble) {
+            self.stream.is_in_trouble(trouble);
+        }
     }
 
     /// Stores what counts as received.

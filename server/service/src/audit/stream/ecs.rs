@@ -98,8 +98,9 @@ pub fn render(told: &Told) -> String {
         root.insert("related".to_owned(), json!({ "ip": [ip] }));
     }
     if let Some(customer) = &told.place.customer {
-        let name = customer.slug.as_ref().map(Part::as_str);
-        root.insert("organization".to_owned(), json!({ "id": customer.id, "name": name }));
+        let id = customer.id.to_string();
+        let name = customer.slug.as_ref().map_or(id.as_str(), Part::as_str);
+        root.insert("organization".to_owned(), json!({ "id": id, "name": name }));
     }
     if told.cut {
         root.insert("tags".to_owned(), json!(["cut"]));

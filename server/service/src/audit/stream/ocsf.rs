@@ -33,13 +33,16 @@ impl Class {
     }
 }
 
+/// What else there is: its name is the kind of the event.
+const OTHER: u32 = 99;
+
 /// Class, activity and the activity's name.
 const fn activity(act: Act) -> (Class, u32, &'static str) {
     use Class::{AccountChange, Authentication, EntityManagement, UserAccess};
     match act {
         Act::LogOn => (Authentication, 1, "Logon"),
         Act::LogOff => (Authentication, 2, "Logoff"),
-        Act::Prove => (Authentication, 99, "Other"),
+        Act::Prove => (Authentication, OTHER, ""),
         Act::AccountCreate => (AccountChange, 1, "Create"),
         Act::AccountEnable => (AccountChange, 2, "Enable"),
         Act::AccountPasswordChange => (AccountChange, 3, "Password Change"),
@@ -48,15 +51,15 @@ const fn activity(act: Act) -> (Class, u32, &'static str) {
         Act::AccountDelete => (AccountChange, 6, "Delete"),
         Act::FactorEnable => (AccountChange, 10, "MFA Factor Enable"),
         Act::FactorDisable => (AccountChange, 11, "MFA Factor Disable"),
-        Act::AccountOther => (AccountChange, 99, "Other"),
+        Act::AccountOther => (AccountChange, OTHER, ""),
         Act::Assign => (UserAccess, 1, "Assign Privileges"),
         Act::Revoke => (UserAccess, 2, "Revoke Privileges"),
-        Act::AccessOther => (UserAccess, 99, "Other"),
+        Act::AccessOther => (UserAccess, OTHER, ""),
         Act::Create => (EntityManagement, 1, "Create"),
         Act::Read => (EntityManagement, 2, "Read"),
         Act::Update => (EntityManagement, 3, "Update"),
         Act::Delete => (EntityManagement, 4, "Delete"),
-        Act::Denied | Act::Other => (EntityManagement, 99, "Other"),
+        Act::Denied | Act::Other => (EntityManagement, OTHER, ""),
     }
 }
 
@@ -80,6 +83,7 @@ const fn status(outcome: Outcome) -> (u32, &'static str) {
 pub fn render(told: &Told) -> String {
     let meaning = of(told);
     let (class, activity_id, activity_name) = activity(meaning.act);
+    let activity_name = if activity_id == OTHER { told.kind.text() } else { activity_name };
     let (severity_id, severity) = severity(meaning.weight);
     let (status_id, status) = status(meaning.outcome);
     let class_uid = class as u32;
@@ -100,7 +104,7 @@ pub fn render(told: &Told) -> String {
         "message": told.sentence(),
         "metadata": metadata(told),
         "actor": { "user": actor(told) },
-        "unmapped": { "kind": told.kind.text(), "fields": &told.fields },
+        "unmapped": { "kind": told.kind.text(), "fields": &told.fields, "cut": told.cut },
     });
     let mut set = |name: &str, value: Option<Value>| {
         if let (Some(event), Some(value)) = (event.as_object_mut(), value) {
@@ -144,9 +148,6 @@ fn metadata(told: &Told) -> Value {
         }
         if let Some(request) = told.value(FieldName::Request) {
             metadata.insert("correlation_uid".to_owned(), request.into());
-        }
-        if told.cut {
-            metadata.insert("tags".to_owned(), json!([{ "name": "cut", "value": "true" }]));
         }
     }
     metadata

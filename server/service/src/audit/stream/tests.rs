@@ -87,8 +87,9 @@ fn a_reveal_in_each_format() {
     );
     let cef = Format::Cef.render(&event);
     let version = env!("CARGO_PKG_VERSION");
-    let head =
-        format!("CEF:0|Claviger|Claviger|{version}|checkout.revealed|checkout revealed|4|rt=1795856400123 externalId=");
+    let head = format!(
+        "CEF:0|Claviger|Claviger|{version}|checkout.revealed|checkout revealed|4|rt=1795856400123 dvchost=vault.test act=checkout.revealed outcome=success "
+    );
     assert!(cef.starts_with(&head), "{cef}");
     assert!(cef.contains(" suser=tess reason=a look | at x\\=y src=192.0.2.7 "), "{cef}");
     let ocsf = json(&Format::Ocsf.render(&event));
@@ -249,7 +250,7 @@ fn check(event: &Told) {
             Format::Cef => {
                 let (header, read) = read_cef(&line);
                 assert_eq!((header.len(), header[4].as_str()), (7, event.kind.text()));
-                assert_eq!(read["externalId"], event.id());
+                assert_eq!(format!("{}/{}", read["cs1"], read["cn1"]), event.id());
                 for (name, value) in &event.fields {
                     let own = read.iter().find(|(key, _)| {
                         key.strip_prefix("claviger")
@@ -259,7 +260,7 @@ fn check(event: &Told) {
                 }
                 let known: BTreeSet<&str> = [
                     "rt",
-                    "externalId",
+                    "dvchost",
                     "act",
                     "outcome",
                     "msg",
