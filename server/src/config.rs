@@ -374,6 +374,7 @@ mod tests {
             "to",
             "format",
             "ca_file",
+            "token_file",
             "customers",
             "operator_log",
             "settle_seconds",
@@ -464,8 +465,12 @@ mod tests {
     fn the_example_of_a_stream_is_accepted() {
         let text = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/claviger.example.toml")).unwrap();
         let (_, section) = text.split_once("\n# [[audit.streams]]\n").unwrap();
-        let keys: Vec<&str> =
-            section.lines().map(|line| line.trim_start_matches("# ")).filter(|line| line.contains(" = ")).collect();
+        // A token is of https alone.
+        let keys: Vec<&str> = section
+            .lines()
+            .map(|line| line.trim_start_matches("# "))
+            .filter(|line| line.contains(" = ") && !line.starts_with("token_file"))
+            .collect();
         let config = Config::parse(&format!("{LEAST}[[audit.streams]]\n{}", keys.join("\n"))).unwrap();
         let [shown] = &*config.audit.streams else { panic!("{:?}", config.audit) };
         assert_eq!(shown.to.to_string(), "syslog+tls://siem.msp.example:6514");
@@ -486,6 +491,8 @@ mod tests {
             ("syslog+tls://siem.msp.example:6514", "ca_file = 'ca.pem'"),
             ("syslog+tls://192.0.2.9:601", "ca_file = 'ca.pem'\nsettle_seconds = 300"),
             ("syslog+tls://[2001:db8::9]:6514", "ca_file = 'ca.pem'\ncertificate = 'c.pem'\nkey = 'k.pem'"),
+            ("https://siem.msp.example/services/collector/raw", "token_file = 'token'"),
+            ("https://192.0.2.9:8088/", "ca_file = 'ca.pem'"),
             ("file:///var/log/claviger/audit.log", "customers = ['acme']\noperator_log = false"),
         ] {
             let config = stream(&format!("name = 's'\nto = '{to}'\nformat = 'cef'\n{rest}")).expect(to);
@@ -501,6 +508,9 @@ mod tests {
             "syslog+tls://siem.msp.example/path",
             "syslog+tls://user@siem.msp.example",
             "syslog+tls://[2001:db8::9]6514",
+            "https://",
+            "https://user@siem.msp.example/",
+            "http://siem.msp.example/",
             "file://audit.log",
             "file:///",
         ] {
@@ -509,13 +519,26 @@ mod tests {
         }
         let syslog = "to = 'syslog+tls://siem.msp.example'\nformat = 'json'";
         let file = "to = 'file:///var/log/audit'\nformat = 'json'";
+        let https = "to = 'https://siem.msp.example/'\nformat = 'json'";
+        let of_another = |to| {
+            let keys = match to {
+                "a file" => "ca_file, certificate, key, token_file and settle_seconds",
+                "https" => "certificate, key and settle_seconds",
+                _ => "token_file",
+            };
+            BadStream::OfAnotherWay { keys, to }
+        };
         for (text, why) in [
             (format!("name = 's'\n{syslog}"), BadStream::NoCa),
             (format!("name = 's'\n{syslog}\nca_file = 'a'\nkey = 'k'"), BadStream::HalfAnIdentity),
             (format!("name = 's'\n{syslog}\nca_file = 'a'\nsettle_seconds = 0"), BadStream::Settle(0)),
             (format!("name = 's'\n{syslog}\nca_file = 'a'\nsettle_seconds = 301"), BadStream::Settle(301)),
-            (format!("name = 's'\n{file}\nca_file = 'a'"), BadStream::FileWithTls),
-            (format!("name = 's'\n{file}\nsettle_seconds = 5"), BadStream::FileWithTls),
+            (format!("name = 's'\n{file}\nca_file = 'a'"), of_another("a file")),
+            (format!("name = 's'\n{file}\ntoken_file = 'a'"), of_another("a file")),
+            (format!("name = 's'\n{file}\nsettle_seconds = 5"), of_another("a file")),
+            (format!("name = 's'\n{https}\nsettle_seconds = 5"), of_another("https")),
+            (format!("name = 's'\n{https}\ncertificate = 'c'\nkey = 'k'"), of_another("https")),
+            (format!("name = 's'\n{syslog}\nca_file = 'a'\ntoken_file = 't'"), of_another("syslog+tls")),
             (format!("name = 's'\n{file}\ncustomers = []\noperator_log = false"), BadStream::NoLog),
             (format!("name = 's'\n{file}\n[[audit.streams]]\nname = 's'\n{file}"), BadStream::Twice),
         ] {

@@ -97,6 +97,13 @@ fn roots(ca: &Path) -> Result<RootCertStore, TlsError> {
     if roots.is_empty() { Err(TlsError::Empty(ca.to_owned())) } else { Ok(roots) }
 }
 
+impl TlsError {
+    /// A file that cannot be read.
+    pub fn unread(path: &Path, source: std::io::Error) -> Self {
+        Self::Pem { path: path.to_owned(), source: pem::Error::Io(source) }
+    }
+}
+
 fn unread(path: &Path) -> impl FnOnce(pem::Error) -> TlsError {
     let path = path.to_owned();
     move |source| TlsError::Pem { path, source }

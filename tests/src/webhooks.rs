@@ -73,6 +73,11 @@ impl Webhook {
         self.headers.get("webhook-id").unwrap()
     }
 
+    /// A header, by its lower-case name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(String::as_str)
+    }
+
     /// Its body, as text.
     pub fn text(&self) -> &str {
         &self.body

@@ -11,6 +11,7 @@ use http_body_util::Full;
 use hyper::Request;
 pub use hyper::body::Bytes;
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
+use hyper::http::request::Builder;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::time::timeout;
@@ -25,7 +26,7 @@ use crate::{Dial, DialError};
 /// Connection, question and answer together take no longer.
 pub const EXCHANGE_WITHIN: Duration = Duration::from_secs(5);
 
-/// A question: GET, or POST of a form or of JSON.
+/// A question: GET, or POST of a form, of JSON or of lines.
 pub enum Question {
     /// GET.
     Get,
@@ -42,6 +43,15 @@ pub enum Question {
         body: Bytes,
         /// Further headers, by their lower-case names.
         headers: Vec<(&'static str, String)>,
+    },
+    /// POST of a body of lines.
+    Lines {
+        /// The body.
+        body: Bytes,
+        /// Their media type.
+        media_type: &'static str,
+        /// The header `Authorization`, which is never logged.
+        authorization: Option<Zeroizing<String>>,
     },
 }
 
@@ -122,14 +132,8 @@ fn request(url: &HttpsUrl, question: Question) -> Result<Request<Full<Bytes>>, H
     let request = match question {
         Question::Get => request.body(Full::default()),
         Question::Form { body, authorization } => {
-            let mut request = request.method("POST").header(CONTENT_TYPE, "application/x-www-form-urlencoded");
-            if let Some(authorization) = authorization {
-                let value = HeaderValue::from_str(&authorization);
-                let mut value = value.map_err(|error| HttpsError::Broken(error.to_string()))?;
-                value.set_sensitive(true);
-                request = request.header(AUTHORIZATION, value);
-            }
-            request.body(Full::new(body))
+            let request = request.method("POST").header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+            authorized(request, authorization)?.body(Full::new(body))
         }
         Question::Json { body, headers } => {
             let request = request.method("POST").header(CONTENT_TYPE, "application/json");
@@ -138,8 +142,20 @@ fn request(url: &HttpsUrl, question: Question) -> Result<Request<Full<Bytes>>, H
                 .fold(request, |request, (name, value)| request.header(name, value))
                 .body(Full::new(body))
         }
+        Question::Lines { body, media_type, authorization } => {
+            let request = request.method("POST").header(CONTENT_TYPE, media_type);
+            authorized(request, authorization)?.body(Full::new(body))
+        }
     };
     request.map_err(|error| HttpsError::Broken(error.to_string()))
+}
+
+fn authorized(request: Builder, authorization: Option<Zeroizing<String>>) -> Result<Builder, HttpsError> {
+    let Some(authorization) = authorization else { return Ok(request) };
+    let value = HeaderValue::from_str(&authorization);
+    let mut value = value.map_err(|error| HttpsError::Broken(error.to_string()))?;
+    value.set_sensitive(true);
+    Ok(request.header(AUTHORIZATION, value))
 }
 
 fn client_config(ca_certificate: Option<&str>) -> Result<ClientConfig, HttpsError> {

@@ -1,6 +1,8 @@
 //! The audit log at a real rsyslog over TLS, while either of the two is killed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -16,7 +18,9 @@ use claviger_tests::poll::until;
 use claviger_tests::rsyslog::Rsyslog;
 use claviger_tests::server::Launch;
 use claviger_tests::vault::Vault;
+use claviger_tests::webhooks::{Webhook, Webhooks};
 use serde_json::Value;
+use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
 use super::SOON;
@@ -198,4 +202,63 @@ async fn a_killed_rsyslog_and_a_killed_server_lose_no_event() {
     .await;
     let shown = vault.people.administrator.terminal(vault.address()).await.run(&["status"]).await;
     assert_eq!(shown.json()["streams"][1]["state"], "broken", "{shown:?}");
+}
+
+/// Over HTTPS the receiver itself says what it has taken: what it refused comes again, and nothing else does.
+#[tokio::test]
+async fn a_receiver_over_https_gets_again_what_it_refused_and_nothing_else() {
+    const TOKEN: &str = "Splunk 8f14e45f-ceea-467f-9538-4b1a3a5d6c21";
+    let (receiver, folder) = (Webhooks::start().await, TempDir::new().unwrap());
+    let (ca, token) = (folder.path().join("ca.pem"), folder.path().join("token"));
+    std::fs::write(&ca, &receiver.ca).unwrap();
+    std::fs::write(&token, format!("{TOKEN}\n")).unwrap();
+    std::fs::set_permissions(&token, Permissions::from_mode(0o600)).unwrap();
+    receiver.answers([503, 500]);
+    let streams = format!(
+        "[[audit.streams]]\nname = 'siem'\nto = '{}'\nformat = 'ecs'\nca_file = '{}'\ntoken_file = '{}'\n",
+        receiver.url,
+        ca.display(),
+        token.display(),
+    );
+    let launch = Launch { streams, ..Launch::default() };
+    let mut vault = Vault::start_with(&launch).await;
+    for slug in CUSTOMERS {
+        add_customer(&vault.administrator(), slug).await;
+    }
+    let all_there = async |client: &Client| {
+        let sizes = sizes(client).await;
+        until("the receiver has every event", SOON, async || {
+            let events: Vec<Value> = receiver.received().iter().skip(2).flat_map(events).collect();
+            is_whole(&first_seen(events.iter().map(name)), &sizes).then_some(())
+        })
+        .await;
+    };
+    all_there(&vault.administrator()).await;
+    let client = vault.administrator();
+    until("the cursor has followed", SOON, async || {
+        client.sys().status().await.unwrap().streams.iter().all(|stream| stream.behind == 0).then_some(())
+    })
+    .await;
+    vault.stop().await;
+    vault.start_again(&launch).await;
+    unseal(vault.address(), &vault.people.share).await;
+    all_there(&vault.administrator()).await;
+
+    let posts = receiver.received();
+    assert!(posts.iter().all(|post| post.header("authorization") == Some(TOKEN)));
+    assert!(posts.iter().all(|post| post.header("content-type") == Some("application/x-ndjson")));
+    let accepted: Vec<Value> = posts.iter().skip(2).flat_map(events).collect();
+    let names: BTreeSet<String> = accepted.iter().map(|event| format!("{:?}", name(event))).collect();
+    assert_eq!(names.len(), accepted.len(), "what it took comes once, over a restart too");
+    assert!(events(posts.first().unwrap()).iter().all(|event| names.contains(&format!("{:?}", name(event)))));
+    assert!(vault.log().contains("it answered 503") && !vault.log().contains(TOKEN), "{}", vault.log());
+}
+
+fn events(post: &Webhook) -> Vec<Value> {
+    post.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Log and index of an event in ECS.
+fn name(event: &Value) -> (&Value, &Value) {
+    (event.pointer("/claviger/log").unwrap(), event.pointer("/claviger/index").unwrap())
 }
