@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::commands::{
     access, account, approval, audit, break_glass, checkout, customer, dependents, emergency, exec, exposure, grant,
     identity_provider, import, issuer, login, mfa, operator, pages, password, report, review, rotation,
-    service_account, sign_on, ssh, system, task, user,
+    service_account, sign_on, ssh, system, task, user, witness,
 };
 
 /// The privileged credential vault of an MSP, from the command line.
@@ -60,6 +60,8 @@ pub enum Format {
     Table,
     /// For programs
     Json,
+    /// For spreadsheets
+    Csv,
 }
 
 impl Global {
@@ -167,6 +169,9 @@ pub enum Command {
     /// Accounts that share a secret, and those that nobody uses
     #[command(subcommand)]
     Report(report::Report),
+    /// Follow a log for the one whom it tells of, cosign it, and raise an alarm for a fork, a rollback or silence
+    #[command(subcommand)]
+    Witness(witness::Witness),
     /// Who depends on an account's secret, and is told of a new one or given a copy
     #[command(subcommand)]
     Dependents(dependents::Dependents),

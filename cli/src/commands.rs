@@ -40,6 +40,7 @@ mod taking;
 pub mod task;
 pub mod user;
 mod what_if;
+pub mod witness;
 
 /// Does what the words say.
 pub async fn run(cli: Cli) -> Result<(), Failure> {
@@ -82,6 +83,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Task(task) => task.run(context).await,
         Command::Emergency(emergency) => emergency.run(context).await,
         Command::Report(report) => report.run(context).await,
+        Command::Witness(witness) => witness.run(context).await,
         Command::Dependents(dependents) => dependents.run(context).await,
         Command::Exposure(exposure) => exposure.run(context).await,
         Command::Audit(audit) => audit.run(context).await,

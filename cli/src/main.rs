@@ -14,6 +14,7 @@ use crate::failure::Failure;
 
 mod cli;
 mod clipboard;
+mod clock;
 mod commands;
 mod connection;
 mod duration;
@@ -24,6 +25,7 @@ mod output;
 mod passkey;
 mod path;
 mod progress;
+mod receipts;
 mod refusal;
 mod session;
 mod signals;

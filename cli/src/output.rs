@@ -1,4 +1,4 @@
-//! Results on standard output: tables for people, JSON for programs.
+//! Results on standard output: tables for people, JSON for programs, CSV for spreadsheets.
 
 use std::io::{self, ErrorKind, Write as _, stdout};
 
@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 use crate::cli::Format;
 use crate::failure::Failure;
 
+mod csv;
 mod fields;
 mod rows;
 
@@ -25,6 +26,7 @@ impl Output {
     pub fn one(self, thing: &impl Serialize) -> Result<(), Failure> {
         print(&match self.format {
             Format::Json => json(thing)?,
+            Format::Csv => csv::of([thing])?,
             Format::Table => fields_table(thing)?,
         })
     }
@@ -33,7 +35,17 @@ impl Output {
     pub fn many<T: Serialize + Row>(self, things: &[T]) -> Result<(), Failure> {
         print(&match self.format {
             Format::Json => json(&things)?,
+            Format::Csv => csv::of(things)?,
             Format::Table => rows_table(things),
+        })
+    }
+
+    /// One of many that come one after another: a line each.
+    pub fn next<T: Serialize + Row>(self, thing: &T) -> Result<(), Failure> {
+        print(&match self.format {
+            Format::Json => serde_json::to_string(thing).map_err(unwritable)? + "\n",
+            Format::Csv => csv::of_row(thing)?,
+            Format::Table => thing.cells().iter().map(|cell| printable(cell)).collect::<Vec<_>>().join("  ") + "\n",
         })
     }
 
@@ -41,14 +53,32 @@ impl Output {
     pub fn whole<R: Row>(self, thing: &impl Serialize, rows: &[R]) -> Result<(), Failure> {
         print(&match self.format {
             Format::Json => json(thing)?,
+            Format::Csv => csv::of_rows(rows)?,
             Format::Table => rows_table(rows),
+        })
+    }
+
+    /// A thing whose rows have columns of their own: a table, CSV, or one JSON object.
+    pub fn sheet(self, thing: &impl Serialize, columns: &[String], rows: &[Vec<String>]) -> Result<(), Failure> {
+        print(&match self.format {
+            Format::Json => json(thing)?,
+            Format::Csv => csv::sheet(columns, rows)?,
+            Format::Table if rows.is_empty() => String::new(),
+            Format::Table => {
+                let mut table = plain_table();
+                table.set_header(columns.iter().map(|name| name.to_uppercase().replace('_', " ")));
+                for row in rows {
+                    table.add_row(row.iter().map(|cell| printable(cell)));
+                }
+                text(&table)
+            }
         })
     }
 
     /// A sentence for people. Programs have the exit code.
     pub fn done(self, sentence: &str) -> Result<(), Failure> {
         match self.format {
-            Format::Json => Ok(()),
+            Format::Json | Format::Csv => Ok(()),
             Format::Table => print(&format!("{}\n", printable(sentence))),
         }
     }

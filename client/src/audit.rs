@@ -4,7 +4,7 @@ use bytes::Bytes;
 use claviger_api::Part;
 use claviger_api::wire::{AuditEvent, AuditQuery, CheckpointResponse, LogQuery, Proof, ProofQuery};
 
-use crate::{Client, List, Result};
+use crate::{Client, Follow, List, Result};
 
 /// The record. A customer of `None` is the operator log.
 pub struct Audit<'a>(&'a Client);
@@ -20,6 +20,12 @@ impl Audit<'_> {
     /// Events, newest first.
     pub fn events(&self, query: AuditQuery) -> List<'_, AuditEvent, AuditQuery> {
         List::new(self.0, "/v1/audit/events", query)
+    }
+
+    /// Events as they happen, the oldest first: from now on, or after the one that was seen last. The query takes neither
+    /// `until` nor pages.
+    pub fn follow(&self, query: AuditQuery, seen: Option<u64>) -> Follow {
+        Follow::new(self.0.clone(), query, seen)
     }
 
     /// The newest signed tree head, and the key that signs it.

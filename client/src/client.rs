@@ -146,7 +146,17 @@ impl Client {
 
     /// GET whose answer is read piece by piece. It is not retried: pieces may have been used already.
     pub(crate) async fn open(&self, path: impl Into<String>, query: &impl Serialize) -> Result<Response> {
-        let call = Call::get(path).with_query(query)?;
+        self.open_after(path, query, None).await
+    }
+
+    /// GET of what is sent as it happens, after the event that was seen last.
+    pub(crate) async fn open_after(
+        &self,
+        path: impl Into<String>,
+        query: &impl Serialize,
+        seen: Option<u64>,
+    ) -> Result<Response> {
+        let call = Call { seen, ..Call::get(path).with_query(query)? };
         let inner = &*self.inner;
         let access = inner.session.access(&inner.sender).await?;
         match inner.sender.transport.open(&call, Some(&access.token)).await {
@@ -157,6 +167,17 @@ impl Client {
             }
             outcome => outcome,
         }
+    }
+
+    /// An open answer has ended before its time.
+    pub(crate) fn broke(&self) -> Error {
+        let address = self.inner.sender.transport.address.text();
+        Error::Broken { address, why: "the connection ended".to_owned() }
+    }
+
+    /// Waits before another attempt at what may be repeated, or gives up with what failed.
+    pub(crate) async fn before_another(&self, attempt: u32, failed: Error) -> Result<()> {
+        self.inner.sender.before_another(attempt, failed, Repeat::Safe).await
     }
 
     /// What a failure while reading an open answer means.
@@ -234,13 +255,16 @@ impl Sender {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            let random = Uuid::from_u128((self.random)()).as_u64_pair().1;
-            let Some(wait) = self.retries.wait_after(attempt, &error, call.repeat, random) else {
-                return Err(error);
-            };
-            tokio::time::sleep(wait).await;
+            self.before_another(attempt, error, call.repeat).await?;
             attempt += 1;
         }
+    }
+
+    async fn before_another(&self, attempt: u32, failed: Error, repeat: Repeat) -> Result<()> {
+        let random = Uuid::from_u128((self.random)()).as_u64_pair().1;
+        let Some(wait) = self.retries.wait_after(attempt, &failed, repeat, random) else { return Err(failed) };
+        tokio::time::sleep(wait).await;
+        Ok(())
     }
 }
 
@@ -250,7 +274,15 @@ impl Call {
     }
 
     fn unkeyed(method: Method, path: impl Into<String>) -> Self {
-        Self { method, path: path.into(), query: Vec::new(), body: None, key: None, repeat: Repeat::IfNotDone }
+        Self {
+            method,
+            path: path.into(),
+            query: Vec::new(),
+            body: None,
+            key: None,
+            seen: None,
+            repeat: Repeat::IfNotDone,
+        }
     }
 
     fn with_body(self, body: &impl Serialize) -> Result<Self> {

@@ -1,10 +1,11 @@
 //! `/v1/reports`: what somebody should look at.
 
 use claviger_api::wire::{
-    AccountUpkeep, Discovery, DiscoveryQuery, PageQuery, ReusedSecret, UnusedAccount, UnusedQuery, UpkeepQuery,
+    AccountUpkeep, AuditReport, AuditReportQuery, Discovery, DiscoveryQuery, PageQuery, ReusedSecret, UnusedAccount,
+    UnusedQuery, UpkeepQuery,
 };
 
-use crate::{Client, List};
+use crate::{Client, List, Result};
 
 /// Reports.
 pub struct Reports<'a>(&'a Client);
@@ -30,6 +31,11 @@ impl Reports<'_> {
     /// Logins outside of the vault, accounts that their systems do not have, and looks that fail.
     pub fn discovery(&self, query: DiscoveryQuery) -> List<'_, Discovery, DiscoveryQuery> {
         List::new(self.0, "/v1/reports/discovery", query)
+    }
+
+    /// What auditors ask of a log and of what is there. That somebody asked is an event of that log.
+    pub async fn audit(&self, query: &AuditReportQuery) -> Result<AuditReport> {
+        self.0.get_with("/v1/reports/audit", query).await
     }
 
     /// When accounts are rotated by their policies, what is overdue, and what was changed by hand.

@@ -31,6 +31,8 @@ pub(crate) struct Call {
     pub(crate) body: Option<Bytes>,
     /// The `Idempotency-Key`, the same for every attempt.
     pub(crate) key: Option<String>,
+    /// The `Last-Event-ID` of whoever comes back to what happens.
+    pub(crate) seen: Option<u64>,
     pub(crate) repeat: Repeat,
 }
 
@@ -104,6 +106,9 @@ impl Transport {
         }
         if let Some(key) = &call.key {
             request = request.header("Idempotency-Key", key);
+        }
+        if let Some(seen) = call.seen {
+            request = request.header("Last-Event-ID", seen);
         }
         if let Some(body) = &call.body {
             request = request.header(CONTENT_TYPE, "application/json").body(body.clone());

@@ -18,6 +18,7 @@ use serde::{Deserialize, Deserializer, de};
 pub use crate::http::budget::{AllRates, Rate, Rates};
 pub use crate::store::{Database, DatabaseTls, Engine};
 pub use crate::streams::{BadStream, Destination, StreamSettings};
+pub use crate::witness::{WitnessConfig, WitnessUrl};
 
 /// The longest name of a vault: that of a host name (RFC 1035).
 const NAME_MAX: usize = 253;
@@ -69,6 +70,8 @@ pub struct Audit {
     pub anchor_files: Vec<PathBuf>,
     /// Who is told of it as it grows.
     pub streams: Vec<StreamSettings>,
+    /// Programs of others that follow a log and cosign it.
+    pub witnesses: Vec<WitnessConfig>,
 }
 
 /// Where a monitoring system scrapes numbers.
@@ -378,6 +381,8 @@ mod tests {
             "customers",
             "operator_log",
             "settle_seconds",
+            "url",
+            "customer",
         ] {
             let named = |line: &str| line.trim_start_matches("# ").starts_with(&format!("{key} = "));
             assert!(text.lines().any(named), "{key}");
@@ -465,6 +470,7 @@ mod tests {
     fn the_example_of_a_stream_is_accepted() {
         let text = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/claviger.example.toml")).unwrap();
         let (_, section) = text.split_once("\n# [[audit.streams]]\n").unwrap();
+        let (section, _) = section.split_once("\n# [[").unwrap_or((section, ""));
         // A token is of https alone.
         let keys: Vec<&str> = section
             .lines()
@@ -479,6 +485,28 @@ mod tests {
         let [least] = &*least.audit.streams else { panic!("{:?}", least.audit) };
         assert_eq!((&shown.to, shown.operator_log), (&least.to, least.operator_log));
         assert_eq!(least.customers, None);
+    }
+
+    /// Nor is what it shows of a witness beyond it; what is none is refused with what one looks like.
+    #[test]
+    fn witnesses_are_named_by_an_address_and_a_key() {
+        let key = claviger_api::audit::CosignerKey::new("witness.acme.example/w1", [7; 32]).unwrap();
+        let witness = |text: &str| Config::parse(&format!("{LEAST}[[audit.witnesses]]\n{text}"));
+        for url in ["https://witness.acme.example", "http://192.0.2.9:8900", "https://witness.acme.example:444/acme/"] {
+            let config = witness(&format!("url = '{url}'\nkey = '{key}'\ncustomer = 'acme'")).expect(url);
+            assert_eq!(config.audit.witnesses[0].key, key);
+        }
+        for (text, why) in [
+            (format!("url = 'witness.acme.example'\nkey = '{key}'"), "begins with https://"),
+            (format!("url = 'http://witness.acme.example'\nkey = '{key}'"), "names its port"),
+            (format!("url = 'https://'\nkey = '{key}'"), "url"),
+            ("url = 'https://w.example'\nkey = 'w+00000000+AA=='".to_owned(), "claviger witness init"),
+            (format!("url = 'https://w.example'\nkey = '{key}'\ncustomer = 'Acme GmbH'"), "customer"),
+            (format!("url = 'https://w.example'\nkey = '{key}'\npassword = 'x'"), "password"),
+        ] {
+            let refused = witness(&text).unwrap_err().to_string();
+            assert!(refused.contains(why), "{text}: {refused}");
+        }
     }
 
     fn stream(text: &str) -> Result<Config, ConfigError> {

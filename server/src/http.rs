@@ -15,6 +15,7 @@ mod dependents;
 mod describe;
 mod door;
 mod endpoint;
+mod live;
 mod named;
 mod on;
 mod once;

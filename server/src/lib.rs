@@ -13,6 +13,7 @@ mod running;
 mod store;
 mod streams;
 mod tls;
+mod witness;
 
 pub use config::Config;
 pub use running::{Running, StartError, Stopped, ground, start, start_on};

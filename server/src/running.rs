@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
@@ -16,7 +17,7 @@ use claviger_service::crypto::OsRandom;
 use claviger_service::{Ground, Settings, SystemClock, Vault, workers};
 use claviger_store::Store;
 use governor::clock::DefaultClock;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use crate::anchor::FileAnchor;
@@ -29,11 +30,15 @@ use crate::metrics;
 use crate::private::{self, PrivateError};
 use crate::store::StoreError;
 use crate::tls::{self, TlsError};
+use crate::witness::HttpWitness;
 
 /// How often sources that have their full budget again are forgotten.
 const FORGET_EVERY: Duration = Duration::from_mins(1);
 /// The longest that a process waits at its end for the last threads on its store: a commit under way, and no more.
 const LETTING_GO_MOST: Duration = Duration::from_secs(10);
+
+/// Who may watch what happens, at once: each looks into the store twice a second.
+const WATCHERS_MOST: usize = 256;
 
 /// Threads that serve, where the configuration does not say: more than one, since a worker waits now and then (ADR 15).
 const WORKERS_PER_PROCESSOR: usize = 2;
@@ -78,6 +83,7 @@ pub struct Running {
     pub address: SocketAddr,
     /// The vault it serves.
     pub vault: Arc<Vault>,
+    site: web::Data<Site>,
     http: ServerHandle,
     serving: JoinHandle<io::Result<()>>,
     /// Where it is scraped, if anywhere.
@@ -103,11 +109,17 @@ pub fn ground(config: &Config, store: Arc<dyn Store>) -> Result<Ground, StartErr
         clock: Arc::new(SystemClock::default()),
         random: Arc::new(OsRandom),
         connectors: Arc::new(Registry::standard(dial.clone())),
-        dial,
+        dial: dial.clone(),
         policies: Arc::new(Policies::built_in()?),
         wake: Arc::new(Notify::new()),
         anchors: config.audit.anchor_files.iter().map(|path| FileAnchor::at(path.clone())).collect(),
         streams: config.audit.streams.iter().map(|stream| stream.stream(&config.name)).collect::<Result<_, _>>()?,
+        witnesses: config
+            .audit
+            .witnesses
+            .iter()
+            .map(|witness| HttpWitness::of(witness.clone(), dial.clone()))
+            .collect(),
         settings: Settings {
             name: config.name.clone(),
             site: config.site()?.map(Arc::new),
@@ -127,6 +139,8 @@ pub async fn start_on(config: &Config, ground: Ground) -> Result<Running, StartE
         budgets: Budgets::new(&config.budgets, &DefaultClock::default()),
         proxies: config.http.trusted_proxies.clone(),
         document: Bytes::from(serde_json::to_vec(&openapi::document())?),
+        watchers: Arc::new(Semaphore::new(WATCHERS_MOST)),
+        stopping: AtomicBool::new(false),
     });
     let (address, server) = listen(config, site.clone())?;
     let (stop, stopped) = watch::channel(false);
@@ -134,7 +148,7 @@ pub async fn start_on(config: &Config, ground: Ground) -> Result<Running, StartE
     let tasks = vec![
         tokio::spawn(workers::run(vault.clone(), stopped.clone())),
         tokio::spawn(stream::run(vault.clone(), stopped.clone())),
-        tokio::spawn(forget_rested(site, stopped)),
+        tokio::spawn(forget_rested(site.clone(), stopped)),
     ];
     let (mut metrics, mut scraped) = (None, None);
     if let Some(address) = config.metrics.listen {
@@ -145,7 +159,7 @@ pub async fn start_on(config: &Config, ground: Ground) -> Result<Running, StartE
         tracing::info!(%address, "metrics are there to be scraped");
     }
     tracing::info!(%address, tls = config.tls.is_some(), "the server listens");
-    Ok(Running { address, vault, http, serving: tokio::spawn(server), metrics, scraped, stop, tasks })
+    Ok(Running { address, vault, site, http, serving: tokio::spawn(server), metrics, scraped, stop, tasks })
 }
 
 fn listen(config: &Config, site: web::Data<Site>) -> Result<(SocketAddr, actix_web::dev::Server), StartError> {
@@ -192,6 +206,7 @@ impl Running {
     /// Takes no more connections, lets the requests under way end, and stops the workers.
     pub async fn stop(self) -> Stopped {
         let store = self.vault.ground().store.clone();
+        self.site.stopping.store(true, Ordering::Relaxed);
         self.http.stop(true).await;
         if let Some(scraped) = &self.scraped {
             scraped.stop(false).await;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot run the program cannot go on")]
 
 use std::ffi::OsStr;
+use std::path::Path;
 use std::process::{Output, Stdio};
 
 use tempfile::TempDir;
@@ -48,6 +49,11 @@ impl Cli {
     pub fn with(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// Its home.
+    pub fn home(&self) -> &Path {
+        self.home.path()
     }
 
     /// Runs `claviger` with these words.

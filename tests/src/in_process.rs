@@ -56,8 +56,11 @@ impl InProcess {
         let store = MemoryStore::new();
         let shipped = ground(&config, Arc::new(store.clone())).unwrap();
         let connectors = Arc::new(connectors(Registry::clone(&shipped.connectors)));
-        let running =
-            start_on(&config, Ground { clock: clock.clone(), connectors, anchors: Vec::new(), ..shipped }).await;
+        let running = start_on(
+            &config,
+            Ground { clock: clock.clone(), connectors, anchors: Vec::new(), witnesses: Vec::new(), ..shipped },
+        )
+        .await;
         let running = running.expect("a server");
         let people = People::found(&address(&running)).await;
         Self { clock, people, store, running }

@@ -23,6 +23,8 @@ pub struct Operation {
     pub secured: bool,
     /// Whether it says that it always wants a fresh second factor.
     pub sensitive: bool,
+    /// Whether its answer has no end: server-sent events.
+    pub endless: bool,
     /// The names that its query may have.
     pub query: Vec<String>,
     /// The fields of its body, by every form that the body can have.
@@ -65,6 +67,7 @@ impl Description {
             path: path.to_owned(),
             secured: operation.get("security").and_then(Value::as_array).is_some_and(|needs| !needs.is_empty()),
             sensitive: operation.get("x-fresh-factor").and_then(Value::as_bool).unwrap_or(false),
+            endless: operation.pointer("/responses/200/content/text~1event-stream").is_some(),
             query: in_query.map(|one| text(one.get("name"))).collect(),
             fields: body.map(|schema| self.fields(schema)).unwrap_or_default(),
         }

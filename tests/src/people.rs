@@ -184,6 +184,12 @@ impl Person {
         client_of(address, &self.access, &self.refresh)
     }
 
+    /// The same, which tries again as a program would.
+    pub fn patient_client(&self, address: &str) -> Client {
+        let session = Credentials::Session { access: self.access.duplicate(), refresh: self.refresh.duplicate() };
+        Client::builder().address(address).credentials(session).build().unwrap()
+    }
+
     /// The bearer token, for requests that no client would send.
     pub fn token(&self) -> &str {
         self.access.expose()

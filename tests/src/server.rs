@@ -29,8 +29,8 @@ pub struct Launch {
     pub unprivileged: bool,
     /// Where a browser can be: at a port that is known beforehand, under a name that passkeys can be bound to.
     pub for_browsers: bool,
-    /// The streams of its audit log, as its configuration writes them.
-    pub streams: String,
+    /// The streams and witnesses of its audit log, as its configuration writes them.
+    pub audit: String,
 }
 
 /// Who a server without rights runs as.
@@ -159,7 +159,7 @@ async fn serve(folder: &Path, launch: &Launch) -> (Child, String) {
     if launch.budgets_as_shipped {
         text = behind_a_proxy(&text);
     }
-    fs::write(&config, text + &launch.streams).unwrap();
+    fs::write(&config, text + &launch.audit).unwrap();
     let log = File::options().create(true).append(true).open(log_file(folder)).unwrap();
     let known = log.metadata().unwrap().len();
     // The server ends with the thread's process, however that ends.
@@ -193,7 +193,7 @@ async fn serve(folder: &Path, launch: &Launch) -> (Child, String) {
 const SITE: &str = "http://localhost:8200";
 
 /// One that nobody listens on now.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 

@@ -36,7 +36,12 @@ impl Vault {
 
     /// Starts it again on the same directory, and unseals it. Its address is another one.
     pub async fn restart(&mut self) {
-        self.server.start_again(&Launch::default()).await;
+        self.restart_with(&Launch::default()).await;
+    }
+
+    /// The same, started like this.
+    pub async fn restart_with(&mut self, launch: &Launch) {
+        self.server.start_again(launch).await;
         unseal(self.address(), &self.people.share).await;
     }
 

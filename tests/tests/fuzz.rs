@@ -64,6 +64,9 @@ async fn no_answer_about_what_is_there_is_either() {
     all_but_the_last(&vault, &there, &[]).await;
 }
 
+/// This one never ends its answer: `main_job/following.rs`.
+const ENDLESS: &str = "followEvents";
+
 /// These ask an identity provider, and answer 503, as they should, where it is not there.
 const ELSEWHERE: [&str; 2] = ["beginSignOn", "beginDeviceSignOn"];
 
@@ -71,8 +74,8 @@ async fn all_but_the_last(vault: &Vault, config: &str, how: &[&str]) {
     let administrator = vault.people.administrator.token();
     let all = Description::of(vault.address()).await.operations().len();
     let mut which = [&["--checks", CHECKS], how].concat();
-    which.extend(LAST.iter().chain(&ELSEWHERE).flat_map(|id| ["--exclude-operation-id", id]));
-    fuzz(vault, administrator, config, &which, all - LAST.len() - ELSEWHERE.len()).await;
+    which.extend(LAST.iter().chain(&ELSEWHERE).chain([&ENDLESS]).flat_map(|id| ["--exclude-operation-id", id]));
+    fuzz(vault, administrator, config, &which, all - LAST.len() - ELSEWHERE.len() - 1).await;
     let mut which = vec!["--checks", CHECKS_WHILE_SEALED];
     which.extend(ELSEWHERE.iter().flat_map(|id| ["--include-operation-id", id]));
     fuzz(vault, administrator, config, &which, ELSEWHERE.len()).await;

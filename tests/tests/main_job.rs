@@ -21,6 +21,8 @@ mod discovery;
 mod ephemeral;
 #[path = "main_job/expiry.rs"]
 mod expiry;
+#[path = "main_job/following.rs"]
+mod following;
 #[path = "main_job/http.rs"]
 mod http;
 #[path = "main_job/hygiene.rs"]
@@ -49,6 +51,8 @@ mod shared;
 mod standing;
 #[path = "main_job/streams.rs"]
 mod streams;
+#[path = "main_job/witness.rs"]
+mod witness;
 
 use std::time::Duration;
 

@@ -100,6 +100,9 @@ pub struct Settings {
     /// What it controls: 0 identities, or everything (implies sensitive); 1 servers; 2 workstations
     #[arg(long, value_name = "0-2", value_parser = tier)]
     tier: Option<Tier>,
+    /// Who answers for it, e.g. a team; '' for nobody
+    #[arg(long, value_name = "TEXT")]
+    owner: Option<String>,
     #[command(flatten)]
     password: Password,
     #[command(flatten)]
@@ -296,6 +299,7 @@ impl Settings {
             tier: self.tier.or(default.tier),
             certificate: self.certificate.apply(default.certificate),
             sudo_rules: self.sudo_rules.into_iter().flatten().collect(),
+            owner: self.owner.filter(|owner| !owner.is_empty()),
             rotation_policy: self.policy.apply(&default.rotation_policy),
         }
     }
@@ -313,6 +317,7 @@ impl Settings {
             tier: self.tier,
             certificate: (certified != *certificate).then_some(certified),
             sudo_rules: (!self.sudo_rules.is_empty()).then(|| self.sudo_rules.into_iter().flatten().collect()),
+            owner: self.owner,
             rotation_policy: self.policy.change(&present.rotation_policy),
         }
     }

@@ -1,21 +1,23 @@
 //! `claviger audit`: what happened, and the proof that the record is whole.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read as _, Write as _, stdout};
+use std::io::{self, Write as _, stdout};
 use std::path::{Path, PathBuf};
 
 use clap::{ArgGroup, Args, Subcommand};
-use claviger_client::api::audit::export::LINE_MAX;
-use claviger_client::api::audit::{VerifierKey, verify_export};
+use claviger_client::Export;
 use claviger_client::api::wire::AuditQuery;
 use claviger_client::api::{AccountPath, CheckoutId, Part, Timestamp};
-use claviger_client::{Exit, Export};
 use tempfile::NamedTempFile;
 
 use crate::connection::Context;
 use crate::failure::Failure;
 use crate::output::tolerate_closed;
 use crate::progress::note;
+use crate::receipts;
+
+mod verify;
+
+use verify::Verify;
 
 #[derive(Subcommand)]
 pub enum Audit {
@@ -32,12 +34,12 @@ pub enum Audit {
         to: PathBuf,
     },
     /// Verify an exported log offline, without any server
-    Verify {
-        /// The exported file
-        file: PathBuf,
-        /// The log's verifier key as you know it from elsewhere (claviger audit checkpoint, kept from before)
-        #[arg(long, value_name = "VKEY")]
-        key: Option<VerifierKey>,
+    Verify(Verify),
+    /// List the receipts of what you were shown, the newest first: proofs that the log says so, kept on this machine
+    Receipts {
+        /// The most rows
+        #[arg(long, value_name = "N", default_value = "100")]
+        limit: usize,
     },
 }
 
@@ -53,6 +55,13 @@ pub struct WhichLog {
     operator: bool,
 }
 
+impl WhichLog {
+    /// The customer; none is the operator.
+    pub fn customer(&self) -> Option<&Part> {
+        self.customer.as_ref()
+    }
+}
+
 #[derive(Args)]
 pub struct Log {
     #[command(flatten)]
@@ -60,12 +69,27 @@ pub struct Log {
     /// Only this kind, e.g. checkout.revealed, or all that start with checkout.
     #[arg(long)]
     kind: Option<String>,
+    /// Only of this system (its name)
+    #[arg(long, value_name = "SYSTEM")]
+    system: Option<Part>,
     /// Only of this account
     #[arg(long, value_name = "PATH")]
     account: Option<AccountPath>,
     /// Only by this actor (a name or id)
     #[arg(long)]
     actor: Option<String>,
+    /// Only what this principal did, or what was done to it (a name or id)
+    #[arg(long, value_name = "NAME")]
+    principal: Option<String>,
+    /// Only with this ticket
+    #[arg(long)]
+    ticket: Option<String>,
+    /// Only with this outcome, e.g. pending
+    #[arg(long)]
+    outcome: Option<String>,
+    /// Only with all these words, anywhere in the event
+    #[arg(long, value_name = "WORDS")]
+    text: Option<String>,
     /// Only of this checkout
     #[arg(long, value_name = "ID")]
     checkout: Option<CheckoutId>,
@@ -78,6 +102,9 @@ pub struct Log {
     /// The most rows
     #[arg(long, value_name = "N", default_value = "100")]
     limit: usize,
+    /// Go on with what happens from now on, the oldest first, until interrupted; JSON is then an object a line
+    #[arg(long, short, conflicts_with = "until")]
+    follow: bool,
 }
 
 impl Audit {
@@ -88,7 +115,8 @@ impl Audit {
                 context.output.one(&context.client()?.audit().checkpoint(log.customer.as_ref()).await?)
             }
             Self::Export { log, to } => export(context, &log, &to).await,
-            Self::Verify { file, key } => verify(context, &file, key.as_ref()),
+            Self::Verify(verify) => verify.run(context),
+            Self::Receipts { limit } => list_receipts(context, limit),
         }
     }
 }
@@ -100,12 +128,34 @@ impl Log {
             kind: self.kind,
             account: self.account.as_ref().map(ToString::to_string),
             actor: self.actor,
+            system: self.system.as_ref().map(ToString::to_string),
+            principal: self.principal,
+            ticket: self.ticket,
+            outcome: self.outcome,
+            text: self.text,
             checkout: self.checkout.as_ref().map(ToString::to_string),
             since: self.since,
             until: self.until,
             ..AuditQuery::default()
         };
+        if self.follow {
+            return follow(context, query, self.limit).await;
+        }
         context.output.many(&context.client()?.audit().events(query).first(self.limit).await?)
+    }
+}
+
+/// The last rows, and then what comes; the two meet without a gap.
+async fn follow(context: &Context, query: AuditQuery, limit: usize) -> Result<(), Failure> {
+    let client = context.client()?;
+    let mut past = client.audit().events(query.clone()).first(limit).await?;
+    past.reverse();
+    for event in &past {
+        context.output.next(event)?;
+    }
+    let mut following = client.audit().follow(query, past.last().map(|event| event.index));
+    loop {
+        context.output.next(&following.next().await?)?;
     }
 }
 
@@ -136,37 +186,11 @@ pub(super) async fn write_whole(export: &mut Export, to: &Path) -> Result<u64, F
     Ok(written)
 }
 
-fn verify(context: &Context, path: &Path, key: Option<&VerifierKey>) -> Result<(), Failure> {
-    let file = File::open(path).map_err(|error| {
-        Failure::usage(format!("{} cannot be read: {error}", path.display()), "name an exported log")
-    })?;
-    let report = verify_export(lines(BufReader::new(file)), key).map_err(|error| Failure::Own {
-        exit: Exit::Failed,
-        what: format!("NOT VERIFIED: {error}"),
-        help: Some(
-            "keep the file as it is, and export the log again; if that fails too, the record was changed".to_owned(),
-        ),
-    })?;
-    for warning in report.warnings() {
-        note(&format!("warning: {warning}"));
-    }
-    context.output.one(&report)?;
-    let Some(fault) = report.completeness.iter().flat_map(|sum| &sum.faults).next() else { return Ok(()) };
-    Err(Failure::Own {
-        exit: Exit::Failed,
-        what: format!("NOT COMPLETE: {} at entry {}: {}", fault.about, fault.index, fault.what),
-        help: Some("the file is what was logged, and the log leaves something out; ask who runs the vault".to_owned()),
-    })
-}
-
-/// The lines of a file. A longer one than an export has is cut, and the verifier refuses it by its length.
-fn lines(mut file: impl BufRead) -> impl Iterator<Item = io::Result<String>> {
-    std::iter::from_fn(move || {
-        let mut line = String::new();
-        match file.by_ref().take(LINE_MAX as u64 + 2).read_line(&mut line) {
-            Ok(0) => None,
-            Ok(_) => Some(Ok(line.trim_end_matches(['\r', '\n']).to_owned())),
-            Err(error) => Some(Err(error)),
-        }
-    })
+fn list_receipts(context: &Context, limit: usize) -> Result<(), Failure> {
+    let path = receipts::file()?;
+    let mut kept = receipts::read(&path)?;
+    note(&format!("{} receipts are kept in {}", kept.len(), path.display()));
+    kept.reverse();
+    kept.truncate(limit);
+    context.output.many(&kept)
 }

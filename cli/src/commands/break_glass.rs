@@ -17,6 +17,7 @@ use crate::connection::Context;
 use crate::duration::Seconds;
 use crate::failure::Failure;
 use crate::progress::note;
+use crate::receipts;
 use crate::signals::Signals;
 
 /// Between two looks for what is new.
@@ -118,7 +119,9 @@ impl BreakGlass {
                     let there = if stdout().is_terminal() { "on the screen" } else { "into a pipe" };
                     return Err(Failure::usage(format!("passwords go {there} only when you say so"), "add --show"));
                 }
-                output.one(&glass.reveal_unresolved(&path, &WithReason { reason }).await?)
+                let mut shown = glass.reveal_unresolved(&path, &WithReason { reason }).await?;
+                receipts::keep(context, &path, Some(shown.checkout.id), &mut shown.receipt);
+                output.one(&shown)
             }
         }
     }

@@ -17,6 +17,7 @@ use crate::connection::Context;
 use crate::duration::Seconds;
 use crate::failure::Failure;
 use crate::progress::note;
+use crate::receipts;
 use crate::signals::Signals;
 
 /// The clipboard is cleared after this, or earlier when the person says so.
@@ -124,8 +125,9 @@ impl CheckOut {
             return context.output.one(&checkout);
         }
         let id = checkout.id;
-        let revealed =
-            client.checkouts().reveal(id).await.inspect_err(|_| note(&format!("checked out as {id}, not revealed")))?;
+        let revealed = revealed(context, &client, id)
+            .await
+            .inspect_err(|_| note(&format!("checked out as {id}, not revealed")))?;
         deliver(context, revealed, destination, &mut signals).await
     }
 }
@@ -138,8 +140,15 @@ impl Reveal {
         }
         let client = context.client()?;
         let mut signals = listen()?;
-        deliver(context, client.checkouts().reveal(self.id).await?, destination, &mut signals).await
+        deliver(context, revealed(context, &client, self.id).await?, destination, &mut signals).await
     }
+}
+
+/// The secret; its receipt is kept.
+async fn revealed(context: &Context, client: &Client, id: CheckoutId) -> Result<Revealed, Failure> {
+    let mut revealed = client.checkouts().reveal(id).await?;
+    receipts::keep(context, &revealed.checkout.account, Some(id), &mut revealed.receipt);
+    Ok(revealed)
 }
 
 impl Display {
@@ -244,7 +253,7 @@ pub(super) async fn lend_clipboard(secret: &Secret, signals: &mut Signals) -> Re
     interrupted.map_or(Ok(()), |signal| Err(ended_by(signal)))
 }
 
-pub(super) fn listen() -> Result<Signals, Failure> {
+pub fn listen() -> Result<Signals, Failure> {
     Signals::listen().map_err(|error| Failure::failed(format!("cannot listen for signals: {error}")))
 }
 

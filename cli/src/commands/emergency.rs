@@ -124,7 +124,7 @@ impl Wanted {
             write_report(&client, &self.customer, done.id, to).await?;
             note(&format!("the signed report is in {}: claviger emergency verify {0}", to.display()));
         }
-        if context.output.format == Format::Table {
+        if context.output.format != Format::Json {
             context.output.one(&done)?;
         }
         all_rotated(&done)
@@ -155,7 +155,7 @@ async fn watch(context: &Context, client: &Client, mut now: View) -> Result<View
         let state = (now.state, now.counts);
         match context.output.format {
             Format::Json if told != Some(state) => print(&json_line(&now)?)?,
-            Format::Json | Format::Table => progress.show(&bar(&now)),
+            Format::Json | Format::Csv | Format::Table => progress.show(&bar(&now)),
         }
         told = Some(state);
         if now.state == EmergencyState::Done {

@@ -17,6 +17,7 @@ use super::taking::{Taking, Unapproved, ended_by};
 use crate::connection::Context;
 use crate::failure::Failure;
 use crate::progress::note;
+use crate::receipts;
 use crate::signals::{Signals, exit_code};
 
 mod environment;
@@ -42,7 +43,7 @@ impl Exec {
         let mut signals =
             Signals::listen().map_err(|error| Failure::failed(format!("cannot listen for signals: {error}")))?;
         let checkout = self.taking.take(&client, false, Unapproved::IsWithdrawn, &mut signals).await?;
-        let outcome = self.lend(&client, &checkout, &mut signals).await;
+        let outcome = self.lend(context, &client, &checkout, &mut signals).await;
         let returned = give_back(&client, checkout.id).await;
         match (outcome, returned) {
             (Err(failure), _) => Err(failure),
@@ -52,12 +53,19 @@ impl Exec {
     }
 
     /// Reveals the secret, runs the command with it, and gives the command's exit code.
-    async fn lend(&self, client: &Client, checkout: &Checkout, signals: &mut Signals) -> Result<u8, Failure> {
+    async fn lend(
+        &self,
+        context: &Context,
+        client: &Client,
+        checkout: &Checkout,
+        signals: &mut Signals,
+    ) -> Result<u8, Failure> {
         let checkouts = client.checkouts();
-        let revealed = tokio::select! {
+        let mut revealed = tokio::select! {
             revealed = checkouts.reveal(checkout.id) => revealed?,
             signal = signals.next() => return Err(ended_by(signal)),
         };
+        receipts::keep(context, &checkout.account, Some(checkout.id), &mut revealed.receipt);
         let environment = Environment::of(revealed, self.env.as_deref())?;
         let mut child = self.start(&environment)?;
         drop(environment.variables); // the child has its own copy

@@ -2,11 +2,16 @@
 
 use clap::Subcommand;
 use claviger_client::api::Part;
-use claviger_client::api::wire::{DiscoveryQuery, UnusedQuery, UpkeepQuery};
+use claviger_client::api::wire::{DiscoveryQuery, ReportKind, UnusedQuery, UpkeepQuery};
 
 use crate::commands::discovery;
 use crate::connection::Context;
 use crate::failure::Failure;
+
+use audit::AuditArgs;
+
+mod audit;
+mod page;
 
 #[derive(Subcommand)]
 pub enum Report {
@@ -39,6 +44,22 @@ pub enum Report {
         #[arg(long)]
         customer: Option<Part>,
     },
+    /// Who held what, when
+    Timeline(AuditArgs),
+    /// Every account, with who answers for it, its tier, and the age of its secret against its policy
+    Accounts(AuditArgs),
+    /// Checkouts without a ticket, out of hours, not given back in time, or extended
+    Irregular(AuditArgs),
+    /// What was seen, and whether and how soon it was proven to be refused
+    Revocations(AuditArgs),
+    /// Approvals and refusals, break-glass and reviews
+    Approvals(AuditArgs),
+    /// Failed logins and locked-out people
+    Logins(AuditArgs),
+    /// Who has a second factor
+    Mfa(AuditArgs),
+    /// The recommendations of the joint advisory AA22-131A: what holds, what does not, and the proofs
+    Advisory(AuditArgs),
 }
 
 impl Report {
@@ -62,6 +83,14 @@ impl Report {
                 let query = UpkeepQuery { customer, attention: attention.then_some(true), ..UpkeepQuery::default() };
                 context.output.many(&client.reports().rotation(query).all().await?)
             }
+            Self::Timeline(of) => of.run(ReportKind::Timeline, context).await,
+            Self::Accounts(of) => of.run(ReportKind::Accounts, context).await,
+            Self::Irregular(of) => of.run(ReportKind::Irregular, context).await,
+            Self::Revocations(of) => of.run(ReportKind::Revocations, context).await,
+            Self::Approvals(of) => of.run(ReportKind::Approvals, context).await,
+            Self::Logins(of) => of.run(ReportKind::Logins, context).await,
+            Self::Mfa(of) => of.run(ReportKind::Mfa, context).await,
+            Self::Advisory(of) => of.run(ReportKind::Advisory, context).await,
         }
     }
 }

@@ -15,6 +15,7 @@ use super::exec::{KEPT_BACK, code_of, give_back, watch};
 use super::taking::{Taking, Unapproved, ended_by};
 use crate::connection::Context;
 use crate::failure::Failure;
+use crate::receipts;
 use crate::signals::Signals;
 
 /// What the host is called in the known hosts of the session.
@@ -38,7 +39,7 @@ impl Ssh {
         let mut signals =
             Signals::listen().map_err(|error| Failure::failed(format!("cannot listen for signals: {error}")))?;
         let checkout = self.taking.take(&client, false, Unapproved::IsWithdrawn, &mut signals).await?;
-        let outcome = self.session(&client, &checkout, &mut signals).await;
+        let outcome = self.session(context, &client, &checkout, &mut signals).await;
         let returned = give_back(&client, checkout.id).await;
         match (outcome, returned) {
             (Err(failure), _) => Err(failure),
@@ -48,15 +49,22 @@ impl Ssh {
     }
 
     /// Has a new key signed, opens the session, and gives its exit code.
-    async fn session(&self, client: &Client, checkout: &Checkout, signals: &mut Signals) -> Result<u8, Failure> {
+    async fn session(
+        &self,
+        context: &Context,
+        client: &Client,
+        checkout: &Checkout,
+        signals: &mut Signals,
+    ) -> Result<u8, Failure> {
         let files = Files::new()?;
         let public_key = files.make_key().await?;
         let request = SignKey { public_key: public_key.to_string() };
         let checkouts = client.checkouts();
-        let signed = tokio::select! {
+        let mut signed = tokio::select! {
             signed = checkouts.sign(checkout.id, &request) => signed?,
             signal = signals.next() => return Err(ended_by(signal)),
         };
+        receipts::keep(context, &checkout.account, Some(checkout.id), &mut signed.receipt);
         let Signed { certificate, login, system, .. } = signed;
         let SystemSpec::Linux { host, port, host_keys, .. } = system else {
             let what = format!("{} is not on a Linux host", checkout.account);

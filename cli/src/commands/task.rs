@@ -11,6 +11,7 @@ use crate::connection::Context;
 use crate::failure::Failure;
 use crate::input::Input;
 use crate::progress::note;
+use crate::receipts;
 
 #[derive(Subcommand)]
 pub enum Task {
@@ -74,7 +75,8 @@ impl Task {
                     return Err(Failure::usage("the secret goes into a pipe only when you say so", "add --show"));
                 }
                 let mut signals = listen()?;
-                let shown = tasks.reveal(id).await?;
+                let mut shown = tasks.reveal(id).await?;
+                receipts::keep(context, &shown.task.account, None, &mut shown.receipt);
                 if destination == Destination::Screen {
                     return output.one(&shown);
                 }

@@ -65,7 +65,7 @@ impl WhatIf {
         let answer = client.access().what_if_first(&self.asked(client).await?, most).await?;
         match output.format {
             Format::Json => output.one(&answer),
-            Format::Table => {
+            Format::Csv | Format::Table => {
                 note(&told(&answer));
                 output.many(&answer.items)
             }

@@ -6,6 +6,8 @@
 //!   proof stays valid. [`kind`] lists what can happen.
 //! - [`hash`] and [`merkle`]: entries are leaves of an RFC 6962 tree; inclusion and consistency proofs.
 //! - [`tile`] and [`note`]: how the tree is published (C2SP tlog-tiles) and signed (C2SP signed-note, tlog-checkpoint).
+//! - [`receipt`]: the proof of one entry, for whoever was shown a secret (C2SP tlog-proof).
+//! - [`witness`]: what somebody else says of having seen the log (C2SP tlog-cosignature, tlog-witness).
 //! - [`export`] and [`verify`]: a log as a file, and the verifier that needs nothing but that file and a key.
 //!   [`complete`] adds up what such a file tells of.
 //!
@@ -18,9 +20,11 @@ pub mod hash;
 pub mod kind;
 pub mod merkle;
 pub mod note;
+pub mod receipt;
 pub mod record;
 pub mod tile;
 pub mod verify;
+pub mod witness;
 
 mod word;
 
@@ -34,6 +38,8 @@ pub use merkle::{
     Frontier, HashSource, ProofError, consistency_proof, inclusion_proof, root_at, verify_consistency, verify_inclusion,
 };
 pub use note::{Checkpoint, NoteError, Signer, VerifierKey, open_note, sign_note};
+pub use receipt::{BadReceipt, Receipt};
 pub use record::{BadEntry, Commitments, Entry, FieldName, FieldView, commitment, entry, new_commitment};
 pub use tile::{BundleId, TileId};
-pub use verify::{KeyTrust, Report, VerifyError, verify_export};
+pub use verify::{Against, KeyTrust, Report, VerifyError, verify_export, verify_export_with};
+pub use witness::{AddCheckpoint, CosignerKey, cosign};

@@ -5,6 +5,7 @@
 
 mod answers;
 mod broken;
+mod follow;
 mod retries;
 mod sessions;
 mod tls;

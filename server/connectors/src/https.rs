@@ -37,6 +37,11 @@ pub enum Question {
         /// The header `Authorization`, which is never logged.
         authorization: Option<Zeroizing<String>>,
     },
+    /// POST of a plain text.
+    Text {
+        /// The text.
+        body: Bytes,
+    },
     /// POST of an `application/json` body.
     Json {
         /// The body.
@@ -105,6 +110,30 @@ pub async fn ask_for_any(
     timeout(EXCHANGE_WITHIN, exchange(dial, url, config, question, most)).await.map_err(|_| HttpsError::TimedOut)?
 }
 
+/// The same without TLS, for what is signed by itself and secret to nobody: of the address all but the scheme counts.
+pub async fn ask_openly(
+    dial: &dyn Dial,
+    url: &HttpsUrl,
+    question: Question,
+    most: usize,
+) -> Result<Answer, HttpsError> {
+    let exchange = async {
+        let (host, port) = url.host_and_port();
+        let stream = dial.dial(host, port).await?;
+        exchange::exchange(stream, request(url, question)?, most, |_| true).await.map_err(HttpsError::from)
+    };
+    timeout(EXCHANGE_WITHIN, exchange).await.map_err(|_| HttpsError::TimedOut)?
+}
+
+impl From<NoAnswer> for HttpsError {
+    fn from(error: NoAnswer) -> Self {
+        match error {
+            NoAnswer::Broken(error) => Self::Broken(error.to_string()),
+            NoAnswer::TooLong(most) => Self::TooLong(most),
+        }
+    }
+}
+
 async fn exchange(
     dial: &dyn Dial,
     url: &HttpsUrl,
@@ -117,10 +146,7 @@ async fn exchange(
     let stream = dial.dial(host, port).await?;
     let tls = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
     let tls = tls.map_err(|error| HttpsError::Tls(error.to_string()))?;
-    exchange::exchange(Box::new(tls), request(url, question)?, most, |_| true).await.map_err(|error| match error {
-        NoAnswer::Broken(error) => HttpsError::Broken(error.to_string()),
-        NoAnswer::TooLong(most) => HttpsError::TooLong(most),
-    })
+    exchange::exchange(Box::new(tls), request(url, question)?, most, |_| true).await.map_err(HttpsError::from)
 }
 
 fn request(url: &HttpsUrl, question: Question) -> Result<Request<Full<Bytes>>, HttpsError> {
@@ -134,6 +160,9 @@ fn request(url: &HttpsUrl, question: Question) -> Result<Request<Full<Bytes>>, H
         Question::Form { body, authorization } => {
             let request = request.method("POST").header(CONTENT_TYPE, "application/x-www-form-urlencoded");
             authorized(request, authorization)?.body(Full::new(body))
+        }
+        Question::Text { body } => {
+            request.method("POST").header(CONTENT_TYPE, "text/plain; charset=utf-8").body(Full::new(body))
         }
         Question::Json { body, headers } => {
             let request = request.method("POST").header(CONTENT_TYPE, "application/json");

@@ -1,26 +1,31 @@
 //! The record: listed for people, proven for auditors.
 
-use claviger_api::Scope;
 use claviger_api::audit::hash::Hash;
 use claviger_api::audit::merkle::{HashSource, consistency_proof, inclusion_proof, root_at, root_of};
 use claviger_api::audit::note::{Checkpoint, Signer, VerifierKey, origin};
+use claviger_api::audit::record::{Entry, FieldName};
 use claviger_api::wire::{CheckpointResponse, Proof, ProofQuery};
+use claviger_api::{Scope, Timestamp};
 use claviger_core::policy::{AuditRead, Permit};
 use claviger_crypto::SigningKey;
 use claviger_store::RowId;
 
 use crate::error::{Error, Result};
+use crate::event::StoredLeaf;
 use crate::journal::LogHead;
 use crate::journal::head::{LogTile, leaf_hash};
 use crate::open::Open;
 
 pub mod anchor;
 mod export;
-mod list;
+mod follow;
+mod index;
 mod publish;
+mod receipt;
+mod report;
+mod search;
 pub mod stream;
-
-pub(crate) use list::is_older;
+pub mod witness;
 
 /// Leaf hashes in a full tile.
 const TILE_WIDTH: u64 = 256;
@@ -64,6 +69,7 @@ impl Open {
         Ok(CheckpointResponse {
             checkpoint: self.signed(&self.checkpoint_of(scope, &head)),
             verifier_key: self.verifier_key(scope)?.to_string(),
+            cosigned: self.cosigned.lock().get(&scope).cloned(),
         })
     }
 
@@ -122,4 +128,15 @@ impl Open {
         let name = origin(&self.ground().settings.name, scope);
         VerifierKey::new(&name, self.log_key.public_key()).map_err(Error::internal)
     }
+}
+
+/// When an entry says that it happened.
+pub(crate) fn time_of(entry: &Entry) -> Option<Timestamp> {
+    entry.value(FieldName::Time)?.parse().ok()
+}
+
+/// Whether an entry is from before a time.
+pub(crate) fn is_older(leaf: &StoredLeaf, since: Option<Timestamp>) -> bool {
+    let time = leaf.value(FieldName::Time).and_then(|time| time.parse::<Timestamp>().ok());
+    since.zip(time).is_some_and(|(since, time)| time < since)
 }

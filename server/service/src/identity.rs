@@ -5,6 +5,7 @@
 //! and principals are cached, and dropped from the caches by whatever changes them: on one node that is immediate.
 
 use std::hash::Hash;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -166,30 +167,49 @@ impl Open {
         if !claims.is_live(now) {
             return Err(ended());
         }
-        let most = self.session_most_seconds();
-        let session = self.session(claims.session()).await?.filter(|session| now < session.ends_at(most));
-        let session = session.ok_or_else(ended)?;
-        let known = self.known(session.principal, now).await?.ok_or_else(ended)?;
-        if known.record.state != PrincipalState::Active || session.generation != known.record.generation {
-            return Err(ended());
-        }
+        let (session, known) = self.live(claims.session(), now).await?.ok_or_else(ended)?;
         if let Some(missing) = missing(&known.record, &session, origin) {
             // As if it had ended: whoever has stolen the token learns nothing from the answer, its owner from the log.
             self.tell_of_stolen(&known.record, session.id, missing, origin).await?;
             return Err(ended());
         }
-        Ok(Caller {
+        Ok(self.caller(&session, &known, origin.source, request))
+    }
+
+    /// Somebody who was let in before, as their session and grants are by now.
+    ///
+    /// # Errors
+    ///
+    /// The session has ended.
+    pub async fn again(&self, caller: &Caller) -> Result<Caller> {
+        let live = self.live(caller.session, self.now()).await?;
+        let (session, known) = live.ok_or_else(|| Error::new(ProblemType::SessionEnded, ""))?;
+        Ok(self.caller(&session, &known, caller.source, caller.request))
+    }
+
+    /// A session that has not ended, and whose it is.
+    async fn live(&self, session: SessionId, now: Timestamp) -> Result<Option<(Arc<SessionRecord>, Arc<Known>)>> {
+        let most = self.session_most_seconds();
+        let session = self.session(session).await?.filter(|session| now < session.ends_at(most));
+        let Some(session) = session else { return Ok(None) };
+        let Some(known) = self.known(session.principal, now).await? else { return Ok(None) };
+        let is_good = known.record.state == PrincipalState::Active && session.generation == known.record.generation;
+        Ok(is_good.then_some((session, known)))
+    }
+
+    fn caller(&self, session: &SessionRecord, known: &Known, source: Option<IpAddr>, request: RequestId) -> Caller {
+        Caller {
             id: known.record.id,
             kind: known.record.kind,
             name: known.record.name.clone(),
             customer: known.record.customer,
             session: session.id,
-            session_expires_at: session.ends_at(most),
+            session_expires_at: session.ends_at(self.session_most_seconds()),
             second_factor_at: session.second_factor_at,
-            source: origin.source,
+            source,
             request,
             powers: known.powers.clone(),
-        })
+        }
     }
 
     /// One event a session, however often its token is tried.

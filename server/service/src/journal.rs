@@ -5,6 +5,7 @@
 //! freshness digest, and commits them all as one durable batch: one flush serves all that wait. Nothing is visible
 //! before it is durable, and nobody is answered before.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use claviger_api::Scope;
@@ -16,20 +17,36 @@ use crate::error::{Error, Result};
 
 mod change;
 mod group;
+mod grown;
 pub mod head;
 mod writer;
 
 pub use change::{Change, Prepared};
+pub use grown::{Grown, Signed};
 pub use head::LogHead;
 
 /// The changes that may wait for the writer; more wait outside.
 const QUEUE_MOST: usize = 4096;
 
-/// Where a change's events stand, in the order in which they were given.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Receipt {
-    /// Which log, and the index in it.
+/// What was committed, durably.
+pub struct Committed {
+    /// Where the change's events stand, in the order in which they were given: which log, and the index in it.
     pub events: Vec<(Scope, u64)>,
+    /// The logs as the group left them.
+    logs: Arc<BTreeMap<Scope, Grown>>,
+}
+
+impl Committed {
+    /// The index of the first event.
+    pub fn index(&self) -> u64 {
+        self.events.first().map_or(0, |(_, index)| *index)
+    }
+
+    /// The log of the first event, as the group left it, and the event's index.
+    pub fn first(&self) -> Option<(Scope, u64, &Grown)> {
+        let (scope, index) = self.events.first()?;
+        Some((*scope, *index, self.logs.get(scope)?))
+    }
 }
 
 /// Is told of each row that a batch wrote or that a change touched: whatever the outcome, once it is known as well as it
@@ -45,7 +62,7 @@ pub struct Journal {
 
 struct Submission {
     change: Prepared,
-    answer: oneshot::Sender<Result<Receipt>>,
+    answer: oneshot::Sender<Result<Committed>>,
 }
 
 impl Journal {
@@ -90,7 +107,7 @@ impl Journal {
     }
 
     /// Commits one change, durably, or says why not. Dropping the future does not take the change back.
-    pub async fn commit(&self, change: Prepared) -> Result<Receipt> {
+    pub async fn commit(&self, change: Prepared) -> Result<Committed> {
         let (answer, outcome) = oneshot::channel();
         let stopped = |_| Error::unavailable("The vault is being sealed or stopped.", "the journal has stopped");
         self.queue.send(Submission { change, answer }).await.map_err(stopped)?;

@@ -86,7 +86,8 @@ fn may_be_kept(table: Table) -> bool {
         | Table::Idempotency
         | Table::LogHeads
         | Table::LogLeaves
-        | Table::LogTiles => false,
+        | Table::LogTiles
+        | Table::LogIndex => false,
     }
 }
 

@@ -1,6 +1,6 @@
 //! The open vault: reads, commits and decisions, for the use cases to work with.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ use crate::event::Event;
 use crate::idempotency::Once;
 use crate::identity::Identities;
 use crate::inventory::Places;
-use crate::journal::{Change, Journal, Receipt};
+use crate::journal::{Change, Committed, Journal};
 use crate::kept::Kept;
 use crate::refusals::Told;
 use crate::seal::{LOG_KEY, TOKEN_KEY};
@@ -63,6 +63,12 @@ pub struct Open {
     pub(crate) sets: crate::reuse::Sets,
     /// What workers have in hand.
     pub(crate) in_hand: crate::workers::InHand,
+    /// The newest checkpoint of each log that witnesses have cosigned, with their lines.
+    pub(crate) cosigned: Mutex<HashMap<Scope, String>>,
+    /// One at a time writes an index or takes words out of it.
+    pub(crate) indexing: tokio::sync::Mutex<()>,
+    /// How many blocks of each log are indexed.
+    pub(crate) indexed: Mutex<HashMap<Scope, u64>>,
     /// What the last look at all accounts saw.
     pub(crate) seen_in_upkeep: Mutex<Option<Seen>>,
     /// Signs checkpoints.
@@ -161,6 +167,9 @@ impl Open {
             told: Told::default(),
             sets: crate::reuse::Sets::default(),
             in_hand: crate::workers::InHand::default(),
+            cosigned: Mutex::default(),
+            indexing: tokio::sync::Mutex::default(),
+            indexed: Mutex::default(),
             seen_in_upkeep: Mutex::default(),
             log_key,
         })
@@ -299,7 +308,7 @@ impl Open {
     }
 
     /// Commits a change with its events, durably.
-    pub(crate) async fn commit(&self, mut change: Change<'_>) -> Result<Receipt> {
+    pub(crate) async fn commit(&self, mut change: Change<'_>) -> Result<Committed> {
         let wanted: Vec<(Scope, PrincipalId)> =
             change.events().iter().flat_map(|event| event.subjects().map(|subject| (event.scope(), subject))).collect();
         // Kept here and not only in the cache, which may drop what it likes.
@@ -322,6 +331,11 @@ impl Open {
             event.prepare(|subject| keys.get(&(scope, subject)).cloned(), self.random())
         })?;
         self.journal.commit(prepared).await
+    }
+
+    /// A person's key was erased.
+    pub(crate) fn forget_subject(&self, scope: Scope, subject: PrincipalId) {
+        self.subjects.remove(&(scope, subject));
     }
 
     /// A person's key in a scope's log, if it was made and not erased.

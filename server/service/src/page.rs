@@ -36,6 +36,14 @@ impl Paging {
         Ok(Self { limit: usize::try_from(limit).unwrap_or(usize::MAX), after })
     }
 
+    /// The last row of the page before, if there was one; it must be one of the range's.
+    pub fn row_before(&self, range: &Range) -> Result<Option<RowId>> {
+        let Some(key) = &self.after else { return Ok(None) };
+        let within = (&range.start..&range.end).contains(&key);
+        let row = within.then(|| RowId::from_key(key).ok()).flatten();
+        row.map(Some).ok_or_else(bad_cursor)
+    }
+
     /// The most rows.
     pub fn limit(&self) -> usize {
         self.limit

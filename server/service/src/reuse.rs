@@ -195,7 +195,7 @@ impl Open {
     }
 }
 
-fn read_id(id: &RowId) -> Option<(Fingerprint, AccountId)> {
+pub(crate) fn read_id(id: &RowId) -> Option<(Fingerprint, AccountId)> {
     let (fingerprint, rest) = id.id().split_first_chunk()?;
     let account = uuid::Uuid::from_slice(rest).ok()?;
     Some((*fingerprint, AccountId::from_uuid(account)))

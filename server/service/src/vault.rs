@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 
 use crate::audit::anchor::Anchor;
 use crate::audit::stream::Stream;
+use crate::audit::witness::Witness;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::open::Open;
@@ -42,6 +43,8 @@ pub struct Ground {
     pub anchors: Vec<Arc<dyn Anchor>>,
     /// Who is told of the logs.
     pub streams: Vec<Arc<Stream>>,
+    /// Who follows the logs, and cosigns them.
+    pub witnesses: Vec<Arc<dyn Witness>>,
     /// What the operator can set.
     pub settings: Settings,
 }

@@ -16,6 +16,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
+use crate::audit::witness::Asked;
 use crate::error::Result;
 use crate::open::Open;
 use crate::vault::Vault;
@@ -28,6 +29,9 @@ const CHECKPOINT_EVERY: Duration = Duration::from_mins(1);
 const LOOK_EVERY: Duration = Duration::from_mins(1);
 /// The least between two rounds at systems whose logins are to be listed.
 const ROUND_EVERY: Duration = Duration::from_mins(1);
+/// The least between two blocks of 256 entries that are indexed: whoever is served comes first. All logs together may grow
+/// by 640 entries a second for ever; it takes about a hundredth of a processor.
+const INDEX_PAUSE: Duration = Duration::from_millis(400);
 /// Pieces of work under way at once; each may wait on a customer's system.
 const AT_ONCE: usize = 64;
 
@@ -140,6 +144,9 @@ pub async fn run(vault: Arc<Vault>, mut stop: watch::Receiver<bool>) {
     let mut look: Option<JoinHandle<()>> = None;
     let mut rounds = tokio::time::interval_at(tokio::time::Instant::now() + ROUND_EVERY, ROUND_EVERY);
     let mut round: Option<JoinHandle<()>> = None;
+    let mut indexing: Option<JoinHandle<()>> = None;
+    let asked = Arc::new(tokio::sync::Mutex::new(Asked::default()));
+    let mut asking: Option<JoinHandle<()>> = None;
     loop {
         let woken = wake.notified();
         if let Ok(open) = vault.open()
@@ -156,6 +163,12 @@ pub async fn run(vault: Arc<Vault>, mut stop: watch::Receiver<bool>) {
                 {
                     tracing::warn!(?error, "checkpoints could not be published");
                 }
+                if !vault.ground().witnesses.is_empty() && asking.as_ref().is_none_or(JoinHandle::is_finished) {
+                    asking = vault.open().ok().map(|open| tokio::spawn(ask_witnesses(open, asked.clone())));
+                }
+                if indexing.as_ref().is_none_or(JoinHandle::is_finished) {
+                    indexing = Some(tokio::spawn(index_logs(vault.clone())));
+                }
             }
             // One look at a time, however long it waits for systems.
             _ = looks.tick(), if look.as_ref().is_none_or(JoinHandle::is_finished) => {
@@ -166,7 +179,7 @@ pub async fn run(vault: Arc<Vault>, mut stop: watch::Receiver<bool>) {
                 round = vault.open().ok().map(|open| tokio::spawn(look_around(open)));
             }
             _ = stop.changed() => {
-                [look, round].into_iter().flatten().for_each(|work| work.abort());
+                [look, round, indexing, asking].into_iter().flatten().for_each(|work| work.abort());
                 // What is kept elsewhere is as new as what is left here.
                 if let Ok(open) = vault.open()
                     && let Err(error) = open.publish_checkpoints(&mut published).await
@@ -187,6 +200,25 @@ async fn look_after(open: Arc<Open>) {
 
 async fn look_around(open: Arc<Open>) {
     open.look_for_logins().await;
+}
+
+async fn ask_witnesses(open: Arc<Open>, asked: Arc<tokio::sync::Mutex<Asked>>) {
+    if let Err(error) = open.ask_witnesses(&mut *asked.lock().await).await {
+        tracing::warn!(?error, "witnesses could not be asked; they are asked again");
+    }
+}
+
+/// Block by block, while the vault is open: no key is held for it in between.
+async fn index_logs(vault: Arc<Vault>) {
+    while let Ok(open) = vault.open() {
+        match open.index_a_block().await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => return tracing::warn!(?error, "a log could not be indexed; it is tried again"),
+        }
+        drop(open);
+        tokio::time::sleep(INDEX_PAUSE).await;
+    }
 }
 
 /// Starts everything that is due and not in hand. What waits on a customer's system needs a turn, and is left for later

@@ -16,7 +16,7 @@ use zeroize::{Zeroize, Zeroizing};
 use super::describe::Description;
 
 /// Most answers fit; a larger one grows.
-const USUAL_BYTES: usize = 2048;
+const USUAL_BYTES: usize = 4096;
 
 /// An answer to a request that was served.
 pub trait Answer {

@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use actix_web::HttpMessage as _;
@@ -15,6 +16,7 @@ use claviger_api::wire::BODY_MAX;
 use claviger_api::{Part, ProblemType, RequestId};
 use claviger_service::{Error, Origin, Result, Vault};
 use futures::Stream;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
@@ -38,6 +40,10 @@ pub struct Site {
     pub proxies: Vec<IpNet>,
     /// `/openapi.json`.
     pub document: Bytes,
+    /// Who may watch at once.
+    pub watchers: Arc<Semaphore>,
+    /// The server takes no more, and lets go of whoever watches.
+    pub stopping: AtomicBool,
 }
 
 /// What an endpoint reads besides its path.

@@ -136,6 +136,18 @@ impl Description {
         self.parameters.push(parameter.build());
     }
 
+    /// It takes a `Last-Event-ID`.
+    pub fn takes_last_event_id(&mut self) {
+        let schema = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0));
+        let parameter = ParameterBuilder::new()
+            .name("Last-Event-ID")
+            .parameter_in(ParameterIn::Header)
+            .required(Required::False)
+            .description(Some("The id of the event that was seen last: what came after it is sent first."))
+            .schema(Some(Schema::from(schema.build())));
+        self.parameters.push(parameter.build());
+    }
+
     /// It answers this when it has done what was asked.
     pub fn answers(&mut self, status: u16, response: Response) {
         self.answer = Some((status, response));

@@ -1,14 +1,16 @@
 //! `/v1/reports`: what somebody should look at.
 
 use claviger_api::CustomerId;
-use claviger_api::ProblemType::{Forbidden, NotFound};
+use claviger_api::ProblemType::{Forbidden, FreshFactorNeeded, NotFound, OutOfHours, WrongNetwork};
 use claviger_api::wire::{
-    AccountUpkeep, Discovery, DiscoveryQuery, PageQuery, ReusedSecret, UnusedAccount, UnusedQuery, UpkeepQuery,
+    AccountUpkeep, AuditReport, AuditReportQuery, Discovery, DiscoveryQuery, PageQuery, ReusedSecret, UnusedAccount,
+    UnusedQuery, UpkeepQuery,
 };
-use claviger_core::policy::{AccessView, Resource};
+use claviger_core::policy::{AccessView, AuditRead, Resource};
 use claviger_service::{Paging, Result};
 
-use super::answer::Listed;
+use super::answer::{Json, Listed};
+use super::audit::log;
 use super::door::Session;
 use super::endpoint::Endpoint;
 use super::on::OnOperator;
@@ -43,6 +45,8 @@ pub fn endpoints() -> Vec<Endpoint> {
             discovery,
         )
         .fails(&[Forbidden, NotFound]),
+        Endpoint::get("/v1/reports/audit", "reportAudit", "What auditors ask of a log and of what is there.", audit)
+            .fails(&[Forbidden, FreshFactorNeeded, NotFound, OutOfHours, WrongNetwork]),
     ]
 }
 
@@ -74,6 +78,11 @@ async fn discovery(session: Session, Query(query): Query<DiscoveryQuery>) -> Res
     let only = only(&session, query.customer.as_deref()).await?;
     let visible = |id: CustomerId| session.may::<AccessView>(&Resource::Customer(id));
     session.open.discoveries(only, query.attention.unwrap_or(false), &paging, visible).await.map(Listed)
+}
+
+async fn audit(session: Session, Query(query): Query<AuditReportQuery>) -> Result<Json<AuditReport>> {
+    let (scope, permit) = log::<AuditRead>(&session, query.customer.as_deref()).await?;
+    session.open.audit_report(scope, &query, &session.caller, permit).await.map(Json)
 }
 
 /// The one customer that is asked for, whose reports the caller may read.

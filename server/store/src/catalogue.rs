@@ -84,6 +84,8 @@ pub enum Table {
     LogLeaves = 0x41,
     /// Each log's hash tiles.
     LogTiles = 0x42,
+    /// Each log's index, by which it is searched.
+    LogIndex = 0x43,
 }
 
 /// What a table is: one row of the table below.
@@ -140,6 +142,7 @@ const fn facts(table: Table) -> Facts {
         T::LogHeads      => row(Scoped(0),                      Operator, false), // scope
         T::LogLeaves     => row(Scoped(NUMBER),                 Owner,    false), // scope ‖ index be8
         T::LogTiles      => row(Scoped(1 + NUMBER),             Operator, false), // scope ‖ level u8 ‖ index be8
+        T::LogIndex      => row(Scoped(1 + NUMBER + 1),         Owner,    false), // scope ‖ level u8 ‖ place be8 ‖ part u8
     }
 }
 
@@ -178,7 +181,7 @@ pub enum SealedBy {
 
 impl Table {
     /// All tables, in the order of their tags.
-    pub const ALL: [Self; 37] = [
+    pub const ALL: [Self; 38] = [
         Self::Meta,
         Self::Keys,
         Self::Names,
@@ -216,6 +219,7 @@ impl Table {
         Self::LogHeads,
         Self::LogLeaves,
         Self::LogTiles,
+        Self::LogIndex,
     ];
 
     /// The first byte of the table's keys; also what stands for the table in what is bound into encryption.
@@ -290,6 +294,7 @@ mod tests {
             "40 LogHeads",
             "41 LogLeaves",
             "42 LogTiles",
+            "43 LogIndex",
         ];
         let today: Vec<String> = Table::ALL.iter().map(|t| format!("{:02x} {t:?}", t.tag())).collect();
         assert_eq!(today, shipped);
@@ -297,8 +302,9 @@ mod tests {
 
     #[test]
     fn only_meta_the_logs_and_how_far_they_were_read_are_outside_the_freshness_digest() {
+        use Table::{LogHeads, LogIndex, LogLeaves, LogTiles, Meta, StreamCursors};
         let outside: Vec<Table> = Table::ALL.into_iter().filter(|t| !t.counts_in_freshness()).collect();
-        assert_eq!(outside, [Table::Meta, Table::StreamCursors, Table::LogHeads, Table::LogLeaves, Table::LogTiles]);
+        assert_eq!(outside, [Meta, StreamCursors, LogHeads, LogLeaves, LogTiles, LogIndex]);
     }
 
     #[test]

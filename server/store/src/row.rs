@@ -243,6 +243,11 @@ impl RowId {
         Self::new(Table::LogTiles, scope, &[&[level], &index.to_be_bytes()])
     }
 
+    /// A page of a log's index.
+    pub fn log_index(scope: Scope, level: u8, place: u64, part: u8) -> Self {
+        Self::new(Table::LogIndex, scope, &[&[level], &place.to_be_bytes(), &[part]])
+    }
+
     /// Its table.
     pub const fn table(&self) -> Table {
         self.table

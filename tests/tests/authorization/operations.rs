@@ -234,6 +234,9 @@ pub const TABLE: &[Wanted] = &[
     customer("setTask", &[Technician], r#"{"secret":"x"}"#),
     customer("refuseTask", &[Technician], REASON),
     query("listEvents", AUDITORS, "customer=<customer>"),
+    // What has pages is not followed: whoever may is refused for that, rather than answered without an end.
+    query("followEvents", AUDITORS, "customer=<customer>&limit=1"),
+    query("reportAudit", AUDITORS, "customer=<customer>&report=mfa"),
     query("showCheckpoint", AUDITORS, "customer=<customer>"),
     query("proveLog", AUDITORS, "customer=<customer>&index=0"),
     query("exportLog", AUDITORS, "customer=<customer>"),

@@ -231,6 +231,10 @@ words! {
     VaultRollbackAccepted = "vault.rollback_accepted",
     /// A stream begins to tell somebody elsewhere of this log, or leads elsewhere from now on.
     LogStreamBegun = "log.stream_begun",
+    /// A witness has seen more of a log than is here, or another past.
+    LogContradicted = "log.contradicted",
+    /// In the operator log and each log concerned: the personal fields of somebody who was removed cannot be read any more.
+    PrincipalErased = "principal.erased",
 }
 
 #[cfg(test)]

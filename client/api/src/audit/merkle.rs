@@ -132,6 +132,16 @@ pub trait HashSource {
     fn complete(&self, level: u8, index: u64) -> Option<Hash>;
 }
 
+/// A frontier knows the subtrees that it consists of, and none within them.
+impl HashSource for Frontier {
+    fn complete(&self, level: u8, index: u64) -> Option<Hash> {
+        let above = self.size.checked_shr(level.into())?;
+        let is_own = above & 1 == 1 && index == above - 1;
+        let before = usize::try_from((above >> 1).count_ones()).ok()?;
+        if is_own { self.hashes.get(before).copied() } else { None }
+    }
+}
+
 /// The root of the tree of the first `size` leaves.
 pub fn root_at(source: &(impl HashSource + ?Sized), size: u64) -> Result<Hash, ProofError> {
     if size == 0 { Ok(EMPTY_ROOT) } else { range(source, 0, size) }

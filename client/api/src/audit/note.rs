@@ -237,6 +237,15 @@ impl<'a> Signature<'a> {
     }
 }
 
+/// The text of a note, with its last newline, and its signature lines, none of which was checked.
+///
+/// # Errors
+///
+/// It is no note.
+pub fn note_body(note: &str) -> Result<(&str, &str), NoteError> {
+    split(note)
+}
+
 /// The text, and the signature lines behind the last empty line.
 fn split(text: &str) -> Result<(&str, &str), NoteError> {
     let clean = text.len() <= NOTE_MAX && !text.chars().any(|c| c < ' ' && c != '\n');

@@ -37,6 +37,7 @@ use super::export::{
 use super::hash::{EMPTY_ROOT, Hash};
 use super::merkle::{Frontier, root_of, verify_inclusion};
 use super::note::{Checkpoint, NoteError, VerifierKey};
+use super::receipt::{BadReceipt, Receipt};
 use super::record::{Entry, FieldName, FieldView};
 use super::tile::{TILE_WIDTH, TileId};
 use crate::Timestamp;
@@ -236,6 +237,20 @@ pub enum VerifyError {
         /// The entries that the kept checkpoint signs.
         kept: u64,
     },
+    /// A receipt is none of this log's.
+    #[error("the receipt of entry {index} does not hold: {why}")]
+    Receipt {
+        /// The entry that it is of.
+        index: u64,
+        /// Why.
+        why: BadReceipt,
+    },
+    /// The log has another entry where somebody has a receipt.
+    #[error("entry {index} is another than the one of the receipt: what somebody was shown is not in the log")]
+    NotTheReceipts {
+        /// The entry.
+        index: u64,
+    },
     /// The file does not begin at entry 0 and reach the kept checkpoint.
     #[error("to compare with the checkpoint that was kept, the file has to hold entries 0 to {kept}")]
     NotCovered {
@@ -249,7 +264,10 @@ impl VerifyError {
     /// the file, do.
     pub const fn first_bad_entry(&self) -> Option<u64> {
         match self {
-            Self::Block { first: index, .. } | Self::Missing { index, .. } | Self::Entry { index } => Some(*index),
+            Self::Block { first: index, .. }
+            | Self::Missing { index, .. }
+            | Self::Entry { index }
+            | Self::NotTheReceipts { index } => Some(*index),
             Self::CutShort { expected } | Self::Line { expected, .. } => match expected {
                 Expected::Block(index) | Expected::Entry(index) => Some(*index),
                 Expected::Header | Expected::Footer => None,
@@ -263,6 +281,7 @@ impl VerifyError {
             | Self::OtherLog { .. }
             | Self::RolledBack { .. }
             | Self::Forked { .. }
+            | Self::Receipt { .. }
             | Self::NotCovered { .. } => None,
         }
     }
@@ -277,6 +296,15 @@ pub fn verify_export<E: fmt::Display>(
     verify_export_since(lines, trusted, None)
 }
 
+/// What was kept of a log, apart from it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Against<'a> {
+    /// Checkpoints that the caller has opened with the key it trusts.
+    pub kept: &'a [&'a Checkpoint],
+    /// What people were given with the secrets that they were shown.
+    pub receipts: &'a [Receipt],
+}
+
 /// Checks an export, and that its history is the one that a checkpoint kept from before signed. The caller has opened
 /// that checkpoint with the key it trusts.
 pub fn verify_export_since<E: fmt::Display>(
@@ -284,9 +312,27 @@ pub fn verify_export_since<E: fmt::Display>(
     trusted: Option<&VerifierKey>,
     kept: Option<&Checkpoint>,
 ) -> Result<Report, VerifyError> {
+    verify_export_with(lines, trusted, &Against { kept: kept.as_slice(), receipts: &[] }, |_, _| ())
+}
+
+/// Checks an export, and that it is what receipts of this log prove: each one's entry is in its place, and the history up to
+/// each one's checkpoint is the one that was signed then. Receipts are checked with the same key as the file. `seen` is told of
+/// each entry once it is known to be as it was logged.
+pub fn verify_export_with<E: fmt::Display>(
+    lines: impl Iterator<Item = Result<String, E>>,
+    trusted: Option<&VerifierKey>,
+    against: &Against<'_>,
+    mut seen: impl FnMut(u64, &Entry),
+) -> Result<Report, VerifyError> {
     let mut lines = Lines { lines, number: 0 };
     let head = Head::read(&mut lines, trusted)?;
-    let mut past = kept.map(|kept| Past::new(kept, &head)).transpose()?;
+    let mut past = Past::default();
+    for kept in against.kept {
+        past.keep(kept, &head)?;
+    }
+    for receipt in against.receipts {
+        past.keep_receipt(receipt, &head)?;
+    }
     let mut report = head.empty_report();
     let mut ledger = (head.from == 0).then(Ledger::default);
     let mut leaves = Vec::new();
@@ -299,9 +345,8 @@ pub fn verify_export_since<E: fmt::Display>(
         if let Some(ledger) = &mut ledger {
             ledger.add(index, &entry);
         }
-        if let Some(past) = &mut past {
-            past.push(leaf)?;
-        }
+        past.push(index, leaf)?;
+        seen(index, &entry);
     }
     end(&mut lines, report.entries)?;
     report.completeness = ledger.map(Ledger::close);
@@ -478,15 +523,16 @@ fn end<E: fmt::Display>(
     }
 }
 
-/// The tree as it grows in the file, until it is as large as the kept checkpoint's.
+/// What was kept of the log, and the tree as it grows in the file to be held against it.
+#[derive(Default)]
 struct Past {
     frontier: Frontier,
-    kept_size: u64,
-    kept_root: Hash,
+    roots: BTreeMap<u64, Vec<Hash>>,
+    leaves: BTreeMap<u64, Vec<Hash>>,
 }
 
 impl Past {
-    fn new(kept: &Checkpoint, head: &Head) -> Result<Self, VerifyError> {
+    fn keep(&mut self, kept: &Checkpoint, head: &Head) -> Result<(), VerifyError> {
         let found = &head.checkpoint;
         if kept.origin != found.origin {
             return Err(VerifyError::OtherLog { kept: kept.origin.clone(), found: found.origin.clone() });
@@ -497,16 +543,33 @@ impl Past {
         if head.from != 0 || kept.size > head.to {
             return Err(VerifyError::NotCovered { kept: kept.size });
         }
-        Ok(Self { frontier: Frontier::new(), kept_size: kept.size, kept_root: kept.root })
+        self.roots.entry(kept.size).or_default().push(kept.root);
+        Ok(())
     }
 
-    fn push(&mut self, leaf: Hash) -> Result<(), VerifyError> {
-        self.frontier.push(leaf);
-        let reached = self.frontier.size() == self.kept_size;
-        if reached && self.frontier.root() != self.kept_root {
-            return Err(VerifyError::Forked { kept: self.kept_size });
-        }
+    fn keep_receipt(&mut self, receipt: &Receipt, head: &Head) -> Result<(), VerifyError> {
+        let index = receipt.index;
+        let checkpoint = receipt.verify(&head.key).map_err(|why| VerifyError::Receipt { index, why })?;
+        self.keep(&checkpoint, head)?;
+        self.leaves.entry(index).or_default().push(receipt.leaf);
         Ok(())
+    }
+
+    fn push(&mut self, index: u64, leaf: Hash) -> Result<(), VerifyError> {
+        if self.roots.is_empty() {
+            return Ok(());
+        }
+        self.frontier.push(leaf);
+        if self.leaves.get(&index).is_some_and(|kept| kept.iter().any(|kept| *kept != leaf)) {
+            return Err(VerifyError::NotTheReceipts { index });
+        }
+        let size = self.frontier.size();
+        match self.roots.get(&size) {
+            Some(kept) if kept.iter().any(|root| *root != self.frontier.root()) => {
+                Err(VerifyError::Forked { kept: size })
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 }
 

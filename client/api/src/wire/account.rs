@@ -6,6 +6,8 @@ use super::{CertificateSettings, RotationPolicy, SudoRule};
 use crate::secret::{Disclosed, Secret};
 use crate::{AccountId, AccountPath, CheckoutId, Login, Part, RotationId, Timestamp};
 
+/// The most characters of who answers for an account.
+pub const OWNER_MAX: usize = 100;
 /// The most holders of a shared account.
 pub const HOLDERS_MAX: u32 = 100;
 /// The most rows of one import.
@@ -167,6 +169,10 @@ pub struct AccountSettings {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "openapi", schema(max_items = 16))]
     pub sudo_rules: Vec<SudoRule>,
+    /// Who answers for it, e.g. a team, at most 100 characters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(max_length = 100))]
+    pub owner: Option<String>,
     /// When its secret is replaced and tried by itself. Only standing accounts heed it.
     #[serde(skip_serializing_if = "RotationPolicy::is_empty")]
     pub rotation_policy: RotationPolicy,
@@ -190,6 +196,7 @@ impl Default for AccountSettings {
             tier: None,
             certificate: CertificateSettings::default(),
             sudo_rules: Vec::new(),
+            owner: None,
             rotation_policy: RotationPolicy::default(),
         }
     }
@@ -227,6 +234,10 @@ pub struct AccountChange {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(max_items = 16))]
     pub sudo_rules: Option<Vec<SudoRule>>,
+    /// Who answers for it; an empty text is nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(max_length = 100))]
+    pub owner: Option<String>,
     /// When its secret is replaced and tried by itself, in place of what was said before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rotation_policy: Option<RotationPolicy>,

@@ -20,6 +20,9 @@ pub struct AuditEvent {
     pub fields: BTreeMap<String, String>,
 }
 
+/// The most bytes of text that a search takes.
+pub const SEARCH_TEXT_MAX: usize = 256;
+
 /// Which events to list; newest first.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
@@ -28,15 +31,31 @@ pub struct AuditQuery {
     /// The customer; absent for the operator log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub customer: Option<String>,
-    /// Only of this kind, or of the kinds that start with it when it ends in `.`.
+    /// Only of this kind, or of the kinds that start with it when it ends in a dot: `checkout.`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
+    /// Only of this system (its name within the customer).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system: Option<String>,
     /// Only of this account (a path).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub account: Option<String>,
     /// Only by this actor (a name or id).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<String>,
+    /// Only what this principal did or what was done to it (a name or id).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub principal: Option<String>,
+    /// Only with this ticket, in any case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ticket: Option<String>,
+    /// Only with this outcome, e.g. `pending`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<String>,
+    /// Only with all these words, anywhere, in any case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", param(max_length = 256))]
+    pub text: Option<String>,
     /// Only of this checkout.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkout: Option<String>,
@@ -72,6 +91,20 @@ pub struct CheckpointResponse {
     /// The signed note (C2SP tlog-checkpoint).
     pub checkpoint: String,
     /// The key that signs it, as a C2SP vkey. Keep it apart from the log: it is what a verifier trusts.
+    pub verifier_key: String,
+    /// The newest checkpoint that witnesses have cosigned (C2SP tlog-cosignature), with their lines; absent where none has
+    /// since the vault was opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cosigned: Option<String>,
+}
+
+/// The proof that what was shown is in the log, to be kept by whoever was shown it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct LogReceipt {
+    /// C2SP tlog-proof: read it as [`audit::Receipt`](crate::audit::Receipt).
+    pub proof: String,
+    /// The key that signs the log, as a C2SP vkey: it stays the same for the log's life.
     pub verifier_key: String,
 }
 

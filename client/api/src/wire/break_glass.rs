@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Approval, Checkout, GrantScope, SystemSpec};
+use super::{Approval, Checkout, GrantScope, LogReceipt, SystemSpec};
 use crate::secret::Disclosed;
 use crate::{BreakGlassId, CheckoutId, GrantId, Login, PrincipalId, Timestamp, UserName};
 
@@ -182,4 +182,7 @@ pub struct UnresolvedSecrets {
     pub candidates: Vec<UnresolvedSecret>,
     /// The index of this reveal's event in the customer's log.
     pub event_index: u64,
+    /// The proof of that, to be kept; older servers give none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<LogReceipt>,
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::secret::Disclosed;
-use crate::wire::SystemSpec;
+use crate::wire::{LogReceipt, SystemSpec};
 use crate::{AccountId, AccountPath, BreakGlassId, CheckoutId, Login, PrincipalId, RotationId, Timestamp, UserName};
 
 /// The shortest checkout.
@@ -267,6 +267,9 @@ pub struct Revealed {
     pub system: SystemSpec,
     /// The audit event that says so, in the customer's log; it was durable before this answer left.
     pub event_index: u64,
+    /// The proof of that, to be kept; older servers give none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<LogReceipt>,
 }
 
 /// `POST /v1/checkouts/{id}/extend`.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::secret::Disclosed;
+use crate::wire::LogReceipt;
 use crate::{AccountPath, CheckoutId, Login, Part, RotationId, Timestamp};
 
 /// Why a rotation was started.
@@ -87,6 +88,9 @@ pub struct ShownTask {
     pub secret: Disclosed,
     /// The index of the event that says that it was shown, in the customer's log.
     pub event_index: u64,
+    /// The proof of that, to be kept; older servers give none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<LogReceipt>,
 }
 
 /// `POST /v1/tasks/{task}/refuse`.

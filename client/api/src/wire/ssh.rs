@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::conditions::text_form;
-use super::{Checkout, Network, SystemSpec};
+use super::{Checkout, LogReceipt, Network, SystemSpec};
 use crate::{Login, Timestamp};
 
 /// The most principals of a certificate.
@@ -158,6 +158,9 @@ pub struct Signed {
     pub system: SystemSpec,
     /// The audit event that says so, in the customer's log; it was durable before this answer left.
     pub event_index: u64,
+    /// The proof of that, to be kept; older servers give none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<LogReceipt>,
 }
 
 /// `GET …/systems/{system}/revoked-certificates`.

@@ -42,7 +42,12 @@ impl Open {
     /// Refuses a store that is older than the newest anchor that can be reached, or has another past, unless somebody says
     /// why it shall be taken: that is told in the log, and the anchors are moved back.
     pub(crate) async fn hold_against_anchors(&self, accept: Option<&str>) -> Result<()> {
-        let Some(contradiction) = self.contradiction().await? else { return Ok(()) };
+        let by_witnesses = async || self.contradicted_by_witnesses().await;
+        let contradiction = match self.contradiction().await? {
+            Some(contradiction) => Some(contradiction),
+            None => by_witnesses().await?,
+        };
+        let Some(contradiction) = contradiction else { return Ok(()) };
         let Some(reason) = accept else { return Err(Error::new(ProblemType::StoreRolledBack, contradiction)) };
         let reason = short_text("accept_rollback", reason)?;
         let event = self

@@ -96,13 +96,14 @@ impl Open {
         let mut change =
             self.change(told(Scope::Customer(customer))).and(told(Scope::Operator)).expect(&holder).expect(&record);
         change = self.stored(change, customer, held, &checkout, &glass)?.update(&row, &StateRecord(state))?;
-        let receipt = self.commit(change).await?;
+        let committed = self.commit(change).await?;
         Ok(UnresolvedSecrets {
             checkout: self.view_at(path, customer, checkout).await?,
             login: record.value.login,
             system: system.spec,
             candidates,
-            event_index: receipt.events.first().map_or(0, |(_, index)| *index),
+            event_index: committed.index(),
+            receipt: Some(self.receipt(&committed)?),
         })
     }
 

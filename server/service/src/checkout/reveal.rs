@@ -88,15 +88,15 @@ impl Open {
         let change = change.expect(&case.state).update(&case.checkout, &CheckoutRecord(checkout.clone()))?;
         let change = Self::retimed(change, customer, checkout.id, before.due(), checkout.due())?;
         let change = self.spending(change, permit).await?;
-        let receipt = self.commit(change).await?;
-        let event_index = receipt.events.first().map_or(0, |(_, index)| *index);
+        let committed = self.commit(change).await?;
         Ok(Revealed {
             checkout: self.view_at(path, customer, checkout).await?,
             login,
             secret: secret.disclose(),
             version,
             system: system.spec,
-            event_index,
+            event_index: committed.index(),
+            receipt: Some(self.receipt(&committed)?),
         })
     }
 }

@@ -95,7 +95,7 @@ impl Open {
         let change = change.expect(&case.state).update(&case.checkout, &CheckoutRecord(checkout.clone()))?;
         let change = Self::retimed(change, customer, checkout.id, before.due(), checkout.due())?;
         let change = self.spending(change, permit).await?;
-        let receipt = self.commit(change).await?;
+        let committed = self.commit(change).await?;
         Ok(Signed {
             checkout: self.view_at(path, customer, checkout).await?,
             login: case.account.login.clone(),
@@ -104,7 +104,8 @@ impl Open {
             principals,
             valid_before,
             system: system.spec,
-            event_index: receipt.events.first().map_or(0, |(_, index)| *index),
+            event_index: committed.index(),
+            receipt: Some(self.receipt(&committed)?),
         })
     }
 

@@ -5,8 +5,8 @@ use claviger_api::audit::record::FieldName;
 use claviger_api::problem::ProblemType;
 use claviger_api::wire::{
     Account, AccountChange, AccountKind, AccountSettings, CertificateSettings, FORCE_COMMAND_MAX, HOLDERS_MAX,
-    NewAccount, PRINCIPALS_MAX, RotationCause, SOURCE_NETWORKS_MAX, SUDO_RULES_MAX, SshPrincipal, SystemSpec,
-    Verification,
+    NewAccount, OWNER_MAX, PRINCIPALS_MAX, RotationCause, SOURCE_NETWORKS_MAX, SUDO_RULES_MAX, SshPrincipal,
+    SystemSpec, Verification,
 };
 use claviger_api::{AccountId, CustomerId, Login, Scope, Secret, SystemId};
 use claviger_connectors::linux::takes_name;
@@ -179,6 +179,7 @@ impl Open {
                 tier: wanted.tier.or(now.tier),
                 certificate: wanted.certificate.clone().unwrap_or_else(|| now.certificate.clone()),
                 sudo_rules: wanted.sudo_rules.clone().unwrap_or_else(|| now.sudo_rules.clone()),
+                owner: wanted.owner.clone().or_else(|| now.owner.clone()).filter(|owner| !owner.is_empty()),
                 rotation_policy: wanted.rotation_policy.clone().unwrap_or_else(|| now.rotation_policy.clone()),
             };
             check_settings(record.kind, &record.settings)?;
@@ -466,6 +467,13 @@ fn check_settings(kind: AccountKind, settings: &AccountSettings) -> Result<()> {
     }
     Rules::parse(&settings.password_policy).map_err(|bad| Error::value("password_policy", bad.to_string()))?;
     checked_policy("rotation_policy", &settings.rotation_policy)?;
+    if settings
+        .owner
+        .as_ref()
+        .is_some_and(|owner| owner.chars().count() > OWNER_MAX || owner.chars().any(char::is_control))
+    {
+        return Err(Error::value("owner", "a text of at most 100 characters on one line"));
+    }
     match kind {
         AccountKind::Certificate => check_certificate(&settings.certificate),
         AccountKind::Standing | AccountKind::Ephemeral if settings.certificate.is_default() => Ok(()),

@@ -7,13 +7,16 @@ use claviger_api::audit::hash::Hash;
 use claviger_crypto::Random;
 use claviger_store::{Batch, CommitError, Expected, FIRST_REVISION, Keyring, Row, RowId, Sealed, StoreKey};
 
-use super::Receipt;
 use super::change::Prepared;
+use super::grown::Grown;
 use super::head::{LogHead, LogTile};
 use crate::error::{Error, Result};
 
 /// Leaf hashes in a full tile (C2SP tlog-tiles: 2⁸).
 pub const TILE_WIDTH: usize = 256;
+
+/// Where a change's events stand: which log, and the index in it.
+pub(super) type Events = Vec<(Scope, u64)>;
 
 /// A log as the writer knows it: the stored head, and the hashes of the entries behind the last full tile.
 #[derive(Clone)]
@@ -38,6 +41,7 @@ pub(super) struct Group<'a> {
     /// Rows as they were found when they were checked: the batch expects them so.
     found: BTreeMap<StoreKey, Option<Row>>,
     logs: BTreeMap<Scope, OpenLog>,
+    grown: BTreeMap<Scope, Grown>,
     tiles: Vec<(StoreKey, Row)>,
     first_leaf: Option<(StoreKey, Row)>,
     written: Vec<RowId>,
@@ -50,6 +54,8 @@ pub(super) struct Finished {
     pub batch: Batch,
     /// The logs as they are once it is durable.
     pub logs: BTreeMap<Scope, OpenLog>,
+    /// What the group has added to each, for the proofs.
+    pub grown: BTreeMap<Scope, Grown>,
     /// A row that is there if, and only if, the batch was stored: nobody else writes these very bytes.
     pub witness: (StoreKey, Row),
 }
@@ -62,6 +68,7 @@ impl<'a> Group<'a> {
             expect: BTreeMap::new(),
             found: BTreeMap::new(),
             logs: BTreeMap::new(),
+            grown: BTreeMap::new(),
             tiles: Vec::new(),
             first_leaf: None,
             written: Vec::new(),
@@ -71,20 +78,20 @@ impl<'a> Group<'a> {
 
     /// Adds a change, or refuses it. A change whose expectations do not hold leaves the group as it was; a failure
     /// half-way through a change breaks the whole group, so that no part of a change is ever stored.
-    pub async fn add(&mut self, change: Prepared, known: &BTreeMap<Scope, OpenLog>) -> Result<Receipt> {
+    pub async fn add(&mut self, change: Prepared, known: &BTreeMap<Scope, OpenLog>) -> Result<Events> {
         self.check(&change).await?;
         let added = self.apply(change, known).await;
         self.broken |= added.is_err();
         added
     }
 
-    async fn apply(&mut self, change: Prepared, known: &BTreeMap<Scope, OpenLog>) -> Result<Receipt> {
+    async fn apply(&mut self, change: Prepared, known: &BTreeMap<Scope, OpenLog>) -> Result<Events> {
         let scopes = change.leaves.iter().map(|leaf| leaf.scope).chain(change.put.iter().map(|put| put.id.scope()));
         for scope in scopes.chain(change.delete.iter().map(RowId::scope)).collect::<Vec<_>>() {
             self.open(scope, known).await?;
         }
         self.written.extend(change.touched);
-        let mut receipt = Receipt { events: Vec::new() };
+        let mut events = Events::new();
         for put in change.put {
             self.write(&put.id, put.key, Some(put.row)).await?;
         }
@@ -92,10 +99,10 @@ impl<'a> Group<'a> {
             self.write(&id, id.to_key(), None).await?;
         }
         for leaf in change.leaves {
-            let Some(log) = self.logs.get_mut(&leaf.scope) else {
+            let (Some(log), Some(grown)) = (self.logs.get_mut(&leaf.scope), self.grown.get_mut(&leaf.scope)) else {
                 return Err(Error::internal("an event outside the group's scopes"));
             };
-            let index = log.head.frontier.size();
+            let index = grown.after().size();
             let id = RowId::log_leaf(leaf.scope, index);
             let put = self.context.sealed.put(
                 self.context.keyring,
@@ -104,14 +111,14 @@ impl<'a> Group<'a> {
                 &leaf.stored,
                 self.context.random,
             )?;
-            log.head.frontier.push(leaf.hash);
+            grown.push(leaf.hash);
             log.tail.push(leaf.hash);
             self.first_leaf.get_or_insert_with(|| (put.key.clone(), put.row.clone()));
             self.rows.insert(put.key, Some(put.row));
-            receipt.events.push((leaf.scope, index));
-            self.fill_tile(leaf.scope)?;
+            events.push((leaf.scope, index));
+            self.fill_tile(leaf.scope, index + 1)?;
         }
-        Ok(receipt)
+        Ok(events)
     }
 
     /// Which rows are written, or touched.
@@ -127,6 +134,9 @@ impl<'a> Group<'a> {
         let mut batch = Batch { put: self.tiles, ..Batch::default() };
         for (scope, log) in &mut self.logs {
             let id = RowId::log_head(*scope);
+            if let Some(grown) = self.grown.get(scope) {
+                log.head.frontier = grown.after().clone();
+            }
             let expected = if log.revision == 0 { Expected::Absent } else { Expected::Revision(log.revision) };
             batch.expect.push((id.to_key(), expected));
             log.revision += 1;
@@ -141,7 +151,7 @@ impl<'a> Group<'a> {
                 None => batch.delete.push(key),
             }
         }
-        Ok(Finished { batch, logs: self.logs, witness })
+        Ok(Finished { batch, logs: self.logs, grown: self.grown, witness })
     }
 
     /// Every expectation must hold after the changes before this one.
@@ -201,17 +211,18 @@ impl<'a> Group<'a> {
             Some(log) => log.clone(),
             None => OpenLog::load(self.context.sealed, self.context.keyring, scope).await?,
         };
+        self.grown.insert(scope, Grown::from(log.head.frontier.clone()));
         self.logs.insert(scope, log);
         Ok(())
     }
 
     /// A tile that is full is stored once and never changes.
-    fn fill_tile(&mut self, scope: Scope) -> Result<()> {
+    fn fill_tile(&mut self, scope: Scope, size: u64) -> Result<()> {
         let Some(log) = self.logs.get_mut(&scope).filter(|log| log.tail.len() == TILE_WIDTH) else {
             return Ok(());
         };
         let tile = LogTile { hashes: std::mem::take(&mut log.tail) };
-        let id = RowId::log_tile(scope, 0, log.head.frontier.size() / (TILE_WIDTH as u64) - 1);
+        let id = RowId::log_tile(scope, 0, size / (TILE_WIDTH as u64) - 1);
         let put = self.context.sealed.put(self.context.keyring, &id, FIRST_REVISION, &tile, self.context.random)?;
         self.tiles.push((put.key, put.row));
         Ok(())

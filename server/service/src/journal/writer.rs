@@ -8,8 +8,8 @@ use claviger_crypto::Random;
 use claviger_store::{Batch, CommitError, Expected, Keyring, RowId, Sealed};
 use tokio::sync::{mpsc, oneshot};
 
-use super::group::{Context, Finished, Group, OpenLog};
-use super::{LogHead, Receipt, Submission, Watch};
+use super::group::{Context, Events, Finished, Group, OpenLog};
+use super::{Committed, Grown, LogHead, Submission, Watch};
 use crate::error::{Error, Result};
 
 /// The most changes in one batch: bounds its size and the wait of the first.
@@ -25,7 +25,7 @@ pub(super) struct Writer {
     logs: BTreeMap<Scope, OpenLog>,
 }
 
-type Waiting = Vec<(oneshot::Sender<Result<Receipt>>, Receipt)>;
+type Waiting = Vec<(oneshot::Sender<Result<Committed>>, Events)>;
 
 /// What is known of a batch whose commit gave no answer.
 enum Fate {
@@ -65,7 +65,7 @@ impl Writer {
             #[cfg(feature = "failpoints")]
             kinds.note(&change);
             match group.add(change, &self.logs).await {
-                Ok(receipt) => waiting.push((answer, receipt)),
+                Ok(events) => waiting.push((answer, events)),
                 // Whoever asked may be gone; the answer then is nobody's.
                 Err(refused) => drop(answer.send(Err(refused))),
             }
@@ -91,11 +91,11 @@ impl Writer {
     }
 
     /// Stores the batch. On success the logs move on; on any failure they are read anew before the next group.
-    async fn store_batch(&mut self, finished: Finished) -> Result<()> {
-        let Finished { batch, logs, witness } = finished;
+    async fn store_batch(&mut self, finished: Finished) -> Result<BTreeMap<Scope, Grown>> {
+        let Finished { batch, logs, grown, witness } = finished;
         let Err(failed) = self.sealed.store().commit(batch).await else {
             self.logs.extend(logs);
-            return Ok(());
+            return Ok(grown);
         };
         let mut before: BTreeMap<Scope, OpenLog> = BTreeMap::new();
         for scope in logs.keys() {
@@ -103,7 +103,7 @@ impl Writer {
         }
         match failed {
             CommitError::OutcomeUnknown(why) => match self.settle(&logs, &before, &witness).await {
-                Fate::Stored => Ok(()),
+                Fate::Stored => Ok(grown),
                 Fate::NeverStored => Err(CommitError::Refused(why).into()),
                 Fate::Undecided => Err(CommitError::OutcomeUnknown(why).into()),
             },
@@ -159,9 +159,13 @@ impl Writer {
 }
 
 /// Tells everybody in the group the same outcome.
-fn answer(waiting: Waiting, outcome: Result<()>) {
-    match outcome {
-        Ok(()) => waiting.into_iter().for_each(|(answer, receipt)| drop(answer.send(Ok(receipt)))),
+fn answer(waiting: Waiting, outcome: Result<BTreeMap<Scope, Grown>>) {
+    match outcome.map(Arc::new) {
+        Ok(logs) => {
+            for (answer, events) in waiting {
+                drop(answer.send(Ok(Committed { events, logs: logs.clone() })));
+            }
+        }
         Err(failed) => {
             for (answer, _) in waiting {
                 drop(answer.send(Err(failed.again())));

@@ -72,9 +72,10 @@ impl Open {
             let event = event.with(FieldName::Version, version);
             let shown = Some(Brought { version, by: caller.id, at: self.now() });
             let beside = Beside { by_hand: Some(event), shown, ..Beside::default() };
-            let event_index = self.store_transition(&turn, transition, beside).await?;
+            let committed = self.store_transition(&turn, transition, beside).await?;
             let task = self.task_of(&self.turn(found.customer, found.id).await?).await?;
-            Ok(ShownTask { task, secret: secret.disclose(), event_index })
+            let (event_index, receipt) = (committed.index(), Some(self.receipt(&committed)?));
+            Ok(ShownTask { task, secret: secret.disclose(), event_index, receipt })
         })
         .await
     }

@@ -17,7 +17,7 @@ use crate::checkout::move_timer;
 use crate::error::Result;
 use crate::event::{Event, snake_case};
 use crate::idempotency::Once;
-use crate::journal::Change;
+use crate::journal::{Change, Committed};
 use crate::open::{Caller, Open};
 use crate::records::{CheckoutRecord, RotationRecord, StateRecord, SystemRecord};
 use crate::workers::TimerKind;
@@ -51,7 +51,7 @@ impl Open {
         turn: &Turn,
         transition: Transition,
         beside: Beside<'_>,
-    ) -> Result<u64> {
+    ) -> Result<Committed> {
         let Beside { made, by_hand, said, sessions_ended, shown, brought, once } = beside;
         let Transition { rotation, secrets, happened, erase } = transition;
         let (customer, id) = (turn.customer, rotation.id);
@@ -101,8 +101,7 @@ impl Open {
         if let Some((once, caller)) = once {
             change = self.remember(change, Scope::Customer(customer), once, caller, turn.account.id.uuid())?;
         }
-        let receipt = self.commit(change.update(&turn.state, &StateRecord(state))?).await?;
-        Ok(receipt.events.first().map_or(0, |(_, index)| *index))
+        self.commit(change.update(&turn.state, &StateRecord(state))?).await
     }
 
     /// Keeps at the system for how long it honoured the old secret, where that is known now and was not.

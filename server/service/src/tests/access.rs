@@ -144,7 +144,7 @@ async fn a_grant_is_renewed_by_whoever_could_make_it_and_by_nobody_else() {
     for (scope, home) in [(Scope::Operator, Resource::Operator), acme_home(&world).await] {
         let asked = AuditQuery { kind: Some("grant.renewed".to_owned()), ..AuditQuery::default() };
         let permit = may(&open, &world.root().await, home);
-        let told = open.audit_events(scope, &asked, &Paging::new(None, None).unwrap(), permit).await.unwrap();
+        let told = open.audit_events(scope, &asked, &Paging::new(None, None).unwrap(), &root, permit).await.unwrap();
         assert_eq!(told.items.len(), 1, "in the operator's log and in the customer's");
     }
     world.clock.advance(seconds(3600));

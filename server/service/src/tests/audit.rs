@@ -91,7 +91,7 @@ async fn events_are_listed_newest_first_by_what_is_asked_for() {
         let query = AuditQuery { kind: Some("checkout.revealed".to_owned()), ..AuditQuery::default() };
         let paging = Paging::new(Some(7), cursor.as_deref()).unwrap();
         let permit = may(&open, &root, Resource::Customer(acme));
-        let page = open.audit_events(scope, &query, &paging, permit).await.unwrap();
+        let page = open.audit_events(scope, &query, &paging, &root, permit).await.unwrap();
         seen.extend(page.items.into_iter().map(|event| event.index));
         cursor = page.next_cursor;
         if cursor.is_none() {
@@ -103,7 +103,7 @@ async fn events_are_listed_newest_first_by_what_is_asked_for() {
     let query = AuditQuery { actor: Some("tess".to_owned()), ..AuditQuery::default() };
     let paging = Paging::new(None, None).unwrap();
     let permit = may(&open, &root, Resource::Customer(acme));
-    let hers = open.audit_events(scope, &query, &paging, permit).await.unwrap();
+    let hers = open.audit_events(scope, &query, &paging, &root, permit).await.unwrap();
     assert_eq!(hers.items.len(), 90, "of hers: a request, a reveal and an end each");
     assert!(hers.items[0].fields.contains_key("actor_name"));
 }

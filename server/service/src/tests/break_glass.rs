@@ -20,7 +20,7 @@ use crate::error::Result;
 use crate::{Caller, Once, Paging};
 
 /// The usual world, with `gil`, `gus` and `gwen`, who can break glass at acme, and `rita`, who approves and reviews.
-async fn world() -> World {
+pub(super) async fn world() -> World {
     let world = World::new().await;
     people(&world).await;
     world
@@ -98,11 +98,13 @@ async fn take(world: &World, who: &str, account: &str) -> Result<wire::Checkout>
     world.check_out(&acting(world, who).await, &of(account), &Once::none()).await
 }
 
-async fn reveal_unresolved(world: &World, who: &str, account: &str) -> Result<wire::UnresolvedSecrets> {
+pub(super) async fn reveal_unresolved(world: &World, who: &str, account: &str) -> Result<wire::UnresolvedSecrets> {
     let (open, caller) = (world.open(), acting(world, who).await);
     let place = world.place(account).await;
     let permit = open.permit(&caller, &place.resource()).await?;
-    open.reveal_unresolved(place, "to try by hand", &caller, permit).await
+    let shown = open.reveal_unresolved(place, "to try by hand", &caller, permit).await?;
+    world.holds(shown.receipt.as_ref(), world.acme().await, shown.event_index).await;
+    Ok(shown)
 }
 
 /// How often this was told, in the customer's log and in the operator's.
@@ -515,7 +517,7 @@ async fn managed_by(world: &World, name: &str) {
 }
 
 /// A rotation that cannot go on, since the account that should do it is not there.
-async fn unresolved(world: &World) -> claviger_api::RotationId {
+pub(super) async fn unresolved(world: &World) -> claviger_api::RotationId {
     let (open, root, place) = (world.open(), world.root().await, world.place("app").await);
     managed_by(world, "nobody").await;
     let change = wire::AccountChange { rotate_by: Some(wire::RotateBy::Management), ..wire::AccountChange::default() };
@@ -533,7 +535,7 @@ async fn it_reveals_what_is_unresolved_and_what_was_seen_is_rotated() {
     let early = open_at(&world, "acme").await;
     assert_eq!(reveal_unresolved(&world, "gil", "app").await.problem(), ProblemType::NotUnresolved);
     close(&world, "gil", early.id).await.unwrap();
-    let rotation = unresolved(&world).await;
+    let rotation = Box::pin(unresolved(&world)).await;
     assert_eq!(reveal_unresolved(&world, "gil", "app").await.problem(), ProblemType::Forbidden, "not without a glass");
     let open = open_at(&world, "acme").await;
     assert_eq!(take(&world, "gil", "app").await.problem(), ProblemType::AccountUnavailable);
@@ -574,7 +576,7 @@ async fn it_reveals_what_is_unresolved_and_what_was_seen_is_rotated() {
 #[tokio::test]
 async fn what_is_unresolved_goes_past_no_limit() {
     let world = world().await;
-    unresolved(&world).await;
+    Box::pin(unresolved(&world)).await;
     let open = open_at(&world, "acme").await;
     world.enrolled_of("cara", Some("acme")).await;
     world.grant("cara", Role::CustomerAdministrator, GrantScope::Customer(part("acme"))).await.unwrap();

@@ -25,7 +25,7 @@ fn wanted() -> NewCheckout {
 }
 
 /// A router whose account was lent, seen and given back: a person is asked.
-async fn given_back() -> (World, CheckoutId) {
+pub(super) async fn given_back() -> (World, CheckoutId) {
     let world = World::new().await;
     let (open, root, acme) = (world.open(), world.root().await, world.acme().await);
     let spec =
@@ -53,10 +53,12 @@ async fn may_perform(world: &World, tess: &Caller) -> Result<(FoundRotation, Per
     Ok((found, permit))
 }
 
-async fn show(world: &World) -> Result<ShownTask> {
+pub(super) async fn show(world: &World) -> Result<ShownTask> {
     let tess = world.tess().await;
     let (found, permit) = may_perform(world, &tess).await?;
-    world.open().show_task(&found, &tess, permit).await
+    let shown = world.open().show_task(&found, &tess, permit).await?;
+    world.holds(shown.receipt.as_ref(), world.acme().await, shown.event_index).await;
+    Ok(shown)
 }
 
 async fn confirm(world: &World) -> Result<Rotation> {

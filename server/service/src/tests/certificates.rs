@@ -14,7 +14,7 @@ use crate::open::Caller;
 use crate::{Once, Result};
 
 /// A host beside the others, with an account that is opened by certificates.
-async fn world() -> World {
+pub(super) async fn world() -> World {
     let world = World::new().await;
     let (open, root) = (world.open(), world.root().await);
     let acme = world.acme().await;
@@ -29,13 +29,15 @@ async fn world() -> World {
     world
 }
 
-async fn sign(world: &World, caller: &Caller, id: CheckoutId) -> Result<Signed> {
+pub(super) async fn sign(world: &World, caller: &Caller, id: CheckoutId) -> Result<Signed> {
     let (found, permit) = world.found::<CheckoutReveal>(caller, id).await?;
     let wanted = SignKey { public_key: public_text(&[9; 32]) };
-    world.open().sign_certificate(&found, &wanted, caller, permit).await
+    let signed = world.open().sign_certificate(&found, &wanted, caller, permit).await?;
+    world.holds(signed.receipt.as_ref(), found.customer, signed.event_index).await;
+    Ok(signed)
 }
 
-fn held(account: &str) -> claviger_api::wire::NewCheckout {
+pub(super) fn held(account: &str) -> claviger_api::wire::NewCheckout {
     let mut new = of(account);
     new.account = format!("acme/web01/{account}").parse().unwrap();
     new

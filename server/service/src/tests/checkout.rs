@@ -371,34 +371,6 @@ async fn anvil_lock_without_end() {
     assert!(futures::FutureExt::catch_unwind(broken).await.is_err(), "the checker sees a lock without an end");
 }
 
-/// No reveal leaves without its event, on either side of a failing commit.
-#[tokio::test]
-async fn no_plaintext_leaves_without_its_event() {
-    use claviger_store::memory::{CommitFault, FaultPlan};
-    for (fault, told) in [
-        (FaultPlan::nth_commit(1, CommitFault::Refused), false),
-        (FaultPlan::nth_commit(1, CommitFault::UnknownNotApplied), false),
-        (FaultPlan::nth_commit(1, CommitFault::UnknownApplied), true),
-        (FaultPlan::every_commit(CommitFault::UnknownApplied), true),
-        (FaultPlan::every_commit(CommitFault::UnknownNotApplied), false),
-        (FaultPlan::every_commit(CommitFault::Refused), false),
-    ] {
-        let world = World::new().await;
-        let tess = world.tess().await;
-        let held = world.check_out(&tess, &of("app"), &Once::none()).await.unwrap();
-        let size = async || {
-            world.open().head(claviger_api::Scope::Customer(world.acme().await)).await.unwrap().frontier.size()
-        };
-        let before = size().await;
-        world.store.set_faults(fault);
-        let answer = world.reveal(&tess, held.id).await;
-        world.store.set_faults(FaultPlan::none());
-        assert_eq!(answer.is_ok(), told);
-        assert_eq!(size().await, before + u64::from(told), "shown and told are one");
-        world.check().await;
-    }
-}
-
 #[tokio::test]
 async fn the_history_of_what_was_removed_can_still_be_read() {
     let world = World::new().await;

@@ -123,7 +123,7 @@ fn sort(found: &mut Found, open: &Open, id: &RowId, row: &Row) {
         Scope::Operator => panic!("{id} is nobody's"),
     };
     match id.table() {
-        Table::Meta | Table::Keys | Table::Secrets => {}
+        Table::Meta | Table::Keys | Table::Secrets | Table::LogIndex => {}
         Table::Exposures => panic!("nobody writes {id} yet"),
         Table::Fingerprints => {
             opened::<FingerprintRecord>(open, id, row);

@@ -15,7 +15,7 @@ use futures::future::join_all;
 use super::world::{Refused as _, World, may};
 use crate::Result;
 use crate::event::Event;
-use crate::journal::{Change, Journal, LogHead, Receipt};
+use crate::journal::{Change, Committed, Journal, LogHead};
 use crate::kept::Kept;
 use crate::records::LoginCounter;
 
@@ -42,12 +42,12 @@ impl Desk {
         Change::because(&self.sealed, &self.keyring, &*self.random, &self.kept, event.with(FieldName::Detail, "x"))
     }
 
-    async fn commit(&self, change: Change<'_>) -> Result<Receipt> {
+    async fn commit(&self, change: Change<'_>) -> Result<Committed> {
         let prepared = change.prepare(|event| event.prepare(|_| None::<Box<SubjectKey>>, &*self.random))?;
         self.journal.commit(prepared).await
     }
 
-    async fn create(&self, n: u8) -> Result<Receipt> {
+    async fn create(&self, n: u8) -> Result<Committed> {
         self.commit(self.because().create(row(n), &counter(0))?).await
     }
 

@@ -42,7 +42,7 @@ impl World {
         };
         let query = AuditQuery { kind: Some(kind.text().to_owned()), ..AuditQuery::default() };
         let paging = Paging::new(None, None).unwrap();
-        open.audit_events(scope, &query, &paging, may(&open, &root, resource)).await.unwrap().items
+        open.audit_events(scope, &query, &paging, &root, may(&open, &root, resource)).await.unwrap().items
     }
 
     /// One checkout in use and revealed, one with a login of its own, one that waits for its turn, one that asks.

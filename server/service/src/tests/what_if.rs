@@ -80,7 +80,7 @@ async fn refusals(world: &World, scope: Scope) -> Vec<AuditEvent> {
         Scope::Customer(customer) => Resource::Customer(customer),
     };
     let permit = may(&open, &root, home);
-    open.audit_events(scope, &asked, &Paging::new(None, None).unwrap(), permit).await.unwrap().items
+    open.audit_events(scope, &asked, &Paging::new(None, None).unwrap(), &root, permit).await.unwrap().items
 }
 
 #[tokio::test]

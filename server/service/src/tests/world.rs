@@ -2,6 +2,8 @@
 
 use std::sync::{Arc, LazyLock};
 
+use claviger_api::audit::note::VerifierKey;
+use claviger_api::audit::receipt::Receipt;
 use claviger_api::problem::ProblemType;
 use claviger_api::wire::{
     self, AccountKind, AccountSettings, Claim, EnrolRequest, GrantKind, GrantScope, InitRequest, LoginAnswer,
@@ -9,7 +11,7 @@ use claviger_api::wire::{
     RotateBy, SecondFactor, SystemSpec, TlsMode,
 };
 use claviger_api::{
-    AccountPath, CheckoutId, CustomerId, Login, Part, RequestId, RotationId, Secret, SystemId, Timestamp,
+    AccountPath, CheckoutId, CustomerId, Login, Part, RequestId, RotationId, Scope, Secret, SystemId, Timestamp,
 };
 use claviger_connectors::{Connector, Direct, Registry};
 use claviger_core::policy::{Act, Circumstances, Mark, NO_LIMITS, Policies, Resource};
@@ -24,6 +26,7 @@ use super::invariants;
 use super::system::{Machine, SimulatedSystem};
 use crate::checkout::FoundCheckout;
 use crate::error::{Error, Result};
+use crate::journal::head::leaf_hash;
 use crate::{Caller, Clock as _, Ground, ManualClock, Once, Open, Origin, Place, Settings, Vault};
 
 pub const START: &str = "2026-11-24T09:00:00Z";
@@ -108,6 +111,7 @@ fn ground(store: &MemoryStore, clock: &Arc<ManualClock>, system: &Arc<SimulatedS
         wake: Arc::default(),
         anchors: Vec::new(),
         streams: Vec::new(),
+        witnesses: Vec::new(),
         settings: Settings { site: Some(SITE.clone()), ..Settings::named("vault.msp.example") },
     }
 }
@@ -352,7 +356,21 @@ impl World {
 
     pub async fn reveal(&self, caller: &Caller, id: CheckoutId) -> Result<wire::Revealed> {
         let (found, permit) = self.found(caller, id).await?;
-        self.open().reveal(&found, caller, permit).await
+        let revealed = self.open().reveal(&found, caller, permit).await?;
+        self.holds(revealed.receipt.as_ref(), found.customer, revealed.event_index).await;
+        Ok(revealed)
+    }
+
+    /// A receipt proves the entry that the log has there, to whoever has the log's key.
+    pub async fn holds(&self, receipt: Option<&wire::LogReceipt>, customer: CustomerId, index: u64) {
+        let (open, scope) = (self.open(), Scope::Customer(customer));
+        let receipt = receipt.expect("whoever is shown something gets a receipt");
+        let (parsed, key): (Receipt, VerifierKey) =
+            (receipt.proof.parse().unwrap(), receipt.verifier_key.parse().unwrap());
+        let checkpoint = parsed.verify(&key).unwrap();
+        assert_eq!(checkpoint.origin, claviger_api::audit::note::origin(&open.ground().settings.name, scope));
+        let logged = leaf_hash(open.sealed(), open.keyring(), scope, index).await.unwrap();
+        assert_eq!((parsed.index, parsed.leaf), (index, logged));
     }
 
     pub async fn check_in(&self, caller: &Caller, id: CheckoutId) -> Result<wire::Checkout> {
@@ -445,7 +463,8 @@ impl World {
         let rows = self.store.snapshot();
         let tables: Vec<Table> =
             rows.rows().map(|(key, _)| claviger_store::RowId::from_key(key).unwrap().table()).collect();
-        let beside = [Table::Keys, Table::LogHeads, Table::LogLeaves, Table::LogTiles, Table::Idempotency];
+        let beside =
+            [Table::Keys, Table::LogHeads, Table::LogLeaves, Table::LogTiles, Table::LogIndex, Table::Idempotency];
         let counted = Table::ALL.into_iter().filter(|table| !beside.contains(table));
         counted.map(|table| (table, tables.iter().filter(|other| **other == table).count())).collect()
     }

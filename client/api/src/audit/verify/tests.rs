@@ -3,8 +3,9 @@ use std::convert::Infallible;
 use super::super::note::sign_note;
 use super::super::sample::{Kept, Log, ORIGIN, TestKey, reveal};
 use super::*;
+use crate::audit::inclusion_proof;
 
-const SIZE: u64 = 300;
+const SIZE: u64 = 1000;
 
 fn check(lines: &[String], key: Option<&VerifierKey>) -> Result<Report, VerifyError> {
     verify_export(lines.iter().cloned().map(Ok::<_, Infallible>), key)
@@ -15,7 +16,7 @@ fn check_since(lines: &[String], log: &Log, kept: &Checkpoint) -> Result<Report,
     verify_export_since(lines, Some(&log.key.verifier()), Some(kept))
 }
 
-/// The line of this entry: behind the first line and the blocks so far.
+/// The line of this entry in a file of the whole log: behind the first line and the blocks so far.
 fn line_of(index: u64) -> usize {
     usize::try_from(1 + (index / 256 + 1) + index).unwrap()
 }
@@ -35,13 +36,32 @@ struct Bench {
     log: Log,
     lines: Vec<String>,
     key: VerifierKey,
+    from: u64,
 }
 
 impl Bench {
     fn new() -> Self {
+        Self::from(0)
+    }
+
+    fn from(from: u64) -> Self {
         let log = Log::of(SIZE);
-        let (lines, key) = (log.export(0, SIZE), log.key.verifier());
-        Self { log, lines, key }
+        let (lines, key) = (log.export(from, SIZE), log.key.verifier());
+        Self { log, lines, key, from }
+    }
+
+    /// The log from each of its blocks on, for edits of every entry: those before the block need not be read each time.
+    fn blocks() -> Vec<Self> {
+        (0..SIZE).step_by(256).map(Self::from).collect()
+    }
+
+    /// The file that begins with this entry's block.
+    fn of(blocks: &[Self], index: u64) -> &Self {
+        blocks.iter().rfind(|bench| bench.from <= index).unwrap()
+    }
+
+    fn line_of(&self, index: u64) -> usize {
+        line_of(index) - usize::try_from(self.from + self.from / 256).unwrap()
     }
 
     /// The failure of the file after an edit.
@@ -64,7 +84,7 @@ fn a_whole_log_passes_and_is_described() {
     assert_eq!((report.from, report.entries, report.is_whole()), (0, SIZE, true));
     assert_eq!(report.origin, ORIGIN);
     assert_eq!(report.first_time.unwrap().to_string(), "2026-01-01T00:00:00Z");
-    assert_eq!(report.last_time.unwrap().to_string(), "2026-01-01T00:04:59Z");
+    assert_eq!(report.last_time.unwrap().to_string(), "2026-01-01T00:16:39Z");
     assert_eq!(report.withheld, [(FieldName::Reason, SIZE / 2)].into());
     assert_eq!(report.withheld_count(), SIZE / 2);
     assert_eq!((report.checkpoint_size, report.checkpoint_root), (SIZE, bench.log.checkpoint().root));
@@ -99,10 +119,11 @@ fn a_forger_with_a_key_of_their_own_is_refused_by_the_callers_key_and_told_of_wi
 
 #[test]
 fn each_entry_changed_is_named() {
-    let bench = Bench::new();
+    let blocks = Bench::blocks();
     for index in 0..SIZE {
+        let bench = Bench::of(&blocks, index);
         let bad = bench.edited(|lines| {
-            let line = &mut lines[line_of(index)];
+            let line = &mut lines[bench.line_of(index)];
             *line = line.replacen("\"checkout.revealed\"", "\"checkout.extended\"", 1);
         });
         assert_eq!(bad, VerifyError::Entry { index });
@@ -143,19 +164,20 @@ fn every_kind_of_change_to_an_entry_is_named() {
 
 #[test]
 fn each_entry_dropped_is_named() {
-    let bench = Bench::new();
+    let blocks = Bench::blocks();
     for index in 0..SIZE {
+        let bench = Bench::of(&blocks, index);
         if open_edit(index) {
-            let plain = bench.first_bad(|lines| drop(lines.remove(line_of(index))));
+            let plain = bench.first_bad(|lines| drop(lines.remove(bench.line_of(index))));
             assert_eq!(plain, Some(index));
         }
         // The later ones renumbered to hide it; the last one is then missing from its place.
         let hidden = bench.first_bad(|lines| {
             for later in index + 1..SIZE {
-                let line = renumbered(&lines[line_of(later)], later, later - 1);
-                lines[line_of(later - 1)] = line;
+                let line = renumbered(&lines[bench.line_of(later)], later, later - 1);
+                lines[bench.line_of(later - 1)] = line;
             }
-            lines.remove(line_of(SIZE - 1));
+            lines.remove(bench.line_of(SIZE - 1));
         });
         assert_eq!(hidden, Some(index));
     }
@@ -163,9 +185,10 @@ fn each_entry_dropped_is_named() {
 
 #[test]
 fn each_pair_of_neighbours_swapped_is_named() {
-    let bench = Bench::new();
+    let blocks = Bench::blocks();
     for index in 0..SIZE - 1 {
-        let (a, b) = (line_of(index), line_of(index + 1));
+        let bench = Bench::of(&blocks, index);
+        let (a, b) = (bench.line_of(index), bench.line_of(index + 1));
         if open_edit(index) {
             assert_eq!(bench.first_bad(|lines| lines.swap(a, b)), Some(index));
         }
@@ -180,12 +203,13 @@ fn each_pair_of_neighbours_swapped_is_named() {
 
 #[test]
 fn each_entry_inserted_is_named() {
-    let bench = Bench::new();
+    let blocks = Bench::blocks();
     for index in 0..=SIZE {
+        let bench = Bench::of(&blocks, index);
         let line =
             |number| format!("{{\"index\":{number},\"fields\":{}}}", serde_json::to_string(&reveal(7, "no")).unwrap());
         if index < SIZE {
-            let plain = bench.first_bad(|lines| lines.insert(line_of(index), line(index)));
+            let plain = bench.first_bad(|lines| lines.insert(bench.line_of(index), line(index)));
             assert_eq!(plain, Some(index));
         } else {
             let after = bench.edited(|lines| lines.insert(lines.len() - 1, line(index)));
@@ -196,20 +220,22 @@ fn each_entry_inserted_is_named() {
 
 #[test]
 fn the_tail_cut_anywhere_is_named() {
-    let bench = Bench::new();
+    let blocks = Bench::blocks();
     for index in 0..SIZE {
-        assert_eq!(bench.first_bad(|lines| lines.truncate(line_of(index))), Some(index));
+        let bench = Bench::of(&blocks, index);
+        assert_eq!(bench.first_bad(|lines| lines.truncate(bench.line_of(index))), Some(index));
     }
+    let bench = Bench::new();
     let no_end = bench.edited(|lines| lines.truncate(lines.len() - 1));
     assert_eq!(no_end, VerifyError::CutShort { expected: Expected::Footer });
     // With the first and last line made to fit, the file is a true range: it passes, and says that it is one.
     let mut range = bench.lines.clone();
-    range[0] = range[0].replacen("\"to\":300", "\"to\":200", 1);
+    range[0] = range[0].replacen("\"to\":1000", "\"to\":200", 1);
     range.drain(line_of(200)..range.len() - 1);
     *range.last_mut().unwrap() = "{\"count\":200}".into();
     let report = check(&range, Some(&bench.key)).unwrap();
     assert!(!report.is_whole());
-    assert!(report.warnings()[0].contains("200 of the log's 300 entries"), "{:?}", report.warnings());
+    assert!(report.warnings()[0].contains("200 of the log's 1000 entries"), "{:?}", report.warnings());
 }
 
 /// The editor changes an entry and everything in the file that speaks against it, short of the signature.
@@ -244,6 +270,47 @@ fn an_edit_that_makes_the_rest_of_the_file_fit_is_found_where_the_signature_spea
     }
 }
 
+/// The receipt of an entry, given when the log had so many.
+fn receipt_at(log: &Log, index: u64, size: usize) -> Receipt {
+    let leaves = &log.leaves()[..size];
+    let proof = inclusion_proof(&Kept::of(leaves), index, size as u64).unwrap();
+    let leaf = leaves[usize::try_from(index).unwrap()];
+    Receipt { index, leaf, proof, checkpoint: log.checkpoint_at(size).sign(&log.key) }
+}
+
+/// The log's own key signs another history: whoever was shown something can tell, wherever the history was changed before.
+#[test]
+fn a_history_that_was_written_anew_is_told_by_receipts() {
+    let log = Log::of(SIZE);
+    let mut fork = Log::of(SIZE);
+    fork.entries[40] = reveal(40, "never happened");
+    let (whole, forked) = (log.export(0, SIZE), fork.export(0, SIZE));
+    let check = |lines: &[String], receipts: &[Receipt]| {
+        let mut seen = 0;
+        let lines = lines.iter().cloned().map(Ok::<_, Infallible>);
+        let against = Against { kept: &[], receipts };
+        verify_export_with(lines, Some(&log.key.verifier()), &against, |_, _| seen += 1).map(|_| seen)
+    };
+    let receipts: Vec<Receipt> =
+        [(0, 1), (39, 40), (40, 41), (40, 300), (41, 300), (999, 1000)].map(|(i, n)| receipt_at(&log, i, n)).into();
+    assert_eq!(check(&whole, &receipts), Ok(SIZE));
+    for receipt in &receipts {
+        let told = check(&forked, std::slice::from_ref(receipt));
+        let size = receipt.verify(&log.key.verifier()).unwrap().size;
+        let expected = match (receipt.index, size) {
+            (_, size) if size <= 40 => Ok(SIZE),
+            (40, _) => Err(VerifyError::NotTheReceipts { index: 40 }),
+            (_, kept) => Err(VerifyError::Forked { kept }),
+        };
+        assert_eq!(told, expected, "{receipt}");
+    }
+    let short = check(&log.export(0, 41), &receipts);
+    assert!(matches!(short, Err(VerifyError::NotCovered { .. })), "{short:?}");
+    let mut another = receipts[0].clone();
+    another.checkpoint = log.checkpoint_at(1).sign(&TestKey::new(ORIGIN, 8));
+    assert!(matches!(check(&whole, &[another]), Err(VerifyError::Receipt { index: 0, .. })));
+}
+
 /// The log's own key signs another history: only a checkpoint that was kept can tell.
 #[test]
 fn a_forked_or_rolled_back_history_is_told_by_a_kept_checkpoint() {
@@ -252,7 +319,7 @@ fn a_forked_or_rolled_back_history_is_told_by_a_kept_checkpoint() {
     fork.entries[40] = reveal(40, "never happened");
     let forked = fork.export(0, SIZE);
     assert!(check(&forked, Some(&log.key.verifier())).is_ok(), "a file cannot speak against its signer");
-    for size in [1, 40, 41, 200, 256, 299, 300] {
+    for size in [1, 40, 41, 200, 256, 999, 1000] {
         let kept = log.checkpoint_at(size);
         assert!(check_since(&log.export(0, SIZE), &log, &kept).is_ok());
         let told = check_since(&forked, &log, &kept);
@@ -261,7 +328,7 @@ fn a_forked_or_rolled_back_history_is_told_by_a_kept_checkpoint() {
     }
     let short = Log::of(200);
     let rolled_back = check_since(&short.export(0, 200), &log, &log.checkpoint());
-    assert_eq!(rolled_back, Err(VerifyError::RolledBack { kept: 300, size: 200 }));
+    assert_eq!(rolled_back, Err(VerifyError::RolledBack { kept: 1000, size: 200 }));
     let range = check_since(&log.export(1, SIZE), &log, &log.checkpoint_at(5));
     assert_eq!(range, Err(VerifyError::NotCovered { kept: 5 }));
     let other = Checkpoint { origin: "other".into(), ..log.checkpoint() };
@@ -289,9 +356,9 @@ fn each_line_that_is_not_an_entry_is_guarded_too() {
     let blocks_swapped = bench.first_bad(|lines| lines.swap(line_of(0) - 1, line_of(256) - 1));
     assert_eq!(blocks_swapped, Some(0));
     let count = bench.edited(|lines| *lines.last_mut().unwrap() = "{\"count\":299}".into());
-    assert_eq!(count, VerifyError::Count { found: 299, entries: 300 });
-    let trailing = bench.edited(|lines| lines.push("{\"count\":300}".into()));
-    assert_eq!(trailing, VerifyError::Trailing { line: 305 });
+    assert_eq!(count, VerifyError::Count { found: 299, entries: SIZE });
+    let trailing = bench.edited(|lines| lines.push("{\"count\":1000}".into()));
+    assert_eq!(trailing, VerifyError::Trailing { line: 1007 });
 }
 
 #[test]
@@ -301,11 +368,11 @@ fn the_first_line_is_held_against_the_checkpoint() {
     assert_eq!(header("\"version\":1", "\"version\":2"), VerifyError::Version { found: 2 });
     assert!(matches!(header("audit-export", "audit"), VerifyError::Line { expected: Expected::Header, .. }));
     assert!(matches!(header("\"from\"", "\"note\":1,\"from\""), VerifyError::Line { expected: Expected::Header, .. }));
-    for (from, to) in [("\"to\":300", "\"to\":301"), ("\"from\":0", "\"from\":301")] {
+    for (from, to) in [("\"to\":1000", "\"to\":1001"), ("\"from\":0", "\"from\":1001")] {
         assert!(matches!(header(from, to), VerifyError::Contradiction(_)), "{to}");
     }
     assert!(matches!(header("\"origin\":\"vault", "\"origin\":\"other"), VerifyError::Contradiction(_)));
-    assert!(matches!(header("\\n300\\n", "\\n299\\n"), VerifyError::Checkpoint(_)));
+    assert!(matches!(header("\\n1000\\n", "\\n999\\n"), VerifyError::Checkpoint(_)));
     assert_eq!(bench.edited(Vec::clear), VerifyError::CutShort { expected: Expected::Header });
     let huge = bench.edited(|lines| lines[0] = format!("{}{}", lines[0], " ".repeat(LINE_MAX)));
     assert!(matches!(huge, VerifyError::Line { expected: Expected::Header, .. }));

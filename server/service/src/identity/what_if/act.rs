@@ -214,6 +214,8 @@ fn allowed(kind: EventKind, leaf: &StoredLeaf, log: Scope) -> Option<(Action, Ab
         | K::DependentFailed
         | K::VaultRollbackAccepted
         | K::LogStreamBegun
+        | K::LogContradicted
+        | K::PrincipalErased
         // Told by its own verb, above.
         | K::AccessDenied => None,
     }
