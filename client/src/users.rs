@@ -1,6 +1,8 @@
 //! `/v1/users`: people.
 
-use claviger_api::wire::{Enrolment, InviteSignOn, NewSignOn, NewUser, PageQuery, Principal, SignOnInvitation};
+use claviger_api::wire::{
+    Enrolment, Erasure, InviteSignOn, NewErasure, NewSignOn, NewUser, PageQuery, Principal, SignOnInvitation,
+};
 use claviger_api::{Part, UserName};
 
 use crate::{Client, List, Result};
@@ -34,6 +36,11 @@ impl Users<'_> {
     /// Removes a user; every session ends at once.
     pub async fn remove(&self, name: &UserName) -> Result<()> {
         self.0.delete(path(name)).await
+    }
+
+    /// Erases what the record tells of a person who was removed. What they did stays, under an id.
+    pub async fn erase(&self, new: &NewErasure) -> Result<Erasure> {
+        self.0.post("/v1/erasures", new).await
     }
 
     /// Stops a user from logging in; every session ends at once.

@@ -1,7 +1,7 @@
 //! `claviger user`: people.
 
 use clap::Subcommand;
-use claviger_client::api::wire::{NewSignOn, NewUser};
+use claviger_client::api::wire::{NewErasure, NewSignOn, NewUser};
 use claviger_client::api::{Part, UserName};
 
 use crate::connection::Context;
@@ -29,6 +29,15 @@ pub enum User {
     Remove {
         /// The user
         name: UserName,
+    },
+    /// Erase the name, addresses and words of a person who was removed, in every log, for good. What they did stays, under
+    /// an id; every proof stays valid
+    Erase {
+        /// The name, or the id, of a person (or program) that was removed
+        person: String,
+        /// Why
+        #[arg(long)]
+        reason: String,
     },
     /// Stop a person from logging in; every session ends at once
     Suspend {
@@ -101,6 +110,10 @@ impl User {
             Self::Remove { name } => {
                 users.remove(&name).await?;
                 output.done(&format!("removed {name}"))
+            }
+            Self::Erase { person, reason } => {
+                let erased = users.erase(&NewErasure { principal: person, reason }).await?;
+                output.done(&format!("erased what the record told of {}", erased.principal))
             }
             Self::Suspend { name } => output.one(&users.suspend(&name).await?),
             Self::Resume { name } => output.one(&users.resume(&name).await?),

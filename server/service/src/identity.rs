@@ -30,6 +30,7 @@ mod access_token;
 mod ceremony;
 pub mod certificate;
 mod enrol;
+mod erase;
 mod factors;
 mod fetched;
 pub mod grants;

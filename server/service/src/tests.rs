@@ -14,6 +14,7 @@ mod dependents;
 mod discovery;
 mod emergency;
 mod ephemeral;
+mod erase;
 mod exposure;
 mod faults;
 mod four_eyes;

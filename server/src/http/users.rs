@@ -4,7 +4,8 @@ use claviger_api::ProblemType::{
     AlreadyIssued, Forbidden, FreshFactorNeeded, InUse, NameTaken, NotFound, OutOfHours, WrongNetwork,
 };
 use claviger_api::wire::{
-    Enrolment, InviteSignOn, NewSignOn, NewUser, PageQuery, Principal, PrincipalKind, SignOnInvitation,
+    Enrolment, Erasure, InviteSignOn, NewErasure, NewSignOn, NewUser, PageQuery, Principal, PrincipalKind,
+    SignOnInvitation,
 };
 use claviger_core::policy::{PrincipalManage, PrincipalView};
 use claviger_service::{Once, Paging, Result};
@@ -22,6 +23,13 @@ const USER: PrincipalKind = PrincipalKind::User;
 
 pub fn endpoints() -> Vec<Endpoint> {
     vec![
+        Endpoint::post(
+            "/v1/erasures",
+            "erasePrincipal",
+            "Erase what the record tells of a person who was removed; what they did stays, under an id.",
+            erase,
+        )
+        .fails(&[FreshFactorNeeded, InUse, NotFound, OutOfHours, WrongNetwork]),
         Endpoint::post("/v1/users", "addUser", "Add a user; the enrolment code is shown once.", add).fails(&[
             AlreadyIssued,
             Forbidden,
@@ -112,6 +120,15 @@ async fn show(session: Session, OnUser { name, permit }: OnUser<PrincipalView>) 
 async fn remove(session: Session, OnUser { name, permit }: OnUser<PrincipalManage>) -> Result<NoContent> {
     session.open.remove_principal(&name, USER, &session.caller, permit).await?;
     Ok(NoContent)
+}
+
+async fn erase(
+    session: Session,
+    OnOperator(permit): OnOperator<PrincipalManage>,
+    once: Once,
+    Body(new): Body<NewErasure>,
+) -> Result<Json<Erasure>> {
+    session.open.erase_principal(&new, &once, &session.caller, permit).await.map(Json)
 }
 
 async fn suspend(session: Session, OnUser { name, permit }: OnUser<PrincipalManage>) -> Result<Json<Principal>> {

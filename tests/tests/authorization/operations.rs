@@ -53,7 +53,7 @@ pub const OPEN: [&str; 21] = [
 ];
 
 /// Refused to everybody whose second factor is not fresh.
-pub const SENSITIVE: [&str; 46] = [
+pub const SENSITIVE: [&str; 47] = [
     "addIdentityProvider",
     "addIssuer",
     "addServiceAccount",
@@ -70,6 +70,7 @@ pub const SENSITIVE: [&str; 46] = [
     "confirmReEnrolUser",
     "confirmTotp",
     "denyCheckout",
+    "erasePrincipal",
     "exportLog",
     "inviteSignOn",
     "limitCustomer",
@@ -244,6 +245,7 @@ pub const TABLE: &[Wanted] = &[
     vault("listUsers", READERS, ""),
     vault("showUser", READERS, ""),
     vault("removeUser", ADMINISTRATOR, ""),
+    vault("erasePrincipal", ADMINISTRATOR, r#"{"principal":"nobody","reason":"x"}"#),
     vault("suspendUser", ADMINISTRATOR, ""),
     vault("resumeUser", ADMINISTRATOR, ""),
     vault("reEnrolUser", ADMINISTRATOR, ""),
