@@ -17,9 +17,10 @@ use crate::SetOutcome;
 
 /// Where the homes of users are that the vault made.
 const HOME: &str = "/home/claviger-";
-/// The numbers that such users get: above what hosts give to people, below what systemd gives to its own.
-const FIRST_NUMBER: u32 = 20_000;
-const NUMBERS: u32 = 40_000;
+/// The numbers that such users get: above what hosts give to people (up to 60000) and systemd to services (up to 65519), below
+/// the subordinate numbers of containers (from 100000). So no number that a host gives by itself is one of the vault's.
+const FIRST_NUMBER: u32 = 70_000;
+const NUMBERS: u32 = 30_000;
 /// So many numbers are tried where others have them.
 const NUMBER_TRIES: u32 = 8;
 /// Processes that were killed are looked for so many times, this long apart.
