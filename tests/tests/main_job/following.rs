@@ -1,5 +1,6 @@
 //! The log as it grows, to whoever may watch it and no longer.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use claviger_api::problem::ProblemType;
@@ -109,4 +110,31 @@ async fn the_command_line_finds_events_by_what_an_auditor_knows() {
     let wrong = ada.run(&["audit", "log", "--customer", "acme", "--kind", "checkout.reveal"]).await;
     assert_eq!(wrong.code, 2, "{wrong:?}");
     assert!(wrong.stderr.contains("checkout.revealed"), "it says what to write: {wrong:?}");
+}
+
+/// What the advisory's report says was found can be asked for again, by the very command that it names.
+#[tokio::test]
+async fn each_line_of_the_advisory_says_how_to_ask_again() {
+    let house = House::start().await;
+    add_role(&house.vault.administrator(), &house.postgres, "acme/db01/app").await;
+    let ada = house.vault.people.administrator.terminal(house.vault.address()).await;
+    let report = ada.run(&["report", "advisory", "--operator"]).await.json();
+    let rows = report["rows"].as_array().unwrap();
+    let queries: BTreeSet<&str> = rows.iter().filter_map(|row| row["query"].as_str()).collect();
+    assert!(queries.len() > 10, "{queries:?}");
+    for query in queries {
+        let Some(words) = query.strip_prefix("claviger ") else { continue };
+        let done = ada.run(&words.split(' ').collect::<Vec<_>>()).await;
+        assert_eq!(done.code, 0, "{query}: {done:?}");
+    }
+    let folder = tempfile::TempDir::new().unwrap();
+    let page = folder.path().join("page.html").to_str().unwrap().to_owned();
+    let written = ada.run(&["report", "advisory", "--customer", "acme", "--page", &page]).await;
+    assert_eq!(written.code, 0, "{written:?}");
+    assert!(std::fs::read_to_string(&page).unwrap().contains("Recommendations of AA22-131A"));
+    assert_eq!(
+        ada.run(&["report", "mfa", "--customer", "acme", "--page", &page]).await.code,
+        1,
+        "nothing is overwritten"
+    );
 }
