@@ -90,17 +90,24 @@ impl FromStr for VerifierKey {
     type Err = NoteError;
 
     fn from_str(text: &str) -> Result<Self, NoteError> {
-        // Base64 may hold a plus; a name may not.
-        let mut parts = text.splitn(3, '+');
-        let (Some(name), Some(_id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(NoteError::BadKey);
-        };
-        let bytes = STANDARD.decode(key).map_err(|_| NoteError::BadKey)?;
-        let Some((&ED25519_TYPE, public_key)) = bytes.split_first() else { return Err(NoteError::BadKey) };
-        let key = Self::new(name, public_key.try_into().map_err(|_| NoteError::BadKey)?)?;
+        let (name, public_key) = vkey_parts(text, ED25519_TYPE)?;
+        let key = Self::new(name, public_key)?;
         // One form; this checks the id too.
         if key.to_string() == text { Ok(key) } else { Err(NoteError::BadKey) }
     }
+}
+
+/// The name and the public key in a vkey of this type. Its id is not checked.
+pub(super) fn vkey_parts(text: &str, key_type: u8) -> Result<(&str, [u8; 32]), NoteError> {
+    // Base64 may hold a plus; a name may not.
+    let mut parts = text.splitn(3, '+');
+    let (Some(name), Some(_id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
+        return Err(NoteError::BadKey);
+    };
+    let bytes = STANDARD.decode(key).map_err(|_| NoteError::BadKey)?;
+    let public_key = bytes.split_first().filter(|(found, _)| **found == key_type).map(|(_, key)| key);
+    let public_key = public_key.and_then(|key| key.try_into().ok()).ok_or(NoteError::BadKey)?;
+    Ok((name, public_key))
 }
 
 impl Serialize for VerifierKey {

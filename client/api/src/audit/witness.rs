@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 
 use super::hash::Hash;
 use super::merkle::{ProofError, verify_consistency};
-use super::note::{Checkpoint, NOTE_MAX, NoteError, Signer, VerifierKey, note_body};
+use super::note::{Checkpoint, NOTE_MAX, NoteError, Signer, VerifierKey, note_body, vkey_parts};
 use crate::Timestamp;
 
 /// The most hashes of a proof.
@@ -88,13 +88,8 @@ impl FromStr for CosignerKey {
     type Err = NoteError;
 
     fn from_str(text: &str) -> Result<Self, NoteError> {
-        let mut parts = text.splitn(3, '+');
-        let (Some(name), Some(_id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(NoteError::BadKey);
-        };
-        let bytes = STANDARD.decode(key).map_err(|_| NoteError::BadKey)?;
-        let Some((&COSIGNER_TYPE, public_key)) = bytes.split_first() else { return Err(NoteError::BadKey) };
-        let key = Self::new(name, public_key.try_into().map_err(|_| NoteError::BadKey)?)?;
+        let (name, public_key) = vkey_parts(text, COSIGNER_TYPE)?;
+        let key = Self::new(name, public_key)?;
         // One form; this checks the id too.
         if key.to_string() == text { Ok(key) } else { Err(NoteError::BadKey) }
     }
