@@ -1,7 +1,10 @@
 //! `/v1/sys`: the life of the vault itself.
 
-use claviger_api::wire::{Health, InitRequest, InitResponse, SealStatus, Status, UnsealRequest};
+use std::time::Duration;
 
+use claviger_api::wire::{Health, InitRequest, InitResponse, Scrub, SealStatus, Status, UnsealRequest};
+
+use crate::poll::{Waited, poll};
 use crate::{Client, Result};
 
 /// The vault itself.
@@ -43,5 +46,25 @@ impl Sys<'_> {
     /// Wipes the root key from the server's memory.
     pub async fn seal(&self) -> Result<SealStatus> {
         self.0.act("/v1/sys/seal").await
+    }
+
+    /// Has the whole store checked against its logs, beside all else; [`Sys::scrub`] tells what was found.
+    pub async fn ask_for_scrub(&self) -> Result<Scrub> {
+        self.0.act("/v1/sys/scrub").await
+    }
+
+    /// What the last check of the store found.
+    pub async fn scrub(&self) -> Result<Scrub> {
+        self.0.get("/v1/sys/scrub").await
+    }
+
+    /// Waits, for at most this long, until a check that was asked for is over; what is known then.
+    pub async fn wait_for_scrub(&self, asked: &Scrub, at_most: Duration) -> Result<Scrub> {
+        let since = asked.asked_at;
+        let over =
+            |now: &Scrub| now.last.as_ref().is_some_and(|last| since.is_none_or(|since| last.started_at >= since));
+        match poll(at_most, async || self.scrub().await, over).await? {
+            Waited::Done(scrub) | Waited::TimeOver(scrub) => Ok(scrub),
+        }
     }
 }

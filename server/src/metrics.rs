@@ -11,6 +11,7 @@ use actix_web::{App, HttpResponse, HttpServer, web};
 use claviger_api::Timestamp;
 use claviger_api::wire::{StreamState, StreamStatus};
 use claviger_service::Vault;
+use claviger_service::scrub::Scrubbed;
 use claviger_service::upkeep::Seen;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::gauge::Gauge;
@@ -35,7 +36,8 @@ async fn scrape(vault: web::Data<Vault>) -> HttpResponse {
     let ground = vault.ground();
     let streams: Vec<StreamStatus> = ground.streams.iter().map(|stream| stream.status()).collect();
     let streams = (!streams.is_empty()).then(|| Streams::of(&streams, ground.clock.now()));
-    match text(open.is_none(), open.and_then(|open| open.seen_in_upkeep()), streams) {
+    let scrubbed = open.as_ref().and_then(|open| open.scrubbed());
+    match text(open.is_none(), open.and_then(|open| open.seen_in_upkeep()), streams, scrubbed) {
         Ok(text) => HttpResponse::Ok().insert_header(("content-type", MEDIA_TYPE)).body(text),
         Err(_) => HttpResponse::InternalServerError().insert_header(ContentType::plaintext()).finish(),
     }
@@ -63,7 +65,12 @@ impl Streams {
 }
 
 /// The numbers as they are. What a sealed vault cannot know is not there, rather than 0.
-fn text(sealed: bool, seen: Option<Seen>, streams: Option<Streams>) -> Result<String, std::fmt::Error> {
+fn text(
+    sealed: bool,
+    seen: Option<Seen>,
+    streams: Option<Streams>,
+    scrubbed: Option<Scrubbed>,
+) -> Result<String, std::fmt::Error> {
     let mut registry = Registry::with_prefix("claviger");
     let mut number = |name: &str, help: &str, value: u64| {
         let gauge = Gauge::<u64, AtomicU64>::default();
@@ -88,6 +95,13 @@ fn text(sealed: bool, seen: Option<Seen>, streams: Option<Streams>) -> Result<St
         number("stream_behind_entries", "The most entries that a stream is behind its logs", streams.behind);
         number("stream_behind_seconds", "The age of the oldest entry that is not received", streams.behind_seconds);
     }
+    if let Some(scrubbed) = scrubbed {
+        if scrubbed.whole {
+            let at = u64::try_from(scrubbed.at.as_second()).unwrap_or_default();
+            number("store_checked_at_seconds", "Of which moment the last check of the store tells, in Unix time", at);
+        }
+        number("store_faults", "What the last check of the store found that is not as it should be", scrubbed.faults);
+    }
     let mut text = String::new();
     encode(&mut text, &registry)?;
     Ok(text)
@@ -100,8 +114,9 @@ mod tests {
     #[test]
     fn numbers_and_nothing_else() {
         let seen = Seen { at: Timestamp::UNIX_EPOCH, overdue: 1, drifted: 2, unresolved: 3, behind: 4 };
+        let scrubbed = Scrubbed { at: Timestamp::UNIX_EPOCH, faults: 2, whole: true };
         let streams = Streams { broken: 1, behind: 20, behind_seconds: 300 };
-        let text_of = text(false, Some(seen), Some(streams)).unwrap();
+        let text_of = text(false, Some(seen), Some(streams), Some(scrubbed)).unwrap();
         let lines: Vec<&str> = text_of.lines().filter(|line| !line.starts_with('#')).collect();
         let wanted = [
             "claviger_sealed 0",
@@ -113,9 +128,11 @@ mod tests {
             "claviger_streams_broken 1",
             "claviger_stream_behind_entries 20",
             "claviger_stream_behind_seconds 300",
+            "claviger_store_checked_at_seconds 0",
+            "claviger_store_faults 2",
         ];
         assert_eq!(lines, wanted, "a name and a number each");
-        let sealed = text(true, None, Some(streams)).unwrap();
+        let sealed = text(true, None, Some(streams), None).unwrap();
         assert!(
             sealed.contains("claviger_sealed 1\n") && sealed.lines().filter(|line| !line.starts_with('#')).count() == 1,
             "{sealed}"

@@ -45,6 +45,8 @@ mod program;
 mod review;
 #[path = "main_job/rollback.rs"]
 mod rollback;
+#[path = "main_job/scrub.rs"]
+mod scrub;
 #[path = "main_job/shared.rs"]
 mod shared;
 #[path = "main_job/standing.rs"]

@@ -12,6 +12,10 @@ use crate::failure::Failure;
 use crate::input::Input;
 use crate::progress::note;
 
+use scrub::Scrub;
+
+mod scrub;
+
 #[derive(Subcommand)]
 pub enum Operator {
     /// Initialise a new vault, once; shares and the first enrolment are shown and never again
@@ -20,6 +24,8 @@ pub enum Operator {
     Unseal(Unseal),
     /// Wipe the root key from the server's memory
     Seal,
+    /// Have the whole store checked, row by row, against what its logs say of it
+    Scrub(Scrub),
 }
 
 #[derive(Args)]
@@ -57,6 +63,7 @@ impl Operator {
         match self {
             Self::Init(init) => init.run(context).await,
             Self::Unseal(unseal) => unseal.run(context).await,
+            Self::Scrub(scrub) => scrub.run(context).await,
             Self::Seal => context.output.one(&context.client()?.sys().seal().await?),
         }
     }

@@ -5,7 +5,7 @@ use claviger_client::api::wire::{
     AccessLine, Account, AccountSettings, AccountUpkeep, ApprovalRule, AuditEvent, BreakGlass, Checkout, Conditions,
     Customer, Dependent, DependentStep, Emergency, EmergencyLine, EmergencyStep, Exposure, Factor, Grant, GrantKind,
     IdentityProvider, Inactive, Issuer, IssuerKeys, Principal, ReusedSecret, Review, ReviewLine, Role, Rotation,
-    System, SystemSpec, Task, UnusedAccount, WhatIfDecision,
+    ScrubFault, System, SystemSpec, Task, UnusedAccount, WhatIfDecision,
 };
 use serde::Serialize;
 
@@ -67,6 +67,25 @@ impl Row for Customer {
 
     fn cells(&self) -> Vec<String> {
         vec![self.slug.to_string(), self.display_name.clone(), seconds(self.created_at)]
+    }
+}
+
+impl Row for ScrubFault {
+    const HEADS: &'static [&'static str] = &["customer", "what", "row", "entries", "seen"];
+
+    fn cells(&self) -> Vec<String> {
+        let entries = match (self.first_entry, self.last_entry) {
+            (Some(first), Some(last)) if first < last => format!("{first} to {last}"),
+            (Some(entry), _) | (None, Some(entry)) => entry.to_string(),
+            (None, None) => "-".to_owned(),
+        };
+        vec![
+            or_dash(self.customer.as_ref()),
+            word(&self.kind),
+            or_dash(self.row.as_ref()),
+            entries,
+            self.detail.clone(),
+        ]
     }
 }
 

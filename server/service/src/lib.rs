@@ -29,6 +29,7 @@ mod records;
 mod refusals;
 pub mod reuse;
 pub mod rotation;
+pub mod scrub;
 pub mod seal;
 mod status;
 pub mod unused;

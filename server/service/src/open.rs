@@ -71,6 +71,8 @@ pub struct Open {
     pub(crate) indexed: Mutex<HashMap<Scope, u64>>,
     /// What the last look at all accounts saw.
     pub(crate) seen_in_upkeep: Mutex<Option<Seen>>,
+    /// What is known of checks of the whole store.
+    pub(crate) scrubs: crate::scrub::Scrubs,
     /// Signs checkpoints.
     pub(crate) log_key: claviger_crypto::SigningKey,
 }
@@ -171,6 +173,7 @@ impl Open {
             indexing: tokio::sync::Mutex::default(),
             indexed: Mutex::default(),
             seen_in_upkeep: Mutex::default(),
+            scrubs: crate::scrub::Scrubs::default(),
             log_key,
         })
     }

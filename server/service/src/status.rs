@@ -64,6 +64,7 @@ impl Open {
                 BreakGlassState::Reviewed | BreakGlassState::Withdrawn => {}
             }
         }
+        let scrubbed = self.scrubbed();
         Ok(Status {
             seal: vault.seal_status().await?,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -75,6 +76,8 @@ impl Open {
             open_break_glass: open,
             unreviewed_break_glass: unreviewed,
             overdue_break_glass: overdue,
+            store_checked_at: scrubbed.filter(|scrubbed| scrubbed.whole).map(|scrubbed| scrubbed.at),
+            store_faults: scrubbed.map_or(0, |scrubbed| scrubbed.faults),
             streams: self.ground().streams.iter().map(|stream| stream.status()).collect(),
         })
     }

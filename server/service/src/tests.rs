@@ -33,6 +33,7 @@ mod reports;
 mod reuse;
 mod reveals;
 mod rotation;
+mod scrub;
 mod seal;
 mod search;
 mod second_factors;

@@ -19,6 +19,7 @@ use uuid::Uuid;
 use crate::audit::witness::Asked;
 use crate::error::Result;
 use crate::open::Open;
+use crate::scrub::scrub;
 use crate::vault::Vault;
 
 /// The longest that something due waits to be noticed.
@@ -147,12 +148,17 @@ pub async fn run(vault: Arc<Vault>, mut stop: watch::Receiver<bool>) {
     let mut indexing: Option<JoinHandle<()>> = None;
     let asked = Arc::new(tokio::sync::Mutex::new(Asked::default()));
     let mut asking: Option<JoinHandle<()>> = None;
+    let mut scrubbing: Option<JoinHandle<()>> = None;
     loop {
         let woken = wake.notified();
         if let Ok(open) = vault.open()
             && let Err(error) = act_on_due(&open, &at_once).await
         {
             tracing::warn!(?error, "timers could not be read");
+        }
+        if scrubbing.as_ref().is_none_or(JoinHandle::is_finished) && vault.open().is_ok_and(|open| open.scrub_is_due())
+        {
+            scrubbing = Some(tokio::spawn(scrub_store(vault.clone())));
         }
         tokio::select! {
             () = woken => {}
@@ -179,7 +185,7 @@ pub async fn run(vault: Arc<Vault>, mut stop: watch::Receiver<bool>) {
                 round = vault.open().ok().map(|open| tokio::spawn(look_around(open)));
             }
             _ = stop.changed() => {
-                [look, round, indexing, asking].into_iter().flatten().for_each(|work| work.abort());
+                [look, round, indexing, asking, scrubbing].into_iter().flatten().for_each(|work| work.abort());
                 // What is kept elsewhere is as new as what is left here.
                 if let Ok(open) = vault.open()
                     && let Err(error) = open.publish_checkpoints(&mut published).await
@@ -205,6 +211,12 @@ async fn look_around(open: Arc<Open>) {
 async fn ask_witnesses(open: Arc<Open>, asked: Arc<tokio::sync::Mutex<Asked>>) {
     if let Err(error) = open.ask_witnesses(&mut *asked.lock().await).await {
         tracing::warn!(?error, "witnesses could not be asked; they are asked again");
+    }
+}
+
+async fn scrub_store(vault: Arc<Vault>) {
+    if let Err(error) = scrub(&vault).await {
+        tracing::info!(?error, "the check of the store ended before its end");
     }
 }
 

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use claviger_api::ProblemType::{self, AlreadyInitialised, NotInitialised, Sealed, StoreRolledBack, WrongShare};
-use claviger_api::wire::{Health, InitRequest, InitResponse, SealState, SealStatus, Status, UnsealRequest};
-use claviger_core::policy::{SysSeal, SysStatus};
+use claviger_api::wire::{Health, InitRequest, InitResponse, Scrub, SealState, SealStatus, Status, UnsealRequest};
+use claviger_core::policy::{SysScrub, SysSeal, SysStatus};
 use claviger_service::{Error, Result, Vault};
 
-use super::answer::{Created, Json};
+use super::answer::{Accepted, Created, Json};
 use super::body::Body;
 use super::call::Call;
 use super::describe::Description;
@@ -34,6 +34,13 @@ pub fn endpoints() -> Vec<Endpoint> {
             WrongShare,
         ]),
         Endpoint::post("/v1/sys/seal", "seal", "Wipe the keys from memory.", seal),
+        Endpoint::get("/v1/sys/scrub", "showScrub", "What the last check of the whole store found.", show_scrub),
+        Endpoint::post(
+            "/v1/sys/scrub",
+            "scrub",
+            "Have the whole store checked against its logs, beside all else.",
+            scrub,
+        ),
     ]
 }
 
@@ -95,4 +102,12 @@ async fn seal(
     OnOperator(permit): OnOperator<SysSeal>,
 ) -> Result<Json<SealStatus>> {
     vault.seal(&session.open, &session.caller, permit).await.map(Json)
+}
+
+async fn show_scrub(session: Session, OnOperator(permit): OnOperator<SysStatus>) -> Result<Json<Scrub>> {
+    Ok(Json(session.open.scrub(permit)))
+}
+
+async fn scrub(session: Session, OnOperator(permit): OnOperator<SysScrub>) -> Result<Accepted<Scrub>> {
+    Ok(Accepted(session.open.ask_for_scrub(&session.caller, permit)))
 }

@@ -77,6 +77,8 @@ pub const LAWS: &[(&str, Law)] = &[
     ("a scan keeps its limit", |f| Box::pin(a_scan_keeps_its_limit(f))),
     ("a scan goes backwards", |f| Box::pin(a_scan_goes_backwards(f))),
     ("a scan never sees half a batch", |f| Box::pin(a_scan_never_sees_half(f))),
+    ("a view stays as it was", |f| Box::pin(a_view_stays(f))),
+    ("a view is of one moment", |f| Box::pin(a_view_is_of_one_moment(f))),
     ("large and empty values", |f| Box::pin(large_and_empty_values(f))),
     ("of concurrent commits on one key one wins", |f| Box::pin(one_concurrent_commit_wins(f))),
     ("what was committed is there after reopening", |f| Box::pin(committed_is_durable(f))),
@@ -298,6 +300,68 @@ async fn a_scan_never_sees_half(factory: &dyn Factory) -> Verdict {
             return Ok(writing.await.map_err(|error| Breach(error.to_string()))??);
         }
         tokio::task::yield_now().await;
+    }
+}
+
+/// Whatever is put, replaced and deleted afterwards, in every order of reading; and a later view sees it.
+async fn a_view_stays(factory: &dyn Factory) -> Verdict {
+    let store = three_rows(factory).await?;
+    let view = store.view().await?;
+    let before = store.scan(&everything()).await?;
+    store.commit(Batch { delete: vec![key(b"b")], ..put(b"a", 2, b"replaced") }).await?;
+    store.commit(put(b"d", 1, b"new")).await?;
+    for range in [everything(), Range { limit: 2, ..everything() }, Range { reverse: true, ..everything() }] {
+        let mut wanted = before.clone();
+        if range.reverse {
+            wanted.reverse();
+        }
+        wanted.truncate(range.limit);
+        let found = view.scan(&range).await?;
+        ensure!(found == wanted, "{range:?} of an earlier view brings {found:?}");
+    }
+    let page = Range { limit: 1, ..everything() }.after(&key(b"a"));
+    let found = names(view.scan(&page).await?);
+    ensure!(found == [key(b"b")], "the next page of an earlier view is {found:?}");
+    let (now, later) = (store.scan(&everything()).await?, store.view().await?);
+    let (read, earlier) = (later.scan(&everything()).await?, view.scan(&everything()).await?);
+    ensure!(read == now, "a later view shows {read:?}");
+    ensure!(earlier == before, "beside a later view the earlier one shows {earlier:?}");
+    drop(view);
+    store.commit(put(b"e", 1, b"v")).await?;
+    let kept = later.scan(&everything()).await?;
+    ensure!(kept == now, "after the end of another view one shows {kept:?}");
+    Ok(())
+}
+
+/// A writer changes two rows together, which a reader reads one after the other, by one view: they are of one revision.
+async fn a_view_is_of_one_moment(factory: &dyn Factory) -> Verdict {
+    const WRITES: u64 = 100;
+    let store = factory.fresh().await;
+    let both = |revision| vec![(key(b"left"), row(revision, b"v")), (key(b"right"), row(revision, b"v"))];
+    store.commit(Batch { put: both(0), ..Batch::default() }).await?;
+    let writer = Arc::clone(&store);
+    let writing = tokio::spawn(async move {
+        for revision in 1..=WRITES {
+            writer.commit(Batch { put: both(revision), ..Batch::default() }).await?;
+            tokio::task::yield_now().await;
+        }
+        Ok::<(), CommitError>(())
+    });
+    loop {
+        let finished = writing.is_finished();
+        let view = store.view().await?;
+        let mut revisions = Vec::new();
+        for side in [b"left".as_slice(), b"right"] {
+            let only = Range { start: key(side), limit: 1, ..everything() };
+            revisions.extend(view.scan(&only).await?.into_iter().map(|(_, row)| row.revision));
+            tokio::task::yield_now().await;
+        }
+        let (first, last) = (revisions.first(), revisions.last());
+        ensure!(first == last && revisions.len() == 2, "one view shows the revisions {revisions:?}");
+        if finished {
+            ensure!(first == Some(&WRITES), "the last view shows {first:?}");
+            return Ok(writing.await.map_err(|error| Breach(error.to_string()))??);
+        }
     }
 }
 

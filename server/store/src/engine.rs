@@ -1,4 +1,4 @@
-//! What the vault asks of a store: three calls, and errors that say what is known.
+//! What the vault asks of a store: four calls, and errors that say what is known.
 //!
 //! An engine sees keys without a clear name and values that are sealed bytes; it can read neither.
 //! Every engine passes [`crate::conformance`].
@@ -21,6 +21,17 @@ pub trait Store: Send + Sync + 'static {
 
     /// Applies the batch, all or nothing. On `Ok` it is durable, and visible to every later read.
     async fn commit(&self, batch: Batch) -> Result<(), CommitError>;
+
+    /// All rows as they are now, to be read at leisure: what is committed later is not seen, and waits for nothing.
+    async fn view(&self) -> Result<Box<dyn View>, ReadError>;
+}
+
+/// The rows of one moment. An engine keeps for it what is changed meanwhile, so it is dropped as soon as it was read; an
+/// engine that has to open its files again ends it, and its scans fail from then on.
+#[async_trait]
+pub trait View: Send + Sync {
+    /// As [`Store::scan`], of that moment.
+    async fn scan(&self, range: &Range) -> Result<Vec<(StoreKey, Row)>, ReadError>;
 }
 
 /// Where a row lives: a table's tag and what follows it (`docs/formats.md`, "Store keys").

@@ -67,6 +67,24 @@ impl Purpose {
     pub const fn tag(self) -> u8 {
         self as u8
     }
+
+    /// All of them, in the order of their tags.
+    const ALL: [Self; 9] = [
+        Self::Operator,
+        Self::Lookup,
+        Self::Fingerprint,
+        Self::Freshness,
+        Self::Customer,
+        Self::Subject,
+        Self::Signing,
+        Self::CertificateAuthority,
+        Self::Webhooks,
+    ];
+
+    /// The purpose of this tag.
+    fn of(tag: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|purpose| purpose.tag() == tag)
+    }
 }
 
 /// The unwrapped keys of an unsealed vault.
@@ -269,6 +287,22 @@ impl Keyring {
     pub fn freshness_term(&self, id: &RowId, row: &Row) -> Option<Digest> {
         let counts = id.table().counts_in_freshness();
         counts.then(|| self.freshness.term(id.table().tag(), id.to_key().as_bytes(), row.revision, &row.value))
+    }
+
+    /// Whether a wrapped key's row opens under the key above it.
+    pub(crate) fn unwraps(&self, id: &RowId, row: &Row) -> Result<(), SealedError> {
+        let purpose = id.id().first().and_then(|tag| Purpose::of(*tag));
+        let opened = match purpose.ok_or_else(|| SealedError::Malformed(id.clone()))? {
+            Purpose::Operator | Purpose::Lookup | Purpose::Fingerprint | Purpose::Freshness | Purpose::Customer => {
+                unwrapped(&self.root, id, row)
+            }
+            Purpose::Signing => unwrapped(&self.operator, id, row),
+            Purpose::Subject | Purpose::CertificateAuthority | Purpose::Webhooks => match self.owner(id.scope())? {
+                Sealer::Operator(operator) => unwrapped(operator, id, row),
+                Sealer::Customer(customer) => unwrapped(&*customer, id, row),
+            },
+        };
+        opened.map(drop)
     }
 
     /// What seals the rows of this row's kind.

@@ -19,12 +19,12 @@ pub mod row;
 pub mod sealing;
 
 pub use catalogue::{Layout, SealedBy, Table};
-pub use engine::{Batch, CommitError, Expected, Range, ReadError, Row, Store, StoreKey};
+pub use engine::{Batch, CommitError, Expected, Range, ReadError, Row, Store, StoreKey, View};
 pub use format::{FORMAT, FormatError, open_or_create};
 pub use keyring::{FIRST_REVISION, Keyring, Purpose, WrappedKey, customers_with_keys};
 pub use memory::MemoryStore;
 pub use row::{BadKey, RowId, SCAN_MAX, Timer};
-pub use sealing::{Record, Sealed, SealedError, SealedPut, Versioned, open_record};
+pub use sealing::{Record, Sealed, SealedError, SealedPut, Versioned, open_record, opens};
 
 #[cfg(test)]
 mod fixtures;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 
-use crate::engine::{Batch, CommitError, Range, ReadError, Row, Store, StoreKey};
+use crate::engine::{Batch, CommitError, Range, ReadError, Row, Store, StoreKey, View};
 
 /// Rows in memory. Clones share their rows and their faults, like two connections to one store.
 #[derive(Clone, Default)]
@@ -160,17 +160,7 @@ impl Store for MemoryStore {
 
     async fn scan(&self, range: &Range) -> Result<Vec<(StoreKey, Row)>, ReadError> {
         let mut state = self.0.lock();
-        let rows = state.read()?;
-        if range.start >= range.end {
-            return Ok(Vec::new());
-        }
-        let found = rows.range((Bound::Included(&range.start), Bound::Excluded(&range.end)));
-        let owned = |(key, row): (&StoreKey, &Row)| (key.clone(), row.clone());
-        Ok(if range.reverse {
-            found.rev().take(range.limit).map(owned).collect()
-        } else {
-            found.take(range.limit).map(owned).collect()
-        })
+        Ok(rows_in(state.read()?, range))
     }
 
     async fn commit(&self, batch: Batch) -> Result<(), CommitError> {
@@ -185,6 +175,30 @@ impl Store for MemoryStore {
         }
         state.apply(batch);
         if fault.is_some() { Err(unknown()) } else { Ok(()) }
+    }
+
+    async fn view(&self) -> Result<Box<dyn View>, ReadError> {
+        Ok(Box::new(Snapshot(self.0.lock().read()?.clone())))
+    }
+}
+
+#[async_trait]
+impl View for Snapshot {
+    async fn scan(&self, range: &Range) -> Result<Vec<(StoreKey, Row)>, ReadError> {
+        Ok(rows_in(&self.0, range))
+    }
+}
+
+fn rows_in(rows: &BTreeMap<StoreKey, Row>, range: &Range) -> Vec<(StoreKey, Row)> {
+    if range.start >= range.end {
+        return Vec::new();
+    }
+    let found = rows.range((Bound::Included(&range.start), Bound::Excluded(&range.end)));
+    let owned = |(key, row): (&StoreKey, &Row)| (key.clone(), row.clone());
+    if range.reverse {
+        found.rev().take(range.limit).map(owned).collect()
+    } else {
+        found.take(range.limit).map(owned).collect()
     }
 }
 

@@ -348,6 +348,12 @@ impl fmt::Debug for RowId {
 }
 
 impl Range {
+    /// All rows of all tables.
+    pub fn everything() -> Self {
+        let (start, end) = (StoreKey::from_stored(Vec::new()), StoreKey::from_stored(vec![u8::MAX]));
+        Self { start, end, limit: SCAN_MAX, reverse: false }
+    }
+
     /// All rows of a table, whoever's they are.
     pub fn table(table: Table) -> Self {
         Self::below(vec![table.tag()])

@@ -265,6 +265,19 @@ pub fn open_record<T: Record>(keyring: &Keyring, id: RowId, row: &Row) -> Result
     Ok(Versioned { id, revision: row.revision, value })
 }
 
+/// Whether a row opens in its place, whatever it holds: a record, bytes, a wrapped key. A plain row always does.
+pub fn opens(keyring: &Keyring, id: &RowId, row: &Row) -> Result<(), SealedError> {
+    match id.table().sealed_by() {
+        SealedBy::Nobody => Ok(()),
+        SealedBy::Wrapped => keyring.unwraps(id, row),
+        SealedBy::Operator | SealedBy::Owner => match open(keyring, id, row)?.first() {
+            Some(&(JSON | BYTES)) => Ok(()),
+            Some(found) if *found > NEWEST => Err(SealedError::NewerFormat { row: id.clone(), found: *found }),
+            Some(_) | None => Err(SealedError::Malformed(id.clone())),
+        },
+    }
+}
+
 fn open(keyring: &Keyring, id: &RowId, row: &Row) -> Result<Zeroizing<Vec<u8>>, SealedError> {
     keyring.sealer(id)?.open(id, row).map_err(|error| SealedError::of(id, error))
 }

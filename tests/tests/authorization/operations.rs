@@ -162,6 +162,8 @@ pub const TABLE: &[Wanted] = &[
     vault("makeRecoveryCodes", ALL, ""),
     vault("status", READERS, ""),
     vault("seal", ADMINISTRATOR, ""),
+    vault("showScrub", READERS, ""),
+    vault("scrub", ADMINISTRATOR, ""),
     vault("addCustomer", ADMINISTRATOR, r#"{"slug":"new","display_name":"x"}"#),
     vault("listCustomers", ALL, ""),
     customer("showCustomer", ALL, ""),

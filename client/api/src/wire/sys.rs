@@ -136,6 +136,12 @@ pub struct Status {
     /// Those of them that should have been.
     #[serde(default)]
     pub overdue_break_glass: u64,
+    /// Of which moment the last check of the whole store tells; absent before the first after an unseal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store_checked_at: Option<Timestamp>,
+    /// What it found that is not as it should be: `claviger operator scrub --last`.
+    #[serde(default)]
+    pub store_faults: u64,
     /// Streams of the audit log.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub streams: Vec<StreamStatus>,

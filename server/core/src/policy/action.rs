@@ -54,6 +54,8 @@ actions! {
     SysStatus = "sys.status";
     /// Drop the root key from memory.
     SysSeal = "sys.seal";
+    /// Have the whole store checked.
+    SysScrub = "sys.scrub";
     /// Add a customer.
     CustomerCreate = "customer.create";
     /// See a customer.

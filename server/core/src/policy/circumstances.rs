@@ -84,6 +84,7 @@ const fn bound(action: Action) -> Bound {
         A::CheckoutCreate | A::CheckoutTakeOver => Bound::Takes,
         A::CheckoutReveal => Bound::Reveals,
         A::SysSeal
+        | A::SysScrub
         | A::CustomerCreate
         | A::CustomerUpdate
         | A::CustomerLimit

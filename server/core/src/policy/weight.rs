@@ -45,6 +45,7 @@ impl Action {
         match self {
             // Looking, and giving back.
             Self::SysStatus
+            | Self::SysScrub
             | Self::AccessView
             | Self::CustomerView
             | Self::SystemView

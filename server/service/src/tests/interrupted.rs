@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use claviger_crypto::Seeded;
-use claviger_store::{Batch, CommitError, MemoryStore, Range, ReadError, Row, Store, StoreKey, Table};
+use claviger_store::{Batch, CommitError, MemoryStore, Range, ReadError, Row, Store, StoreKey, Table, View};
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 
@@ -56,6 +56,10 @@ impl Store for Interrupted {
 
     async fn commit(&self, batch: Batch) -> Result<(), CommitError> {
         self.inner.commit(batch).await
+    }
+
+    async fn view(&self) -> Result<Box<dyn View>, ReadError> {
+        Store::view(&self.inner).await
     }
 }
 

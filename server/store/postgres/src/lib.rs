@@ -3,6 +3,7 @@
 //! ```text
 //! commit ─→ Writer (write.rs) ─→ the one session that holds the store (hold.rs)
 //! get, scan ─→ Readers (read.rs) ─→ a few sessions of their own
+//! view      ─→ one transaction on a session of its own (view.rs)
 //!                                    └ Session (session.rs), TLS (tls.rs), what an answer means (failure.rs)
 //! ```
 //!
@@ -31,12 +32,13 @@ mod rows;
 mod session;
 mod settings;
 mod tls;
+mod view;
 mod write;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use claviger_store::{Batch, CommitError, Range, ReadError, Row, Store, StoreKey};
+use claviger_store::{Batch, CommitError, Range, ReadError, Row, Store, StoreKey, View};
 use tokio::sync::Mutex;
 
 pub use limits::Deadlines;
@@ -50,6 +52,7 @@ use crate::write::Writer;
 pub struct PostgresStore {
     writer: Mutex<Writer>,
     readers: Readers,
+    target: Arc<Target>,
 }
 
 /// Why a store cannot be opened.
@@ -85,7 +88,7 @@ impl PostgresStore {
     pub async fn open_with(settings: Settings, deadlines: Deadlines) -> Result<Self, OpenError> {
         let target = Arc::new(Target::new(settings, deadlines)?);
         let writer = Writer::open(Arc::clone(&target)).await?;
-        Ok(Self { writer: Mutex::new(writer), readers: Readers::new(target) })
+        Ok(Self { writer: Mutex::new(writer), readers: Readers::new(Arc::clone(&target)), target })
     }
 }
 
@@ -102,5 +105,9 @@ impl Store for PostgresStore {
     async fn commit(&self, batch: Batch) -> Result<(), CommitError> {
         batch.well_formed()?;
         self.writer.lock().await.commit(&batch).await
+    }
+
+    async fn view(&self) -> Result<Box<dyn View>, ReadError> {
+        view::of(&self.target).await
     }
 }

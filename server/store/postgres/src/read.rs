@@ -38,11 +38,10 @@ impl Readers {
     }
 
     pub(crate) async fn scan(&self, range: &Range) -> Result<Vec<(StoreKey, Row)>, ReadError> {
-        let limit = i64::try_from(range.limit).unwrap_or(i64::MAX);
+        let (sql, limit) = scan_of(range);
         let (start, end) = (range.start.as_bytes(), range.end.as_bytes());
         let values: [Value<'_>; 3] = [(&start, Type::BYTEA), (&end, Type::BYTEA), (&limit, Type::INT8)];
-        let found = self.query(if range.reverse { SCAN_BACK } else { SCAN }, &values).await.map_err(unreadable)?;
-        found.iter().map(keyed_row).collect::<Result<_, _>>().map_err(unreadable)
+        scanned(self.query(sql, &values).await)
     }
 
     async fn query(&self, sql: &str, values: &[Value<'_>]) -> Result<Vec<tokio_postgres::Row>, Failure> {
@@ -88,8 +87,25 @@ impl Readers {
     }
 }
 
+/// The statement that brings a range, and its limit.
+fn scan_of(range: &Range) -> (&'static str, i64) {
+    (if range.reverse { SCAN_BACK } else { SCAN }, i64::try_from(range.limit).unwrap_or(i64::MAX))
+}
+
+/// The rows of a range, as a session sees them.
+pub(crate) async fn scan(session: &Session, range: &Range) -> Result<Vec<(StoreKey, Row)>, ReadError> {
+    let (sql, limit) = scan_of(range);
+    let (start, end) = (range.start.as_bytes(), range.end.as_bytes());
+    let values: [Value<'_>; 3] = [(&start, Type::BYTEA), (&end, Type::BYTEA), (&limit, Type::INT8)];
+    scanned(session.query(sql, &values).await)
+}
+
+fn scanned(found: Result<Vec<tokio_postgres::Row>, Failure>) -> Result<Vec<(StoreKey, Row)>, ReadError> {
+    found.map_err(unreadable)?.iter().map(keyed_row).collect::<Result<_, _>>().map_err(unreadable)
+}
+
 #[expect(clippy::needless_pass_by_value, reason = "taken as map_err hands it over")]
-fn unreadable(failure: Failure) -> ReadError {
+pub(crate) fn unreadable(failure: Failure) -> ReadError {
     ReadError(failure.to_string())
 }
 

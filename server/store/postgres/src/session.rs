@@ -52,6 +52,8 @@ impl Target {
 pub(crate) enum Purpose {
     Reading,
     Writing,
+    /// Reading one moment for as long as it takes.
+    Viewing,
 }
 
 impl Purpose {
@@ -61,6 +63,10 @@ impl Purpose {
         let (statement, lock) = ((deadlines.statement * 4 / 5).as_millis(), (deadlines.statement / 2).as_millis());
         match self {
             Self::Reading => format!("SET statement_timeout = {statement}"),
+            // Whoever reads pauses between two statements, to be gentle.
+            Self::Viewing => {
+                format!("SET statement_timeout = {statement}; SET idle_in_transaction_session_timeout = 0")
+            }
             Self::Writing => format!(
                 "SET synchronous_commit = on; SET statement_timeout = {statement}; SET lock_timeout = {lock}; \
                  SET idle_in_transaction_session_timeout = {}",

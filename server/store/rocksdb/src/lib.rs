@@ -13,21 +13,24 @@
 mod directory;
 mod options;
 mod recent;
+mod view;
 mod write;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use claviger_store::{Batch, CommitError, Range, ReadError, Row, Store, StoreKey};
+use claviger_store::{Batch, CommitError, Range, ReadError, Row, Store, StoreKey, View};
 use parking_lot::{Mutex, RwLock};
 use rocksdb::checkpoint::Checkpoint;
-use rocksdb::{DB, Direction, IteratorMode, ReadOptions};
+use rocksdb::{DB, DBIterator, Direction, IteratorMode, ReadOptions};
 
 pub use directory::OpenError;
 
 use crate::options::options;
 use crate::recent::Recent;
+use crate::view::Views;
 use crate::write::Health;
 
 /// How a store is opened.
@@ -49,10 +52,11 @@ pub struct RocksStore {
     directory: PathBuf,
     settings: Settings,
     /// `None` after it could not be opened again.
-    db: RwLock<Option<DB>>,
+    db: RwLock<Option<Arc<DB>>>,
     /// Held by the commit under way: expectations are checked and the batch written under one lock.
     commits: Mutex<Health>,
     recent: Recent,
+    views: Views,
 }
 
 impl RocksStore {
@@ -69,9 +73,10 @@ impl RocksStore {
         Ok(Self {
             directory,
             settings,
-            db: RwLock::new(Some(db)),
+            db: RwLock::new(Some(Arc::new(db))),
             commits: Mutex::new(Health::Sound),
             recent: Recent::new(),
+            views: Views::default(),
         })
     }
 
@@ -88,7 +93,7 @@ impl RocksStore {
         let to = to.as_ref();
         let db = self.db.read();
         let Some(db) = db.as_ref() else { return Err(OpenError::Engine(CLOSED.to_owned())) };
-        let made = Checkpoint::new(db).and_then(|checkpoint| checkpoint.create_checkpoint(to));
+        let made = Checkpoint::new(&**db).and_then(|checkpoint| checkpoint.create_checkpoint(to));
         made.map_err(|error| OpenError::Engine(error.into_string()))?;
         directory::make_private(to)
     }
@@ -117,27 +122,40 @@ impl Store for RocksStore {
         }
         let db = self.db.read();
         let db = db.as_ref().ok_or_else(|| ReadError(CLOSED.to_owned()))?;
-        let mut bounds = ReadOptions::default();
-        bounds.set_iterate_lower_bound(range.start.as_bytes());
-        bounds.set_iterate_upper_bound(range.end.as_bytes());
-        let mode = if range.reverse {
-            IteratorMode::From(range.end.as_bytes(), Direction::Reverse)
-        } else {
-            IteratorMode::Start
-        };
         // An iterator is a snapshot: it sees whole batches.
-        let rows = db.iterator_opt(mode, bounds).take(range.limit).map(|found| {
-            let (key, stored) = found.map_err(unreadable)?;
-            let key = StoreKey::from_stored(key.into_vec());
-            let row = row(&key, &stored)?;
-            Ok((key, row))
-        });
-        rows.collect()
+        rows(db.iterator_opt(mode(range), bounds(range)), range.limit)
     }
 
     async fn commit(&self, batch: Batch) -> Result<(), CommitError> {
         self.write(&batch)
     }
+
+    async fn view(&self) -> Result<Box<dyn View>, ReadError> {
+        let db = self.db.read();
+        let db = db.as_ref().ok_or_else(|| ReadError(CLOSED.to_owned()))?;
+        Ok(self.views.of(db))
+    }
+}
+
+fn bounds(range: &Range) -> ReadOptions {
+    let mut bounds = ReadOptions::default();
+    bounds.set_iterate_lower_bound(range.start.as_bytes());
+    bounds.set_iterate_upper_bound(range.end.as_bytes());
+    bounds
+}
+
+fn mode(range: &Range) -> IteratorMode<'_> {
+    if range.reverse { IteratorMode::From(range.end.as_bytes(), Direction::Reverse) } else { IteratorMode::Start }
+}
+
+fn rows(found: DBIterator<'_>, limit: usize) -> Result<Vec<(StoreKey, Row)>, ReadError> {
+    let rows = found.take(limit).map(|found| {
+        let (key, stored) = found.map_err(unreadable)?;
+        let key = StoreKey::from_stored(key.into_vec());
+        let row = row(&key, &stored)?;
+        Ok((key, row))
+    });
+    rows.collect()
 }
 
 fn open_db(directory: &Path) -> Result<DB, OpenError> {

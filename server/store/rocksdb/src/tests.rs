@@ -112,13 +112,14 @@ async fn every_commit_is_flushed_before_it_is_acknowledged() {
     let mut counted = options();
     counted.enable_statistics();
     let db = DB::open(&counted, directory.path()).unwrap();
-    let (db, commits) = (RwLock::new(Some(db)), Mutex::new(Health::Sound));
+    let (db, commits) = (RwLock::new(Some(Arc::new(db))), Mutex::new(Health::Sound));
     let store = RocksStore {
         directory: directory.path().to_owned(),
         settings: Settings::default(),
         db,
         commits,
         recent: Recent::new(),
+        views: Views::default(),
     };
     for n in 1..=5 {
         store.commit(put("a", n, b"v")).await.unwrap();
@@ -312,6 +313,8 @@ mod children {
         assert!(matches!(failed, CommitError::OutcomeUnknown(_)), "{failed}");
         assert!(acknowledged > 1);
         assert!(store.failure().is_some());
+        let (first, view) = (Range { limit: 1, ..Range::everything() }, store.view().await.unwrap());
+        assert_eq!(view.scan(&first).await.unwrap().len(), 1, "it can be read all the while");
 
         // While the disk takes nothing, nothing is taken, and what is there stays readable.
         write_limit(Some(0));
@@ -322,6 +325,8 @@ mod children {
         write_limit(None);
         store.commit(put("after", 1, b"")).await.unwrap();
         assert_eq!(store.failure(), None);
+        assert!(view.scan(&first).await.is_err(), "a view of the files as they were has ended, and held nothing up");
+        assert_eq!(store.view().await.unwrap().scan(&first).await.unwrap().len(), 1);
         for n in 1..=acknowledged {
             assert_eq!(revision(&store, &format!("row {n}")).await, Some(n), "acknowledged is kept");
         }

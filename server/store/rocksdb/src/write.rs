@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
+use std::sync::Arc;
 
 use claviger_store::{Batch, CommitError, StoreKey};
 use rocksdb::{DB, WriteBatch};
@@ -57,9 +58,10 @@ impl RocksStore {
         self.disk_takes_writes().map_err(|error| still(&error))?;
         let mut db = self.db.write();
         // RocksDB's lock is held until the old handle is gone.
+        self.views.end();
         *db = None;
         self.recent.clear();
-        *db = Some(open_db(&self.directory).map_err(|error| still(&error))?);
+        *db = Some(Arc::new(open_db(&self.directory).map_err(|error| still(&error))?));
         *health = Health::Sound;
         Ok(())
     }

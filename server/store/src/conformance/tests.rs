@@ -2,6 +2,7 @@
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "each place does the few defects that it can do")]
 use super::*;
+use crate::engine::View;
 use crate::memory::MemoryStore;
 
 /// What is wrong with an engine.
@@ -25,6 +26,8 @@ enum Defect {
     NoLimit,
     NoReverse,
     TornBatch,
+    ViewMovesOn,
+    ViewIsTakenLate,
     CutsLargeValues,
     ChecksThenWaits,
     ForgetsAtRestart,
@@ -124,6 +127,42 @@ impl Store for Flawed {
         }
         inner.commit(batch).await
     }
+
+    async fn view(&self) -> Result<Box<dyn View>, ReadError> {
+        match self.defect {
+            Defect::ViewMovesOn => Ok(Box::new(Moving(self.inner.clone()))),
+            Defect::ViewIsTakenLate => Ok(Box::new(Late(self.inner.clone(), parking_lot::Mutex::default()))),
+            _ => Store::view(&self.inner).await,
+        }
+    }
+}
+
+/// Shows what is there now.
+struct Moving(MemoryStore);
+
+#[async_trait]
+impl View for Moving {
+    async fn scan(&self, range: &Range) -> Result<Vec<(StoreKey, Row)>, ReadError> {
+        self.0.scan(range).await
+    }
+}
+
+/// Shows of each key what was there when it was asked for first.
+struct Late(MemoryStore, parking_lot::Mutex<Vec<(Range, Rows)>>);
+
+type Rows = Vec<(StoreKey, Row)>;
+
+#[async_trait]
+impl View for Late {
+    async fn scan(&self, range: &Range) -> Result<Vec<(StoreKey, Row)>, ReadError> {
+        let known = self.1.lock().iter().find(|(asked, _)| asked == range).map(|(_, rows)| rows.clone());
+        if let Some(rows) = known {
+            return Ok(rows);
+        }
+        let rows = self.0.scan(range).await?;
+        self.1.lock().push((range.clone(), rows.clone()));
+        Ok(rows)
+    }
 }
 
 struct Makes(Defect, parking_lot::Mutex<MemoryStore>);
@@ -177,6 +216,8 @@ async fn each_law_finds_the_engine_that_breaks_it() {
         ("a scan keeps its limit", Defect::NoLimit),
         ("a scan goes backwards", Defect::NoReverse),
         ("a scan never sees half a batch", Defect::TornBatch),
+        ("a view stays as it was", Defect::ViewMovesOn),
+        ("a view is of one moment", Defect::ViewIsTakenLate),
         ("large and empty values", Defect::CutsLargeValues),
         ("of concurrent commits on one key one wins", Defect::ChecksThenWaits),
         ("what was committed is there after reopening", Defect::ForgetsAtRestart),

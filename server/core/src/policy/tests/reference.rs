@@ -14,6 +14,7 @@ use super::super::*;
 const TABLE: &[(Action, &str, &str)] = &[
     (Action::SysStatus, "O", "AR"),
     (Action::SysSeal, "O", "A"),
+    (Action::SysScrub, "O", "A"),
     (Action::CustomerCreate, "O", "A"),
     (Action::CustomerView, "OC", "ATMPRCUBG"),
     (Action::CustomerUpdate, "OC", "A"),
