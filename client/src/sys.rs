@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use claviger_api::wire::{Health, InitRequest, InitResponse, Scrub, SealStatus, Status, UnsealRequest};
+use claviger_api::BackupId;
+use claviger_api::wire::{
+    Backup, BackupState, Health, InitRequest, InitResponse, PageQuery, Scrub, SealStatus, Status, UnsealRequest,
+};
 
 use crate::poll::{Waited, poll};
-use crate::{Client, Result};
+use crate::{Client, List, Result};
 
 /// The vault itself.
 pub struct Sys<'a>(&'a Client);
@@ -65,6 +68,29 @@ impl Sys<'_> {
             |now: &Scrub| now.last.as_ref().is_some_and(|last| since.is_none_or(|since| last.started_at >= since));
         match poll(at_most, async || self.scrub().await, over).await? {
             Waited::Done(scrub) | Waited::TimeOver(scrub) => Ok(scrub),
+        }
+    }
+
+    /// Has a backup taken, beside all else.
+    pub async fn take_backup(&self) -> Result<Backup> {
+        self.0.act("/v1/sys/backups").await
+    }
+
+    /// Backups, the newest first.
+    pub fn backups(&self) -> List<'_, Backup> {
+        List::new(self.0, "/v1/sys/backups", PageQuery::default())
+    }
+
+    /// One backup.
+    pub async fn backup(&self, id: BackupId) -> Result<Backup> {
+        self.0.get(format!("/v1/sys/backups/{id}")).await
+    }
+
+    /// Waits, for at most this long, until a backup was taken, or could not be.
+    pub async fn wait_for_backup(&self, id: BackupId, at_most: Duration) -> Result<Backup> {
+        let over = |backup: &Backup| backup.state != BackupState::Asked;
+        match poll(at_most, async || self.backup(id).await, over).await? {
+            Waited::Done(backup) | Waited::TimeOver(backup) => Ok(backup),
         }
     }
 }

@@ -15,6 +15,7 @@ use claviger_connectors::IpNet;
 use claviger_service::crypto::passkey::{BadSite, RelyingParty};
 use serde::{Deserialize, Deserializer, de};
 
+pub use crate::backups::{BackupSettings, BadBackups};
 pub use crate::http::budget::{AllRates, Rate, Rates};
 pub use crate::store::{Database, DatabaseTls, Engine};
 pub use crate::streams::{BadStream, Destination, StreamSettings};
@@ -60,6 +61,8 @@ pub struct Config {
     /// What of its audit log is kept elsewhere.
     #[serde(default)]
     pub audit: Audit,
+    /// Where backups go, and for whom they are. None are taken when absent.
+    pub backup: Option<BackupSettings>,
 }
 
 /// What of the audit log is kept outside of the store.
@@ -222,6 +225,9 @@ pub enum ConfigError {
         /// What is wrong.
         why: BadStream,
     },
+    /// Backups.
+    #[error("[backup]: {0}")]
+    Backup(#[from] BadBackups),
     /// The life of sessions.
     #[error("session_most_seconds is {SESSION_LEAST_SECONDS} to {SESSION_MOST_SECONDS} (12 hours), not {0}")]
     Session(u64),
@@ -284,6 +290,9 @@ impl Config {
         }
         if let Some(anchor) = self.audit.anchor_files.iter().find(|file| file.starts_with(&self.data_directory)) {
             return Err(ConfigError::Anchor(anchor.clone()));
+        }
+        if let Some(backup) = &self.backup {
+            backup.check(&self.data_directory)?;
         }
         for (at, stream) in self.audit.streams.iter().enumerate() {
             let twice = self.audit.streams.iter().take(at).any(|other| other.name == stream.name);
@@ -383,6 +392,10 @@ mod tests {
             "settle_seconds",
             "url",
             "customer",
+            "directory",
+            "recipients",
+            "every_hours",
+            "keep",
         ] {
             let named = |line: &str| line.trim_start_matches("# ").starts_with(&format!("{key} = "));
             assert!(text.lines().any(named), "{key}");
@@ -399,6 +412,27 @@ mod tests {
             assert!(matches!(Config::parse(&text), Err(ConfigError::PlainHttp(_))), "{listen}");
             assert!(Config::parse(&format!("{text}[tls]\ncertificate = 'c.pem'\nkey = 'k.pem'\n")).is_ok());
         }
+    }
+
+    #[test]
+    fn backups_go_elsewhere_are_for_somebody_and_one_is_kept() {
+        let key = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
+        let set = |directory: &str, recipients: &str, more: &str| {
+            Config::parse(&format!("{LEAST}[backup]\ndirectory = '{directory}'\nrecipients = [{recipients}]\n{more}"))
+        };
+        let key = format!("'{key}'");
+        let backup = set("/var/backups/claviger", &key, "").unwrap().backup.unwrap();
+        assert_eq!((backup.every_hours, backup.keep, backup.recipients.len()), (24, 14, 1));
+        for (directory, recipients, more, wrong) in [
+            ("/var/lib/claviger/backups", key.as_str(), "", BadBackups::WithTheStore),
+            ("/var/backups", "", "", BadBackups::ForNobody),
+            ("/var/backups", &key, "keep = 0", BadBackups::KeepNone),
+        ] {
+            let refused = set(directory, recipients, more).unwrap_err();
+            assert!(matches!(refused, ConfigError::Backup(why) if why == wrong), "{refused}");
+        }
+        let refused = set("/var/backups", "'age1notakey'", "").unwrap_err().to_string();
+        assert!(refused.contains("not an age recipient"), "{refused}");
     }
 
     #[test]

@@ -98,6 +98,7 @@ pub fn config(directory: &Path, listen: SocketAddr) -> Result<Config, DevError> 
         identities: Identities::default(),
         log: Log::default(),
         metrics: Metrics::default(),
+        backup: None,
         audit: Audit::default(),
     })
 }

@@ -3,6 +3,7 @@
 //! `claviger-server run` is [`start`] and a wait for a signal; tests call [`start`] in their own process.
 
 mod anchor;
+mod backups;
 pub mod config;
 pub mod dev;
 mod http;
@@ -40,6 +41,9 @@ pub fn check_files(config: &Config) -> Result<Vec<String>, StartError> {
         notes.push(format!("{} does not exist yet; it will be made", config.data_directory.display()));
     }
     config.store.check_files(&mut notes)?;
+    if let Some(backup) = &config.backup {
+        backup.check_files(&mut notes)?;
+    }
     for stream in &config.audit.streams {
         stream.check_files(&mut notes)?;
     }

@@ -11,6 +11,7 @@ use actix_web::{App, HttpResponse, HttpServer, web};
 use claviger_api::Timestamp;
 use claviger_api::wire::{StreamState, StreamStatus};
 use claviger_service::Vault;
+use claviger_service::backup::BackedUp;
 use claviger_service::scrub::Scrubbed;
 use claviger_service::upkeep::Seen;
 use prometheus_client::encoding::text::encode;
@@ -37,7 +38,9 @@ async fn scrape(vault: web::Data<Vault>) -> HttpResponse {
     let streams: Vec<StreamStatus> = ground.streams.iter().map(|stream| stream.status()).collect();
     let streams = (!streams.is_empty()).then(|| Streams::of(&streams, ground.clock.now()));
     let scrubbed = open.as_ref().and_then(|open| open.scrubbed());
-    match text(open.is_none(), open.and_then(|open| open.seen_in_upkeep()), streams, scrubbed) {
+    let backups = open.as_ref().filter(|open| open.ground().backups.is_some());
+    let backups = backups.map(|open| (open.last_backup(), open.backup_trouble().is_some()));
+    match text(open.is_none(), open.and_then(|open| open.seen_in_upkeep()), streams, scrubbed, backups) {
         Ok(text) => HttpResponse::Ok().insert_header(("content-type", MEDIA_TYPE)).body(text),
         Err(_) => HttpResponse::InternalServerError().insert_header(ContentType::plaintext()).finish(),
     }
@@ -70,6 +73,7 @@ fn text(
     seen: Option<Seen>,
     streams: Option<Streams>,
     scrubbed: Option<Scrubbed>,
+    backups: Option<(Option<BackedUp>, bool)>,
 ) -> Result<String, std::fmt::Error> {
     let mut registry = Registry::with_prefix("claviger");
     let mut number = |name: &str, help: &str, value: u64| {
@@ -102,6 +106,12 @@ fn text(
         }
         number("store_faults", "What the last check of the store found that is not as it should be", scrubbed.faults);
     }
+    if let Some((last, failing)) = backups {
+        // Without any, the age is that of 1970: whoever watches for old ones is told.
+        let at = last.and_then(|last| u64::try_from(last.at.as_second()).ok()).unwrap_or(0);
+        number("backup_taken_at_seconds", "Of which moment the last backup tells, in Unix time", at);
+        number("backup_failing", "Whether the last try to take a backup failed", u64::from(failing));
+    }
     let mut text = String::new();
     encode(&mut text, &registry)?;
     Ok(text)
@@ -116,7 +126,7 @@ mod tests {
         let seen = Seen { at: Timestamp::UNIX_EPOCH, overdue: 1, drifted: 2, unresolved: 3, behind: 4 };
         let scrubbed = Scrubbed { at: Timestamp::UNIX_EPOCH, faults: 2, whole: true };
         let streams = Streams { broken: 1, behind: 20, behind_seconds: 300 };
-        let text_of = text(false, Some(seen), Some(streams), Some(scrubbed)).unwrap();
+        let text_of = text(false, Some(seen), Some(streams), Some(scrubbed), Some((None, true))).unwrap();
         let lines: Vec<&str> = text_of.lines().filter(|line| !line.starts_with('#')).collect();
         let wanted = [
             "claviger_sealed 0",
@@ -130,9 +140,11 @@ mod tests {
             "claviger_stream_behind_seconds 300",
             "claviger_store_checked_at_seconds 0",
             "claviger_store_faults 2",
+            "claviger_backup_taken_at_seconds 0",
+            "claviger_backup_failing 1",
         ];
         assert_eq!(lines, wanted, "a name and a number each");
-        let sealed = text(true, None, Some(streams), None).unwrap();
+        let sealed = text(true, None, Some(streams), None, None).unwrap();
         assert!(
             sealed.contains("claviger_sealed 1\n") && sealed.lines().filter(|line| !line.starts_with('#')).count() == 1,
             "{sealed}"

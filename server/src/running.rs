@@ -21,7 +21,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use crate::anchor::FileAnchor;
-use crate::config::{Config, ConfigError, Http};
+use crate::config::{BackupSettings, Config, ConfigError, Http};
 use crate::http::app::app;
 use crate::http::budget::Budgets;
 use crate::http::call::Site;
@@ -120,6 +120,7 @@ pub fn ground(config: &Config, store: Arc<dyn Store>) -> Result<Ground, StartErr
             .iter()
             .map(|witness| HttpWitness::of(witness.clone(), dial.clone()))
             .collect(),
+        backups: config.backup.as_ref().map(BackupSettings::backups).transpose()?,
         settings: Settings {
             name: config.name.clone(),
             site: config.site()?.map(Arc::new),

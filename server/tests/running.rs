@@ -26,6 +26,7 @@ fn config(directory: &Path) -> Config {
         log: Log::default(),
         metrics: Metrics::default(),
         audit: Audit::default(),
+        backup: None,
     }
 }
 

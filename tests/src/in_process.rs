@@ -12,6 +12,7 @@ use claviger_server::{Config, Running, ground, start_on};
 use claviger_service::{Clock as _, Ground, ManualClock};
 use claviger_store::MemoryStore;
 use jiff::SignedDuration;
+use tempfile::TempDir;
 
 use crate::people::People;
 use crate::server::config_text;
@@ -25,6 +26,8 @@ pub struct InProcess {
     /// What it stores.
     pub store: MemoryStore,
     running: Running,
+    /// Where its backups go.
+    _folder: TempDir,
 }
 
 impl InProcess {
@@ -50,7 +53,9 @@ impl InProcess {
     }
 
     async fn start_at(start: Timestamp, connectors: impl FnOnce(Registry) -> Registry) -> Self {
-        let config = Config::parse(&config_text(Path::new("/nonexistent"), "warn")).unwrap();
+        let folder = TempDir::with_prefix("claviger-in-process-").unwrap();
+        let text = config_text(Path::new("/nonexistent"), "warn") + &backups_in(&folder.path().join("backups"));
+        let config = Config::parse(&text).unwrap();
         claviger_server::logging::begin(config.log.level);
         let clock = Arc::new(ManualClock::at(start));
         let store = MemoryStore::new();
@@ -63,7 +68,7 @@ impl InProcess {
         .await;
         let running = running.expect("a server");
         let people = People::found(&address(&running)).await;
-        Self { clock, people, store, running }
+        Self { clock, people, store, running, _folder: folder }
     }
 
     /// Lets time pass.
@@ -90,6 +95,12 @@ impl InProcess {
     pub async fn stop(self) {
         self.running.stop().await;
     }
+}
+
+/// Backups when somebody asks, for a key that nobody has.
+fn backups_in(directory: &Path) -> String {
+    let nobody = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
+    format!("[backup]\ndirectory = '{}'\nrecipients = ['{nobody}']\nevery_hours = 0\n", directory.display())
 }
 
 fn address(running: &Running) -> String {

@@ -69,6 +69,7 @@ struct Ids {
     review: String,
     emergency: String,
     glass: String,
+    backup: String,
 }
 
 #[tokio::test]
@@ -361,6 +362,7 @@ impl Ids {
             emergency: emergency.to_string(),
             glass: glass.to_string(),
             provider: provider.name.to_string(),
+            backup: administrator.sys().take_backup().await.unwrap().id.to_string(),
         }
     }
 
@@ -380,6 +382,7 @@ impl Ids {
             emergency: "em_0197a3c2e1f07b1a8c3d4e5f60718293".to_owned(),
             glass: "bg_0197a3c2e1f07b1a8c3d4e5f60718293".to_owned(),
             provider: "nothing".to_owned(),
+            backup: "bk_0197a3c2e1f07b1a8c3d4e5f60718293".to_owned(),
         }
     }
 
@@ -397,6 +400,7 @@ impl Ids {
             "emergency" => &self.emergency,
             "glass" => &self.glass,
             "provider" => &self.provider,
+            "backup" => &self.backup,
             "factor" => "fa_0197a3c2e1f07b1a8c3d4e5f60718293",
             other => panic!("a part of a path that this test does not know: {other}"),
         }

@@ -9,6 +9,8 @@ mod access;
 mod active_directory;
 #[path = "main_job/approval.rs"]
 mod approval;
+#[path = "main_job/backup.rs"]
+mod backup;
 #[path = "main_job/break_glass.rs"]
 mod break_glass;
 #[path = "main_job/certificate.rs"]

@@ -12,8 +12,10 @@ use crate::failure::Failure;
 use crate::input::Input;
 use crate::progress::note;
 
+use backup::Backup;
 use scrub::Scrub;
 
+mod backup;
 mod scrub;
 
 #[derive(Subcommand)]
@@ -24,6 +26,8 @@ pub enum Operator {
     Unseal(Unseal),
     /// Wipe the root key from the server's memory
     Seal,
+    /// Take a backup, for the recipients that the server's configuration names
+    Backup(Backup),
     /// Have the whole store checked, row by row, against what its logs say of it
     Scrub(Scrub),
 }
@@ -63,6 +67,7 @@ impl Operator {
         match self {
             Self::Init(init) => init.run(context).await,
             Self::Unseal(unseal) => unseal.run(context).await,
+            Self::Backup(backup) => backup.run(context).await,
             Self::Scrub(scrub) => scrub.run(context).await,
             Self::Seal => context.output.one(&context.client()?.sys().seal().await?),
         }

@@ -2,10 +2,10 @@
 
 use claviger_client::api::Timestamp;
 use claviger_client::api::wire::{
-    AccessLine, Account, AccountSettings, AccountUpkeep, ApprovalRule, AuditEvent, BreakGlass, Checkout, Conditions,
-    Customer, Dependent, DependentStep, Emergency, EmergencyLine, EmergencyStep, Exposure, Factor, Grant, GrantKind,
-    IdentityProvider, Inactive, Issuer, IssuerKeys, Principal, ReusedSecret, Review, ReviewLine, Role, Rotation,
-    ScrubFault, System, SystemSpec, Task, UnusedAccount, WhatIfDecision,
+    AccessLine, Account, AccountSettings, AccountUpkeep, ApprovalRule, AuditEvent, Backup, BreakGlass, Checkout,
+    Conditions, Customer, Dependent, DependentStep, Emergency, EmergencyLine, EmergencyStep, Exposure, Factor, Grant,
+    GrantKind, IdentityProvider, Inactive, Issuer, IssuerKeys, Principal, ReusedSecret, Review, ReviewLine, Role,
+    Rotation, ScrubFault, System, SystemSpec, Task, UnusedAccount, WhatIfDecision,
 };
 use serde::Serialize;
 
@@ -67,6 +67,21 @@ impl Row for Customer {
 
     fn cells(&self) -> Vec<String> {
         vec![self.slug.to_string(), self.display_name.clone(), seconds(self.created_at)]
+    }
+}
+
+impl Row for Backup {
+    const HEADS: &'static [&'static str] = &["backup", "state", "of", "rows", "bytes", "file"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.id.to_string(),
+            word(&self.state),
+            seconds(self.moment.unwrap_or(self.asked_at)),
+            self.rows.to_string(),
+            self.bytes.to_string(),
+            or_dash(self.file.as_ref().or(self.trouble.as_ref())),
+        ]
     }
 }
 

@@ -110,6 +110,8 @@ ids! {
     ProviderId = "ip";
     /// An emergency rotation of a customer.
     EmergencyId = "em";
+    /// A backup of the vault.
+    BackupId = "bk";
     /// One request, named in problems, logs and audit events.
     RequestId = "rq";
 }

@@ -113,6 +113,9 @@ problems! {
     ApprovalNeeded "approval-needed" 409 ApprovalNeeded Later
         "Another person must approve this first"
         "Ask an approver, and wait for the yes; approvals of whoever lost the right since do not count.";
+    BackupsOff "backups-off" 409 Failed No
+        "This vault takes no backups"
+        "Let the operator name a directory and recipients under [backup] in the server's configuration.";
     BodyTooLarge "body-too-large" 413 Usage No
         "The request body is too large"
         "Send less, or in several requests.";

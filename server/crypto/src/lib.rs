@@ -24,6 +24,7 @@ pub mod passkey;
 pub mod passphrase;
 pub mod password;
 pub mod random;
+pub mod recipients;
 pub mod recovery;
 pub mod shares;
 pub mod signing;

@@ -23,7 +23,7 @@ pub struct Error {
 }
 
 /// What an operator may read. It has no `Display`, so that it does not slip into an answer.
-pub struct OperatorNote(String);
+pub struct OperatorNote(pub(crate) String);
 
 /// The result of a use case.
 pub type Result<T> = std::result::Result<T, Error>;

@@ -82,6 +82,7 @@ fn may_be_kept(table: Table) -> bool {
         | Table::IdentityProviders
         | Table::BreakGlasses
         | Table::StreamCursors
+        | Table::Backups
         | Table::Timers
         | Table::Idempotency
         | Table::LogHeads

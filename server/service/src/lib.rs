@@ -4,6 +4,7 @@
 //! takes the `Permit` that the policy made. What it changes goes through the [`journal`] with its event, or not at all.
 
 pub mod audit;
+pub mod backup;
 mod base64_bytes;
 pub mod break_glass;
 pub mod checkout;
@@ -50,7 +51,7 @@ pub use vault::{Ground, Settings, Vault};
 /// What a server needs of the sealing crate.
 pub mod crypto {
     pub use claviger_crypto::memory::{HardenError, harden_process, locked};
-    pub use claviger_crypto::{OsRandom, Random, passkey, totp};
+    pub use claviger_crypto::{OsRandom, Random, passkey, recipients, totp};
 }
 
 #[cfg(test)]

@@ -71,6 +71,8 @@ pub struct Open {
     pub(crate) indexed: Mutex<HashMap<Scope, u64>>,
     /// What the last look at all accounts saw.
     pub(crate) seen_in_upkeep: Mutex<Option<Seen>>,
+    /// What is known of backups.
+    pub(crate) backing_up: crate::backup::BackingUp,
     /// What is known of checks of the whole store.
     pub(crate) scrubs: crate::scrub::Scrubs,
     /// Signs checkpoints.
@@ -173,6 +175,7 @@ impl Open {
             indexing: tokio::sync::Mutex::default(),
             indexed: Mutex::default(),
             seen_in_upkeep: Mutex::default(),
+            backing_up: crate::backup::BackingUp::default(),
             scrubs: crate::scrub::Scrubs::default(),
             log_key,
         })

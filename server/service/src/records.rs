@@ -737,6 +737,41 @@ pub struct IdempotencyRecord {
     pub created_at: Timestamp,
 }
 
+/// A backup of the vault.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupRecord {
+    /// When somebody asked for it, or it began by itself.
+    pub asked_at: Timestamp,
+    /// How far it is.
+    pub state: BackupStep,
+}
+
+/// How far a backup is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BackupStep {
+    /// Somebody asked for it.
+    Asked,
+    /// It is whole and on its disk.
+    Taken {
+        /// The moment of which it tells.
+        moment: Timestamp,
+        /// The name of its file.
+        file: String,
+        /// Rows in it.
+        rows: u64,
+        /// Bytes of the file.
+        bytes: u64,
+        /// SHA-256 of the file, in hex.
+        sha256: String,
+    },
+    /// It could not be taken.
+    Failed {
+        /// Why.
+        trouble: String,
+    },
+}
+
 macro_rules! tables {
     ($($record:ty: $table:ident;)*) => {$(
         impl Record for $record {
@@ -767,6 +802,7 @@ tables! {
     RevokedCertificatesRecord: RevokedCertificates;
     BreakGlassRecord: BreakGlasses;
     StreamCursorRecord: StreamCursors;
+    BackupRecord: Backups;
     RotationRecord: Rotations;
     EmergencyRecord: Emergencies;
     FingerprintRecord: Fingerprints;

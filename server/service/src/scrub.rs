@@ -189,7 +189,16 @@ pub(crate) struct Run<'v> {
     which: std::sync::Weak<Open>,
 }
 
-impl Run<'_> {
+impl<'v> Run<'v> {
+    /// One that goes on while the vault stays open as it is.
+    pub fn of(vault: &'v Vault, open: &Arc<Open>) -> Self {
+        Self { vault, which: Arc::downgrade(open) }
+    }
+
+    /// The vault, in whatever state it is.
+    pub fn vault(&self) -> &'v Vault {
+        self.vault
+    }
     /// The vault as it was open at the beginning.
     pub fn open(&self) -> Result<Arc<Open>> {
         let open = self.vault.open()?;
@@ -229,7 +238,7 @@ pub(crate) async fn scrub(vault: &Vault) -> Result<()> {
         state.running_since = Some(open.now());
         state.asked.take()
     };
-    let run = Run { vault, which: Arc::downgrade(&open) };
+    let run = Run::of(vault, &open);
     drop(open);
     let read = read(&run).await;
     let open = run.open()?;
@@ -278,8 +287,7 @@ pub(crate) async fn scrub(vault: &Vault) -> Result<()> {
 /// The check alone: nothing is kept or told.
 #[cfg(test)]
 pub(crate) async fn findings(vault: &Vault) -> Result<Findings> {
-    let which = Arc::downgrade(&vault.open()?);
-    Ok(read(&Run { vault, which }).await?.1)
+    Ok(read(&Run::of(vault, &vault.open()?)).await?.1)
 }
 
 async fn read(run: &Run<'_>) -> Result<(Timestamp, Findings)> {

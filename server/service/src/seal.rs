@@ -154,6 +154,12 @@ impl Vault {
         self.seal_status().await
     }
 
+    /// Which vault this is, among all.
+    pub(crate) async fn vault_id(&self) -> Result<Uuid> {
+        let config = self.seal_config().await?;
+        config.map(|config| config.vault).ok_or_else(|| Error::new(ProblemType::NotInitialised, ""))
+    }
+
     async fn seal_config(&self) -> Result<Option<SealConfig>> {
         let row = self.sealed_store().read_plain(&RowId::meta(SEAL_ROW)).await?;
         row.map(|row| serde_json::from_slice(&row.value).map_err(Error::internal)).transpose()

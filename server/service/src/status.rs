@@ -65,6 +65,7 @@ impl Open {
             }
         }
         let scrubbed = self.scrubbed();
+        let backups = self.last_backup();
         Ok(Status {
             seal: vault.seal_status().await?,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -76,6 +77,8 @@ impl Open {
             open_break_glass: open,
             unreviewed_break_glass: unreviewed,
             overdue_break_glass: overdue,
+            last_backup_at: backups.map(|backed_up| backed_up.at),
+            backup_trouble: self.backup_trouble(),
             store_checked_at: scrubbed.filter(|scrubbed| scrubbed.whole).map(|scrubbed| scrubbed.at),
             store_faults: scrubbed.map_or(0, |scrubbed| scrubbed.faults),
             streams: self.ground().streams.iter().map(|stream| stream.status()).collect(),

@@ -5,6 +5,7 @@ mod access;
 mod anchor;
 mod audit;
 mod authenticator;
+mod backup;
 mod break_glass;
 mod by_hand;
 mod certificates;

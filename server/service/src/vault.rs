@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 use crate::audit::anchor::Anchor;
 use crate::audit::stream::Stream;
 use crate::audit::witness::Witness;
+use crate::backup::Backups;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::open::Open;
@@ -45,6 +46,8 @@ pub struct Ground {
     pub streams: Vec<Arc<Stream>>,
     /// Who follows the logs, and cosigns them.
     pub witnesses: Vec<Arc<dyn Witness>>,
+    /// Where backups go, and for whom they are.
+    pub backups: Option<Arc<Backups>>,
     /// What the operator can set.
     pub settings: Settings,
 }

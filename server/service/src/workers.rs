@@ -17,6 +17,7 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::audit::witness::Asked;
+use crate::backup::back_up;
 use crate::error::Result;
 use crate::open::Open;
 use crate::scrub::scrub;
@@ -149,6 +150,7 @@ pub async fn run(vault: Arc<Vault>, mut stop: watch::Receiver<bool>) {
     let asked = Arc::new(tokio::sync::Mutex::new(Asked::default()));
     let mut asking: Option<JoinHandle<()>> = None;
     let mut scrubbing: Option<JoinHandle<()>> = None;
+    let mut backing_up: Option<JoinHandle<()>> = None;
     loop {
         let woken = wake.notified();
         if let Ok(open) = vault.open()
@@ -159,6 +161,11 @@ pub async fn run(vault: Arc<Vault>, mut stop: watch::Receiver<bool>) {
         if scrubbing.as_ref().is_none_or(JoinHandle::is_finished) && vault.open().is_ok_and(|open| open.scrub_is_due())
         {
             scrubbing = Some(tokio::spawn(scrub_store(vault.clone())));
+        }
+        if backing_up.as_ref().is_none_or(JoinHandle::is_finished)
+            && vault.open().is_ok_and(|open| open.backup_is_due())
+        {
+            backing_up = Some(tokio::spawn(back_up_store(vault.clone())));
         }
         tokio::select! {
             () = woken => {}
@@ -185,7 +192,7 @@ pub async fn run(vault: Arc<Vault>, mut stop: watch::Receiver<bool>) {
                 round = vault.open().ok().map(|open| tokio::spawn(look_around(open)));
             }
             _ = stop.changed() => {
-                [look, round, indexing, asking, scrubbing].into_iter().flatten().for_each(|work| work.abort());
+                [look, round, indexing, asking, scrubbing, backing_up].into_iter().flatten().for_each(|work| work.abort());
                 // What is kept elsewhere is as new as what is left here.
                 if let Ok(open) = vault.open()
                     && let Err(error) = open.publish_checkpoints(&mut published).await
@@ -211,6 +218,14 @@ async fn look_around(open: Arc<Open>) {
 async fn ask_witnesses(open: Arc<Open>, asked: Arc<tokio::sync::Mutex<Asked>>) {
     if let Err(error) = open.ask_witnesses(&mut *asked.lock().await).await {
         tracing::warn!(?error, "witnesses could not be asked; they are asked again");
+    }
+}
+
+async fn back_up_store(vault: Arc<Vault>) {
+    if let Err(error) = back_up(&vault).await {
+        tracing::warn!(?error, "a backup was not taken");
+        // A failure that comes back at once must not spin.
+        tokio::time::sleep(TICK).await;
     }
 }
 

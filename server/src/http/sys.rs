@@ -2,18 +2,24 @@
 
 use std::sync::Arc;
 
-use claviger_api::ProblemType::{self, AlreadyInitialised, NotInitialised, Sealed, StoreRolledBack, WrongShare};
-use claviger_api::wire::{Health, InitRequest, InitResponse, Scrub, SealState, SealStatus, Status, UnsealRequest};
-use claviger_core::policy::{SysScrub, SysSeal, SysStatus};
-use claviger_service::{Error, Result, Vault};
+use claviger_api::ProblemType::{
+    self, AlreadyInitialised, BackupsOff, NotInitialised, Sealed, StoreRolledBack, WrongShare,
+};
+use claviger_api::wire::{
+    Backup, Health, InitRequest, InitResponse, PageQuery, Scrub, SealState, SealStatus, Status, UnsealRequest,
+};
+use claviger_core::policy::{SysBackup, SysScrub, SysSeal, SysStatus};
+use claviger_service::{Error, Once, Paging, Result, Vault};
 
-use super::answer::{Accepted, Created, Json};
+use super::answer::{Accepted, Created, Json, Listed};
 use super::body::Body;
 use super::call::Call;
 use super::describe::Description;
 use super::door::{Guest, Probe, Session, Unseal};
 use super::endpoint::{Argument, Endpoint};
+use super::named::BackupNumbered;
 use super::on::OnOperator;
+use super::query::Query;
 
 pub fn endpoints() -> Vec<Endpoint> {
     vec![
@@ -34,6 +40,10 @@ pub fn endpoints() -> Vec<Endpoint> {
             WrongShare,
         ]),
         Endpoint::post("/v1/sys/seal", "seal", "Wipe the keys from memory.", seal),
+        Endpoint::post("/v1/sys/backups", "takeBackup", "Have a backup taken, beside all else.", take_backup)
+            .fails(&[BackupsOff]),
+        Endpoint::get("/v1/sys/backups", "listBackups", "Backups, the newest first.", list_backups),
+        Endpoint::get("/v1/sys/backups/{backup}", "showBackup", "One backup.", show_backup),
         Endpoint::get("/v1/sys/scrub", "showScrub", "What the last check of the whole store found.", show_scrub),
         Endpoint::post(
             "/v1/sys/scrub",
@@ -110,4 +120,29 @@ async fn show_scrub(session: Session, OnOperator(permit): OnOperator<SysStatus>)
 
 async fn scrub(session: Session, OnOperator(permit): OnOperator<SysScrub>) -> Result<Accepted<Scrub>> {
     Ok(Accepted(session.open.ask_for_scrub(&session.caller, permit)))
+}
+
+async fn take_backup(
+    session: Session,
+    OnOperator(permit): OnOperator<SysBackup>,
+    once: Once,
+) -> Result<Accepted<Backup>> {
+    session.open.ask_for_backup(&once, &session.caller, permit).await.map(Accepted)
+}
+
+async fn list_backups(
+    session: Session,
+    OnOperator(permit): OnOperator<SysStatus>,
+    Query(query): Query<PageQuery>,
+) -> Result<Listed<Backup>> {
+    let paging = Paging::new(query.limit, query.cursor.as_deref())?;
+    session.open.backups(&paging, permit).await.map(Listed)
+}
+
+async fn show_backup(
+    session: Session,
+    OnOperator(permit): OnOperator<SysStatus>,
+    BackupNumbered(id): BackupNumbered,
+) -> Result<Json<Backup>> {
+    session.open.backup(id, permit).await.map(Json)
 }

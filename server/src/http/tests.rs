@@ -80,6 +80,7 @@ async fn rig_with(rates: AllRates) -> Rig {
         anchors: Vec::new(),
         streams: Vec::new(),
         witnesses: Vec::new(),
+        backups: None,
         settings: Settings::named("vault.test"),
     }));
     let site = web::Data::new(Site {

@@ -74,6 +74,8 @@ pub enum Table {
     BreakGlasses = 0x2c,
     /// How far the streams of each log have been received.
     StreamCursors = 0x2d,
+    /// Backups that were taken, and where they are.
+    Backups = 0x2e,
     /// What falls due when.
     Timers = 0x30,
     /// Which request an Idempotency-Key belongs to.
@@ -137,6 +139,7 @@ const fn facts(table: Table) -> Facts {
         T::IdentityProviders => row(Scoped(UUID),               Operator, true),  // scope ‖ identity provider
         T::BreakGlasses  => row(Scoped(UUID),                   Owner,    true),  // scope ‖ break-glass
         T::StreamCursors => row(Scoped(HASH),                   Operator, false), // scope ‖ lookup index of the stream's name
+        T::Backups       => row(Scoped(UUID),                   Operator, true),  // scope ‖ backup
         T::Timers        => row(Due,                            Owner,    true),  // due ms be8 ‖ scope ‖ kind u8 ‖ id
         T::Idempotency   => row(Scoped(HASH),                   Owner,    true),  // scope ‖ hash of principal and key
         T::LogHeads      => row(Scoped(0),                      Operator, false), // scope
@@ -181,7 +184,7 @@ pub enum SealedBy {
 
 impl Table {
     /// All tables, in the order of their tags.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 39] = [
         Self::Meta,
         Self::Keys,
         Self::Names,
@@ -214,6 +217,7 @@ impl Table {
         Self::IdentityProviders,
         Self::BreakGlasses,
         Self::StreamCursors,
+        Self::Backups,
         Self::Timers,
         Self::Idempotency,
         Self::LogHeads,
@@ -289,6 +293,7 @@ mod tests {
             "2b IdentityProviders",
             "2c BreakGlasses",
             "2d StreamCursors",
+            "2e Backups",
             "30 Timers",
             "31 Idempotency",
             "40 LogHeads",

@@ -4,8 +4,8 @@ use std::fmt;
 
 use claviger_api::Timestamp;
 use claviger_api::{
-    AccountId, BreakGlassId, CheckoutId, CustomerId, EmergencyId, GrantId, IssuerId, PrincipalId, ProviderId, ReviewId,
-    RotationId, Scope, SessionId, SystemId,
+    AccountId, BackupId, BreakGlassId, CheckoutId, CustomerId, EmergencyId, GrantId, IssuerId, PrincipalId, ProviderId,
+    ReviewId, RotationId, Scope, SessionId, SystemId,
 };
 use uuid::Uuid;
 
@@ -191,6 +191,11 @@ impl RowId {
     /// How far a stream has come in a log, by the lookup index of the stream's name.
     pub fn stream_cursor(log: Scope, index: &[u8; HASH]) -> Self {
         Self::new(Table::StreamCursors, log, &[index])
+    }
+
+    /// A backup.
+    pub fn backup(backup: BackupId) -> Self {
+        Self::new(Table::Backups, Scope::Operator, &[backup.uuid().as_bytes()])
     }
 
     /// A session.

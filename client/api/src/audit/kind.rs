@@ -235,6 +235,12 @@ words! {
     LogContradicted = "log.contradicted",
     /// In the operator log and each log concerned: the personal fields of somebody who was removed cannot be read any more.
     PrincipalErased = "principal.erased",
+    /// Somebody asked for a backup.
+    BackupAsked = "backup.asked",
+    /// A backup is whole and on its disk.
+    BackupTaken = "backup.taken",
+    /// A backup could not be taken; it is tried again.
+    BackupFailed = "backup.failed",
 }
 
 #[cfg(test)]

@@ -142,6 +142,12 @@ pub struct Status {
     /// What it found that is not as it should be: `claviger operator scrub --last`.
     #[serde(default)]
     pub store_faults: u64,
+    /// Of which moment the last backup tells; absent where none is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_backup_at: Option<Timestamp>,
+    /// Why the last try to take one failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup_trouble: Option<String>,
     /// Streams of the audit log.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub streams: Vec<StreamStatus>,

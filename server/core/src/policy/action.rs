@@ -56,6 +56,8 @@ actions! {
     SysSeal = "sys.seal";
     /// Have the whole store checked.
     SysScrub = "sys.scrub";
+    /// Have a backup taken, for the recipients that the configuration names.
+    SysBackup = "sys.backup";
     /// Add a customer.
     CustomerCreate = "customer.create";
     /// See a customer.

@@ -85,6 +85,7 @@ const fn bound(action: Action) -> Bound {
         A::CheckoutReveal => Bound::Reveals,
         A::SysSeal
         | A::SysScrub
+        | A::SysBackup
         | A::CustomerCreate
         | A::CustomerUpdate
         | A::CustomerLimit

@@ -46,6 +46,7 @@ impl Action {
             // Looking, and giving back.
             Self::SysStatus
             | Self::SysScrub
+            | Self::SysBackup
             | Self::AccessView
             | Self::CustomerView
             | Self::SystemView

@@ -28,11 +28,12 @@ use crate::inventory::account_name;
 use crate::journal::LogHead;
 use crate::journal::head::{LogTile, leaf_hash};
 use crate::records::{
-    AccountRecord, BreakGlassRecord, CeremonyRecord, CeremonyState, CheckoutRecord, CustomerRecord, DiscoveryRecord,
-    EmergencyLineRecord, EmergencyRecord, FactorsRecord, FingerprintRecord, FollowUpRecord, FormerPrincipalRecord,
-    GrantRecord, IdempotencyRecord, IdentityProviderRecord, IssuerRecord, LoginCounter, NameRecord, PrincipalRecord,
-    RevealsRecord, ReviewLineRecord, ReviewRecord, RevokedCertificatesRecord, RotationRecord, SessionRecord,
-    StateRecord, StreamCursorRecord, SystemRecord, TimerRecord, TokenRecord, WatchRecord,
+    AccountRecord, BackupRecord, BreakGlassRecord, CeremonyRecord, CeremonyState, CheckoutRecord, CustomerRecord,
+    DiscoveryRecord, EmergencyLineRecord, EmergencyRecord, FactorsRecord, FingerprintRecord, FollowUpRecord,
+    FormerPrincipalRecord, GrantRecord, IdempotencyRecord, IdentityProviderRecord, IssuerRecord, LoginCounter,
+    NameRecord, PrincipalRecord, RevealsRecord, ReviewLineRecord, ReviewRecord, RevokedCertificatesRecord,
+    RotationRecord, SessionRecord, StateRecord, StreamCursorRecord, SystemRecord, TimerRecord, TokenRecord,
+    WatchRecord,
 };
 use crate::workers::TimerKind;
 
@@ -166,6 +167,7 @@ fn sort(found: &mut Found, open: &Open, id: &RowId, row: &Row) {
             found.glasses.insert(glass.id, glass);
         }
         Table::StreamCursors => drop(opened::<StreamCursorRecord>(open, id, row)),
+        Table::Backups => drop(opened::<BackupRecord>(open, id, row)),
         Table::Emergencies => {
             found.emergencies.insert(uuid, opened::<EmergencyRecord>(open, id, row).0);
         }

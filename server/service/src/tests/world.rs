@@ -112,6 +112,7 @@ fn ground(store: &MemoryStore, clock: &Arc<ManualClock>, system: &Arc<SimulatedS
         anchors: Vec::new(),
         streams: Vec::new(),
         witnesses: Vec::new(),
+        backups: None,
         settings: Settings { site: Some(SITE.clone()), ..Settings::named("vault.msp.example") },
     }
 }

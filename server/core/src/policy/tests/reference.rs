@@ -15,6 +15,7 @@ const TABLE: &[(Action, &str, &str)] = &[
     (Action::SysStatus, "O", "AR"),
     (Action::SysSeal, "O", "A"),
     (Action::SysScrub, "O", "A"),
+    (Action::SysBackup, "O", "A"),
     (Action::CustomerCreate, "O", "A"),
     (Action::CustomerView, "OC", "ATMPRCUBG"),
     (Action::CustomerUpdate, "OC", "A"),

@@ -266,5 +266,8 @@ const fn of_kind(kind: EventKind) -> (Act, Weight, Ends) {
         K::StorePurged                  => (A::Delete, Routine, Well),
         K::StoreFreshnessChecked        => (A::Other, Routine, Well),
         K::StoreFreshnessBroken         => (A::Other, Alarm, Badly),
+        K::BackupAsked                  => (A::Other, Routine, Well),
+        K::BackupTaken                  => (A::Create, Notable, Well),
+        K::BackupFailed                 => (A::Create, Alarm, Badly),
     }
 }

@@ -109,6 +109,7 @@ fn allowed(kind: EventKind, leaf: &StoredLeaf, log: Scope) -> Option<(Action, Ab
         }
         K::LogExported => Some((A::AuditExport, B::House)),
         K::VaultSealed => Some((A::SysSeal, B::House)),
+        K::BackupAsked => Some((A::SysBackup, B::House)),
         K::UserAdded
         | K::UserSuspended
         | K::UserResumed
@@ -199,6 +200,8 @@ fn allowed(kind: EventKind, leaf: &StoredLeaf, log: Scope) -> Option<(Action, Ab
         | K::LogRead
         | K::StoreFreshnessChecked
         | K::StoreFreshnessBroken
+        | K::BackupTaken
+        | K::BackupFailed
         | K::PrincipalCheckoutsEnded
         | K::VaultLookedAfter
         | K::StorePurged

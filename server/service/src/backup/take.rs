@@ -1,0 +1,105 @@
+//! A backup on its way: rows are read here, and encrypted and written on a thread of their own, a few pages behind.
+
+use std::io::{self, Write};
+
+use claviger_api::{BackupId, Timestamp};
+use claviger_crypto::recipients::Writing;
+use claviger_store::{FORMAT, Row, StoreKey};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::mpsc;
+
+use super::file::{Head, Writer};
+use super::name::Names;
+use super::{Backups, NewFile};
+use crate::error::{Error, Result};
+use crate::scrub::{Pages, Run};
+
+/// Pages that are read and not written yet.
+const AHEAD: usize = 4;
+
+/// A backup that is whole and on its disk.
+pub(super) struct Written {
+    pub moment: Timestamp,
+    pub file: String,
+    pub rows: u64,
+    pub bytes: u64,
+    pub sha256: String,
+}
+
+/// Rows for the thread that writes.
+enum Next {
+    Rows(Vec<(StoreKey, Row)>),
+    End,
+}
+
+/// Writes a backup of the present moment.
+pub(super) async fn write(run: &Run<'_>, backups: &Backups, names: &Names, id: BackupId) -> Result<Written> {
+    let open = run.open()?;
+    let (moment, view) = (open.now(), open.ground().store.view().await?);
+    let head = Head {
+        vault: run.vault().vault_id().await?,
+        name: open.ground().settings.name.clone(),
+        moment,
+        store_format: FORMAT,
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    drop(open);
+    let file = names.name(moment, id);
+    let (shelf, recipients, name) = (backups.shelf.clone(), backups.recipients.clone(), file.clone());
+    let (pages, waiting) = mpsc::channel(AHEAD);
+    let thread = tokio::task::spawn_blocking(move || {
+        let file = Measured { file: shelf.begin(&name)?, bytes: 0, hash: Sha256::new() };
+        let writer = Writer::begin(Writing::begin(&recipients, file)?, &head)?;
+        all(writer, waiting)
+    });
+    let mut rows = Pages::of(view.as_ref());
+    while let Some(page) = rows.next(run).await? {
+        // A thread that has failed takes no more, and says why below.
+        if pages.send(Next::Rows(page)).await.is_err() {
+            break;
+        }
+    }
+    drop(view);
+    let _ = pages.send(Next::End).await;
+    let (rows, bytes, sha256) = thread.await.map_err(Error::internal)?.map_err(super::on_shelf)?;
+    Ok(Written { moment, file, rows, bytes, sha256 })
+}
+
+/// All rows, up to the end, and then the file is kept. Without an end it is dropped, and with it the file.
+fn all(mut writer: Writer<Writing<Measured>>, mut waiting: mpsc::Receiver<Next>) -> io::Result<(u64, u64, String)> {
+    loop {
+        match waiting.blocking_recv() {
+            Some(Next::Rows(rows)) => {
+                for (key, row) in rows {
+                    writer.row(&key, &row)?;
+                }
+            }
+            Some(Next::End) => break,
+            None => return Err(io::Error::other("the rows could not be read to their end")),
+        }
+    }
+    let (rows, sealed) = writer.finish()?;
+    let Measured { file, bytes, hash } = sealed.finish()?;
+    file.keep()?;
+    Ok((rows, bytes, hex::encode(hash.finalize())))
+}
+
+/// A file, with how long it is and its hash.
+struct Measured {
+    file: Box<dyn NewFile>,
+    bytes: u64,
+    hash: Sha256,
+}
+
+impl Write for Measured {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.hash.update(bytes.get(..written).unwrap_or_default());
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}

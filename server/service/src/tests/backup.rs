@@ -1,0 +1,256 @@
+//! Backups: whole or not there, of one moment, for their recipients alone.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use age::secrecy::ExposeSecret as _;
+use claviger_api::audit::kind::EventKind;
+use claviger_api::problem::ProblemType;
+use claviger_api::wire::{self, BackupState};
+use claviger_api::{Scope, Timestamp};
+use claviger_core::policy::Resource;
+use claviger_crypto::recipients::{Identities, Reading, Recipient};
+use claviger_store::{Row, StoreKey};
+use jiff::SignedDuration;
+use parking_lot::Mutex;
+
+use super::world::{Refused as _, World, key, may, of};
+use crate::backup::file::{Head, Reader};
+use crate::backup::{Backups, NewFile, Shelf, back_up};
+use crate::scrub::check::Checker;
+use crate::{Caller, Ground, Once, Paging, Vault};
+
+/// A directory in memory, on a disk that can be full.
+#[derive(Clone, Default)]
+pub struct Memory {
+    files: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
+    full: Arc<Mutex<bool>>,
+}
+
+struct Beside {
+    memory: Memory,
+    name: String,
+    bytes: Vec<u8>,
+}
+
+impl Shelf for Memory {
+    fn begin(&self, name: &str) -> io::Result<Box<dyn NewFile>> {
+        assert!(!self.files.lock().contains_key(name), "no name is used twice");
+        Ok(Box::new(Beside { memory: self.clone(), name: name.to_owned(), bytes: Vec::new() }))
+    }
+
+    fn names(&self) -> io::Result<Vec<String>> {
+        Ok(self.files.lock().keys().cloned().collect())
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.files.lock().remove(name).map(drop).ok_or_else(|| io::Error::other("it is not there"))
+    }
+}
+
+impl Write for Beside {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if *self.memory.full.lock() && self.bytes.len() + bytes.len() > 1000 {
+            return Err(io::Error::other("the disk is full"));
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl NewFile for Beside {
+    fn keep(self: Box<Self>) -> io::Result<()> {
+        self.memory.files.lock().insert(self.name, self.bytes);
+        Ok(())
+    }
+}
+
+/// A world that takes backups, and who reads them.
+pub struct Case {
+    pub world: World,
+    pub shelf: Memory,
+    pub identity: Identities,
+}
+
+impl Case {
+    #[expect(clippy::disallowed_methods, reason = "a key of the test's own, which opens nothing else")]
+    pub async fn new(keep: usize) -> Self {
+        let (mut world, shelf) = (Box::pin(World::new()).await, Memory::default());
+        let identity = age::x25519::Identity::generate();
+        let recipients: Vec<Recipient> = vec![identity.to_public().to_string().parse().unwrap()];
+        let every = Some(SignedDuration::from_hours(24));
+        let backups = Backups { shelf: Arc::new(shelf.clone()), recipients, every, keep };
+        let ground = Ground { backups: Some(Arc::new(backups)), ..world.vault.ground().clone() };
+        world.vault = Vault::new(ground).into();
+        world.unseal().await;
+        let identity = Identities::parse(identity.to_string().expose_secret()).unwrap();
+        Self { world, shelf, identity }
+    }
+
+    async fn root(&self) -> Caller {
+        self.world.root().await
+    }
+
+    async fn ask(&self, once: &Once) -> wire::Backup {
+        let (open, root) = (self.world.open(), self.root().await);
+        let permit = may(&open, &root, Resource::Operator);
+        open.ask_for_backup(once, &root, permit).await.unwrap()
+    }
+
+    async fn list(&self) -> Vec<wire::Backup> {
+        let (open, root) = (self.world.open(), self.root().await);
+        let permit = may(&open, &root, Resource::Operator);
+        open.backups(&Paging::new(None, None).unwrap(), permit).await.unwrap().items
+    }
+
+    /// Does what workers do, if it is time.
+    async fn work(&self) -> bool {
+        let due = self.world.open().backup_is_due();
+        if due {
+            back_up(&self.world.vault).await.unwrap();
+        }
+        due
+    }
+
+    pub fn names(&self) -> Vec<String> {
+        self.shelf.names().unwrap()
+    }
+
+    pub fn file(&self, name: &str) -> Vec<u8> {
+        self.shelf.files.lock()[name].clone()
+    }
+
+    fn read(&self, name: &str) -> (Head, Vec<(StoreKey, Row)>) {
+        let bytes = self.file(name);
+        let (head, mut reader) = Reader::begin(Reading::begin(&self.identity, bytes.as_slice()).unwrap()).unwrap();
+        let mut rows = Vec::new();
+        while let Some(row) = reader.next_row().unwrap() {
+            rows.push(row);
+        }
+        (head, rows)
+    }
+}
+
+#[tokio::test]
+async fn a_backup_is_taken_by_itself_and_when_somebody_asks_and_is_what_was_stored() {
+    let case = Case::new(10).await;
+    let before = case.world.store.snapshot();
+    assert!(case.work().await, "there is none yet");
+    let names = case.names();
+    let (head, rows) = case.read(&names[0]);
+    assert_eq!((head.name.as_str(), head.moment), ("vault.msp.example", case.world.now()));
+    assert!(rows.iter().map(|(key, row)| (key, row)).eq(before.rows()), "it is every row, and in order");
+    let taken = &case.list().await[0];
+    assert_eq!(
+        (taken.state, taken.file.as_ref(), taken.rows),
+        (BackupState::Taken, Some(&names[0]), rows.len() as u64)
+    );
+    assert_eq!(taken.bytes, case.file(&names[0]).len() as u64);
+    let told = case.world.told(Scope::Operator, EventKind::BackupTaken).await;
+    assert!(told.len() == 1 && told[0].fields["detail"].starts_with(&names[0]), "{told:?}");
+    assert!(!case.work().await, "and tomorrow again");
+
+    let asked = case.ask(&key("once")).await;
+    assert_eq!(case.ask(&key("once")).await.id, asked.id, "a repeated request is the same backup");
+    assert_eq!(asked.state, BackupState::Asked);
+    assert!(case.work().await && !case.work().await);
+    assert_eq!((case.names().len(), case.list().await[0].state), (2, BackupState::Taken));
+    let root = case.root().await;
+    let open = case.world.open();
+    let status = open.status(&case.world.vault, may(&open, &root, Resource::Operator)).await.unwrap();
+    assert_eq!((status.last_backup_at, status.backup_trouble), (Some(case.world.now()), None));
+
+    // What was asked for and not taken is taken after a restart, and none that is not due.
+    case.ask(&Once::none()).await;
+    case.world.vault.close();
+    case.world.unseal().await;
+    assert!(case.work().await && !case.work().await);
+    assert_eq!(case.names().len(), 3);
+    case.world.clock.advance(SignedDuration::from_hours(24));
+    assert!(case.work().await);
+    assert_eq!(case.names().len(), 4);
+
+    let open = World::new().await;
+    let root = open.root().await;
+    let permit = may(&open.open(), &root, Resource::Operator);
+    assert_eq!(open.open().ask_for_backup(&Once::none(), &root, permit).await.problem(), ProblemType::BackupsOff);
+}
+
+/// What is written meanwhile is in it whole or not at all: the file passes the same check as the store.
+#[tokio::test]
+async fn a_backup_is_of_one_moment_whatever_is_written_meanwhile() {
+    let case = Case::new(100).await;
+    let (world, done) = (&case.world, std::cell::Cell::new(false));
+    let tess = world.tess().await;
+    let writing = async {
+        while !done.get() {
+            let held = world.check_out(&tess, &of("app"), &Once::none()).await.unwrap();
+            world.reveal(&tess, held.id).await.unwrap();
+            world.check_in(&tess, held.id).await.unwrap();
+            world.step().await;
+        }
+    };
+    let taking = async {
+        for _ in 0..8 {
+            case.ask(&Once::none()).await;
+            case.work().await;
+        }
+        done.set(true);
+    };
+    tokio::join!(writing, taking);
+    let mut sizes = std::collections::BTreeSet::new();
+    for name in case.names() {
+        let (_, rows) = case.read(&name);
+        let mut checker = Checker::new("vault.msp.example");
+        for (key, row) in &rows {
+            checker.row(world.open().keyring(), key, row);
+        }
+        assert_eq!(checker.finish().found.faults, []);
+        sizes.insert(rows.len());
+    }
+    assert!(sizes.len() > 4, "it was written meanwhile: {sizes:?}");
+}
+
+#[tokio::test]
+async fn only_as_many_are_kept_and_nothing_of_anybody_elses_goes() {
+    let case = Case::new(2).await;
+    case.shelf.files.lock().insert("notes.txt".to_owned(), Vec::new());
+    for _ in 0..4 {
+        case.world.clock.advance(SignedDuration::from_secs(7));
+        case.ask(&Once::none()).await;
+        case.work().await;
+    }
+    let names = case.names();
+    assert_eq!((names.len(), names[2].as_str()), (3, "notes.txt"));
+    let listed: Vec<String> = case.list().await.into_iter().filter_map(|backup| backup.file).collect();
+    assert_eq!(listed, [names[1].clone(), names[0].clone()], "what is listed is there");
+}
+
+#[tokio::test]
+async fn anvil_disk_full_a_backup_that_fails_leaves_nothing_behind_and_an_alarm() {
+    let case = Case::new(1).await;
+    case.work().await;
+    let good = case.names();
+    *case.shelf.full.lock() = true;
+    let asked = case.ask(&Once::none()).await;
+    assert!(case.work().await);
+    assert_eq!(case.names(), good, "the last good one stays");
+    let failed = case.list().await.into_iter().find(|backup| backup.id == asked.id).unwrap();
+    assert_eq!(failed.state, BackupState::Failed);
+    assert!(failed.trouble.unwrap().contains("the disk is full"));
+    assert_eq!(case.world.told(Scope::Operator, EventKind::BackupFailed).await.len(), 1);
+    assert!(!case.work().await, "nobody asks, and it is not time");
+    case.world.clock.advance(SignedDuration::from_hours(24));
+    assert!(case.work().await && !case.work().await, "one that is due and fails is tried again in an hour");
+    *case.shelf.full.lock() = false;
+    case.world.clock.advance(SignedDuration::from_hours(1));
+    assert!(case.work().await);
+    assert_eq!(case.world.open().backup_trouble(), None);
+    assert_eq!((case.names().len(), case.list().await.len()), (1, 1), "what failed before is forgotten");
+    let _: Timestamp = case.world.now();
+}
