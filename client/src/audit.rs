@@ -2,7 +2,9 @@
 
 use bytes::Bytes;
 use claviger_api::Part;
-use claviger_api::wire::{AuditEvent, AuditQuery, CheckpointResponse, LogQuery, Proof, ProofQuery};
+use claviger_api::wire::{
+    ArchiveQuery, AuditEvent, AuditQuery, CheckpointResponse, ExportQuery, LogArchive, LogQuery, Proof, ProofQuery,
+};
 
 use crate::{Client, Follow, List, Result};
 
@@ -38,9 +40,16 @@ impl Audit<'_> {
         self.0.get_with("/v1/audit/proof", query).await
     }
 
-    /// A whole log as JSON Lines, for [`claviger_api::audit`]'s offline verifier; read it piece by piece.
-    pub async fn export(&self, customer: Option<&Part>) -> Result<Export> {
-        let response = self.0.open("/v1/audit/export", &log(customer)).await?;
+    /// Where a log's oldest entries are, the oldest first.
+    pub fn archives(&self, customer: Option<&Part>) -> List<'_, LogArchive, ArchiveQuery> {
+        let query = ArchiveQuery { customer: customer.map(ToString::to_string), ..ArchiveQuery::default() };
+        List::new(self.0, "/v1/audit/archives", query)
+    }
+
+    /// A log, whole or from an entry on, as JSON Lines, for [`claviger_api::audit`]'s offline verifier; read it piece by piece.
+    pub async fn export(&self, customer: Option<&Part>, from: Option<u64>) -> Result<Export> {
+        let query = ExportQuery { customer: customer.map(ToString::to_string), from };
+        let response = self.0.open("/v1/audit/export", &query).await?;
         Ok(Export::new(self.0.clone(), response))
     }
 }

@@ -3,8 +3,8 @@
 use std::marker::PhantomData;
 
 use claviger_api::wire::{
-    AuditQuery, BreakGlassQuery, CheckoutQuery, DiscoveryQuery, ExposureQuery, GrantQuery, InactiveQuery, PAGE_MAX,
-    Page, PageQuery, ReviewQuery, RotationQuery, ServiceAccountQuery, TaskQuery, UnusedQuery, UpkeepQuery,
+    ArchiveQuery, AuditQuery, BreakGlassQuery, CheckoutQuery, DiscoveryQuery, ExposureQuery, GrantQuery, InactiveQuery,
+    PAGE_MAX, Page, PageQuery, ReviewQuery, RotationQuery, ServiceAccountQuery, TaskQuery, UnusedQuery, UpkeepQuery,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -77,6 +77,7 @@ macro_rules! paged {
 }
 
 paged!(
+    ArchiveQuery,
     PageQuery,
     ExposureQuery,
     GrantQuery,

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use claviger_api::Part;
 use claviger_api::wire::{
-    INACTIVE_DAYS_MAX, SESSION_LEAST_SECONDS, SESSION_MOST_SECONDS, SUSPEND_UNUSED_DAYS_DEFAULT,
-    SUSPEND_UNUSED_DAYS_LEAST,
+    AUDIT_RETENTION_DAYS_DEFAULT, AUDIT_RETENTION_DAYS_MIN, INACTIVE_DAYS_MAX, SESSION_LEAST_SECONDS,
+    SESSION_MOST_SECONDS, SUSPEND_UNUSED_DAYS_DEFAULT, SUSPEND_UNUSED_DAYS_LEAST,
 };
 use claviger_connectors::IpNet;
 use claviger_service::crypto::passkey::{BadSite, RelyingParty};
@@ -66,15 +66,31 @@ pub struct Config {
 }
 
 /// What of the audit log is kept outside of the store.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Audit {
     /// Files that hold the newest checkpoint of the operator log, each outside of the data directory.
     pub anchor_files: Vec<PathBuf>,
+    /// How long entries stay in the store, at least.
+    pub retention_days: u32,
+    /// Where they go then. They stay when absent.
+    pub archive_directory: Option<PathBuf>,
     /// Who is told of it as it grows.
     pub streams: Vec<StreamSettings>,
     /// Programs of others that follow a log and cosign it.
     pub witnesses: Vec<WitnessConfig>,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self {
+            anchor_files: Vec::new(),
+            retention_days: AUDIT_RETENTION_DAYS_DEFAULT,
+            archive_directory: None,
+            streams: Vec::new(),
+            witnesses: Vec::new(),
+        }
+    }
 }
 
 /// Where a monitoring system scrapes numbers.
@@ -217,6 +233,12 @@ pub enum ConfigError {
          against: name a file on another volume", .0.display()
     )]
     Anchor(PathBuf),
+    /// A retention under the law of the house.
+    #[error(
+        "retention_days under [audit] is at least {AUDIT_RETENTION_DAYS_MIN}, six months, not {0}: who looks into an intrusion \
+         has to see so far back"
+    )]
+    Retention(u32),
     /// A stream of the audit log.
     #[error("the stream {name} under [[audit.streams]]: {why}")]
     Stream {
@@ -294,6 +316,9 @@ impl Config {
         if let Some(backup) = &self.backup {
             backup.check(&self.data_directory)?;
         }
+        if self.audit.retention_days < AUDIT_RETENTION_DAYS_MIN {
+            return Err(ConfigError::Retention(self.audit.retention_days));
+        }
         for (at, stream) in self.audit.streams.iter().enumerate() {
             let twice = self.audit.streams.iter().take(at).any(|other| other.name == stream.name);
             let checked = if twice { Err(BadStream::Twice) } else { stream.check() };
@@ -336,6 +361,17 @@ mod tests {
     use super::*;
 
     const LEAST: &str = "name = 'vault.msp.example'\nlisten = '127.0.0.1:8200'\ndata_directory = '/var/lib/claviger'\n";
+
+    #[test]
+    fn a_retention_of_less_than_six_months_is_refused() {
+        let of = |text: &str| Config::parse(&format!("{LEAST}[audit]\n{text}"));
+        assert_eq!(of("").unwrap().audit.retention_days, 400);
+        assert_eq!(
+            of("retention_days = 184\narchive_directory = '/var/lib/archive'").unwrap().audit.retention_days,
+            184
+        );
+        assert!(matches!(of("retention_days = 183"), Err(ConfigError::Retention(183))));
+    }
 
     #[test]
     fn the_example_is_accepted_and_shows_the_defaults() {

@@ -3,6 +3,7 @@
 //! `claviger-server run` is [`start`] and a wait for a signal; tests call [`start`] in their own process.
 
 mod anchor;
+mod archive;
 mod backups;
 pub mod config;
 pub mod dev;
@@ -39,6 +40,9 @@ pub fn check_files(config: &Config) -> Result<Vec<String>, StartError> {
         private::closed(&config.data_directory)?;
     } else {
         notes.push(format!("{} does not exist yet; it will be made", config.data_directory.display()));
+    }
+    for directory in config.audit.archive_directory.iter().filter(|directory| directory.exists()) {
+        private::closed(directory)?;
     }
     config.store.check_files(&mut notes)?;
     if let Some(backup) = &config.backup {

@@ -21,6 +21,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use crate::anchor::FileAnchor;
+use crate::archive::FileArchives;
 use crate::config::{BackupSettings, Config, ConfigError, Http};
 use crate::http::app::app;
 use crate::http::budget::Budgets;
@@ -49,7 +50,7 @@ pub enum StartError {
     /// The configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The data directory.
+    /// The data directory, or that of archives.
     #[error(transparent)]
     Directory(#[from] PrivateError),
     /// The store.
@@ -113,6 +114,7 @@ pub fn ground(config: &Config, store: Arc<dyn Store>) -> Result<Ground, StartErr
         policies: Arc::new(Policies::built_in()?),
         wake: Arc::new(Notify::new()),
         anchors: config.audit.anchor_files.iter().map(|path| FileAnchor::at(path.clone())).collect(),
+        archives: config.audit.archive_directory.as_deref().map(FileArchives::within).transpose()?,
         streams: config.audit.streams.iter().map(|stream| stream.stream(&config.name)).collect::<Result<_, _>>()?,
         witnesses: config
             .audit
@@ -126,6 +128,7 @@ pub fn ground(config: &Config, store: Arc<dyn Store>) -> Result<Ground, StartErr
             site: config.site()?.map(Arc::new),
             session_most_seconds: config.identities.session_most_seconds,
             suspend_unused_after_days: config.identities.suspend_unused(),
+            audit_retention_days: config.audit.retention_days,
         },
     })
 }

@@ -11,7 +11,7 @@ use claviger_client::Client;
 
 /// A whole log as a file.
 pub async fn export(client: &Client, customer: Option<&Part>) -> String {
-    let mut export = client.audit().export(customer).await.expect("an export");
+    let mut export = client.audit().export(customer, None).await.expect("an export");
     let mut file = Vec::new();
     while let Some(chunk) = export.chunk().await.expect("the rest of the export") {
         file.extend_from_slice(&chunk);

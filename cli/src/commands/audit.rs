@@ -25,10 +25,21 @@ pub enum Audit {
     Log(Log),
     /// The newest signed tree head, and the key that signs it
     Checkpoint(WhichLog),
-    /// Write a whole log to a file, to be verified offline
+    /// List where a log's oldest entries are: archives beside the store
+    Archives {
+        #[command(flatten)]
+        log: WhichLog,
+        /// The most rows
+        #[arg(long, value_name = "N", default_value = "100")]
+        limit: usize,
+    },
+    /// Write a log to a file, to be verified offline
     Export {
         #[command(flatten)]
         log: WhichLog,
+        /// From this entry on, where older ones are not wanted, or in an archive that is elsewhere
+        #[arg(long, value_name = "INDEX")]
+        from: Option<u64>,
         /// The file, which must not exist yet; '-' for standard output
         #[arg(long, value_name = "FILE")]
         to: PathBuf,
@@ -114,7 +125,10 @@ impl Audit {
             Self::Checkpoint(log) => {
                 context.output.one(&context.client()?.audit().checkpoint(log.customer.as_ref()).await?)
             }
-            Self::Export { log, to } => export(context, &log, &to).await,
+            Self::Archives { log, limit } => {
+                context.output.many(&context.client()?.audit().archives(log.customer.as_ref()).first(limit).await?)
+            }
+            Self::Export { log, from, to } => export(context, &log, from, &to).await,
             Self::Verify(verify) => verify.run(context),
             Self::Receipts { limit } => list_receipts(context, limit),
         }
@@ -160,8 +174,8 @@ async fn follow(context: &Context, query: AuditQuery, limit: usize) -> Result<()
 }
 
 /// The file appears when it is whole, or not at all.
-async fn export(context: &Context, log: &WhichLog, to: &Path) -> Result<(), Failure> {
-    let mut export = context.client()?.audit().export(log.customer.as_ref()).await?;
+async fn export(context: &Context, log: &WhichLog, from: Option<u64>, to: &Path) -> Result<(), Failure> {
+    let mut export = context.client()?.audit().export(log.customer.as_ref(), from).await?;
     if to == Path::new("-") {
         while let Some(bytes) = export.chunk().await? {
             tolerate_closed(stdout().write_all(&bytes))?;

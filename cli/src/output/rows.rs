@@ -4,8 +4,8 @@ use claviger_client::api::Timestamp;
 use claviger_client::api::wire::{
     AccessLine, Account, AccountSettings, AccountUpkeep, ApprovalRule, AuditEvent, Backup, BreakGlass, Checkout,
     Conditions, Customer, Dependent, DependentStep, Emergency, EmergencyLine, EmergencyStep, Exposure, Factor, Grant,
-    GrantKind, IdentityProvider, Inactive, Issuer, IssuerKeys, Principal, ReusedSecret, Review, ReviewLine, Role,
-    Rotation, ScrubFault, System, SystemSpec, Task, UnusedAccount, WhatIfDecision,
+    GrantKind, IdentityProvider, Inactive, Issuer, IssuerKeys, LogArchive, Principal, ReusedSecret, Review, ReviewLine,
+    Role, Rotation, ScrubFault, System, SystemSpec, Task, UnusedAccount, WhatIfDecision,
 };
 use serde::Serialize;
 
@@ -525,6 +525,23 @@ impl Row for AuditEvent {
             or_dash(self.fields.get("actor_name").or_else(|| self.fields.get("actor"))),
             field("account"),
             more.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" "),
+        ]
+    }
+}
+
+impl Row for LogArchive {
+    const HEADS: &'static [&'static str] = &["from", "to", "first", "last", "file", "bytes", "state"];
+
+    fn cells(&self) -> Vec<String> {
+        let at = |time: Option<Timestamp>| time.map_or_else(|| "-".to_owned(), seconds);
+        vec![
+            self.from.to_string(),
+            self.to.to_string(),
+            at(self.first_time),
+            at(self.last_time),
+            self.file.clone(),
+            self.bytes.to_string(),
+            if self.present { "present".to_owned() } else { "MISSING".to_owned() },
         ]
     }
 }

@@ -9,11 +9,12 @@
 //! - [`receipt`]: the proof of one entry, for whoever was shown a secret (C2SP tlog-proof).
 //! - [`witness`]: what somebody else says of having seen the log (C2SP tlog-cosignature, tlog-witness).
 //! - [`export`] and [`verify`]: a log as a file, and the verifier that needs nothing but that file and a key.
-//!   [`complete`] adds up what such a file tells of.
+//!   [`complete`] adds up what such a file tells of. [`archive`] is the same file with its entries sealed.
 //!
 //! Everything here is a format that outlives the program that wrote it: `docs/formats.md` has it in words, with
 //! vectors. Salts and signatures come from the caller.
 
+pub mod archive;
 pub mod complete;
 pub mod export;
 pub mod hash;
@@ -31,6 +32,7 @@ mod word;
 #[cfg(test)]
 mod sample;
 
+pub use archive::{ArchiveReport, ArchiveWriter, verify_archive};
 pub use export::{ExportError, ExportWriter};
 pub use hash::{EMPTY_ROOT, Hash, leaf_hash, node_hash};
 pub use kind::EventKind;

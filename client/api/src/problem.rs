@@ -113,6 +113,9 @@ problems! {
     ApprovalNeeded "approval-needed" 409 ApprovalNeeded Later
         "Another person must approve this first"
         "Ask an approver, and wait for the yes; approvals of whoever lost the right since do not count.";
+    ArchiveUnavailable "archive-unavailable" 503 Failed No
+        "An archive of the log is not in its place, or was changed"
+        "The detail names the file: an operator puts it back into the archive directory. Newer entries can be had without it.";
     BackupsOff "backups-off" 409 Failed No
         "This vault takes no backups"
         "Let the operator name a directory and recipients under [backup] in the server's configuration.";

@@ -128,7 +128,7 @@ async fn an_export_that_is_cut_short_is_no_whole_export() {
         .respond_with(ResponseTemplate::new(200).set_body_raw("{}\n", "application/jsonl"))
         .mount(&server)
         .await;
-    let mut export = client(&server).audit().export(None).await.unwrap();
+    let mut export = client(&server).audit().export(None, None).await.unwrap();
     assert_eq!(export.chunk().await.unwrap().as_deref(), Some(b"{}\n".as_slice()));
     assert!(export.chunk().await.unwrap().is_none());
 
@@ -142,7 +142,7 @@ async fn an_export_that_is_cut_short_is_no_whole_export() {
         })
         .build()
         .unwrap();
-    let mut export = client.audit().export(None).await.unwrap();
+    let mut export = client.audit().export(None, None).await.unwrap();
     let end = loop {
         match export.chunk().await {
             Ok(Some(_)) => {}

@@ -63,7 +63,7 @@ impl Key {
     }
 }
 
-/// A key that seals records or wraps other keys: root, operator, customer, subject and sign-on keys, and no other.
+/// A key that seals records or wraps other keys: root, operator, customer, subject, archive and sign-on keys, and no other.
 ///
 /// ```compile_fail
 /// fn seals<T: claviger_crypto::SealingKey>() {}
@@ -137,11 +137,13 @@ purposes! {
     CustomerKey;
     /// Seals the personal fields of one person's audit events; erasing it erases them.
     SubjectKey;
+    /// Seals the entries in one archive of a log, so that the file does not depend on the customer's key of its day.
+    ArchiveKey;
     /// Seals what a sign-on carries through a browser from one request to the next. New at each unseal and never stored.
     SignOnKey;
 }
 
-sealing!(RootKey, OperatorKey, CustomerKey, SubjectKey, SignOnKey);
+sealing!(RootKey, OperatorKey, CustomerKey, SubjectKey, ArchiveKey, SignOnKey);
 
 impl RootKey {
     /// What is stored, in clear, to tell the right root key from a wrong one: HKDF-Expand

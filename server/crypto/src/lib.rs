@@ -37,7 +37,8 @@ pub mod wrap;
 pub use envelope::{Aad, OpenError};
 pub use freshness::Digest;
 pub use key::{
-    CustomerKey, FingerprintKey, FreshnessKey, Key, LookupKey, OperatorKey, RootKey, SealingKey, SignOnKey, SubjectKey,
+    ArchiveKey, CustomerKey, FingerprintKey, FreshnessKey, Key, LookupKey, OperatorKey, RootKey, SealingKey, SignOnKey,
+    SubjectKey,
 };
 pub use passphrase::PassphraseSeal;
 pub use random::{OsRandom, Random, Seeded};

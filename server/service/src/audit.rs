@@ -1,9 +1,10 @@
 //! The record: listed for people, proven for auditors.
 
-use claviger_api::audit::hash::Hash;
+use claviger_api::audit::hash::{Hash, node_hash};
 use claviger_api::audit::merkle::{HashSource, consistency_proof, inclusion_proof, root_at, root_of};
 use claviger_api::audit::note::{Checkpoint, Signer, VerifierKey, origin};
 use claviger_api::audit::record::{Entry, FieldName};
+use claviger_api::audit::tile::TILE_HEIGHT;
 use claviger_api::wire::{CheckpointResponse, Proof, ProofQuery};
 use claviger_api::{Scope, Timestamp};
 use claviger_core::policy::{AuditRead, Permit};
@@ -17,6 +18,7 @@ use crate::journal::head::{LogTile, leaf_hash};
 use crate::open::Open;
 
 pub mod anchor;
+pub mod archive;
 mod export;
 mod follow;
 mod index;
@@ -29,6 +31,7 @@ pub mod witness;
 
 /// Leaf hashes in a full tile.
 const TILE_WIDTH: u64 = 256;
+const TILE_LEAVES: usize = 256;
 
 /// Signs checkpoints under a log's name.
 pub(crate) struct NoteSigner<'a> {
@@ -51,14 +54,39 @@ impl Signer for NoteSigner<'_> {
 }
 
 /// Every leaf hash of a log up to a size, as proofs need them.
-pub(crate) struct Leaves(Vec<Hash>);
+pub(crate) struct Leaves {
+    leaves: Vec<Hash>,
+    /// The complete subtrees over whole tiles: a row a level, from that of single tiles up.
+    above: Vec<Vec<Hash>>,
+}
+
+impl Leaves {
+    fn new(leaves: Vec<Hash>) -> Self {
+        let mut row: Vec<Hash> = leaves.chunks_exact(TILE_LEAVES).map(root_of).collect();
+        let mut above = Vec::new();
+        while !row.is_empty() {
+            let next = row.as_chunks::<2>().0.iter().map(|[left, right]| node_hash(left, right)).collect();
+            above.push(std::mem::replace(&mut row, next));
+        }
+        Self { leaves, above }
+    }
+
+    /// The hashes of a whole block; none, where it is not whole.
+    pub fn of_block(&self, block: u64) -> &[Hash] {
+        let whole = usize::try_from(block).ok().and_then(|block| self.leaves.chunks_exact(TILE_LEAVES).nth(block));
+        whole.unwrap_or_default()
+    }
+}
 
 impl HashSource for Leaves {
     fn complete(&self, level: u8, index: u64) -> Option<Hash> {
+        if let Some(level) = level.checked_sub(TILE_HEIGHT) {
+            return self.above.get(usize::from(level))?.get(usize::try_from(index).ok()?).copied();
+        }
         let width = 1_u64.checked_shl(u32::from(level))?;
         let from = usize::try_from(index.checked_mul(width)?).ok()?;
         let to = usize::try_from(index.checked_add(1)?.checked_mul(width)?).ok()?;
-        self.0.get(from..to).map(root_of)
+        self.leaves.get(from..to).map(root_of)
     }
 }
 
@@ -108,10 +136,17 @@ impl Open {
             let row = row.ok_or_else(|| Error::internal(format_args!("tile {tile} of a log is gone")))?;
             hashes.extend(row.value.hashes);
         }
-        for index in size - size % TILE_WIDTH..size {
-            hashes.push(leaf_hash(self.sealed(), self.keyring(), scope, index).await?);
+        let rest = size % TILE_WIDTH;
+        // Of an older size, the tile is full by now.
+        match self.read::<LogTile>(&RowId::log_tile(scope, 0, size / TILE_WIDTH)).await?.filter(|_| rest > 0) {
+            Some(row) => hashes.extend(row.value.hashes.into_iter().take(usize::try_from(rest).unwrap_or(0))),
+            None => {
+                for index in size - rest..size {
+                    hashes.push(leaf_hash(self.sealed(), self.keyring(), scope, index).await?);
+                }
+            }
         }
-        Ok(Leaves(hashes))
+        Ok(Leaves::new(hashes))
     }
 
     fn checkpoint_of(&self, scope: Scope, head: &LogHead) -> Checkpoint {

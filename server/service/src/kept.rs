@@ -88,7 +88,8 @@ fn may_be_kept(table: Table) -> bool {
         | Table::LogHeads
         | Table::LogLeaves
         | Table::LogTiles
-        | Table::LogIndex => false,
+        | Table::LogIndex
+        | Table::LogArchives => false,
     }
 }
 

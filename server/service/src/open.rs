@@ -69,6 +69,8 @@ pub struct Open {
     pub(crate) indexing: tokio::sync::Mutex<()>,
     /// How many blocks of each log are indexed.
     pub(crate) indexed: Mutex<HashMap<Scope, u64>>,
+    /// What was read from an archive last.
+    pub(crate) archived_block: Mutex<Option<crate::audit::archive::ReadBlock>>,
     /// What the last look at all accounts saw.
     pub(crate) seen_in_upkeep: Mutex<Option<Seen>>,
     /// What is known of backups.
@@ -174,6 +176,7 @@ impl Open {
             cosigned: Mutex::default(),
             indexing: tokio::sync::Mutex::default(),
             indexed: Mutex::default(),
+            archived_block: Mutex::default(),
             seen_in_upkeep: Mutex::default(),
             backing_up: crate::backup::BackingUp::default(),
             scrubs: crate::scrub::Scrubs::default(),

@@ -25,6 +25,7 @@ use std::net::IpAddr;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use crate::audit::archive::ArchiveRecord;
 use crate::base64_bytes;
 
 /// A customer.
@@ -803,6 +804,7 @@ tables! {
     BreakGlassRecord: BreakGlasses;
     StreamCursorRecord: StreamCursors;
     BackupRecord: Backups;
+    ArchiveRecord: LogArchives;
     RotationRecord: Rotations;
     EmergencyRecord: Emergencies;
     FingerprintRecord: Fingerprints;

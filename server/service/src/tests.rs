@@ -3,6 +3,7 @@
 
 mod access;
 mod anchor;
+mod archive;
 mod audit;
 mod authenticator;
 mod backup;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use claviger_api::Scope;
 use claviger_api::audit::kind::EventKind;
 use claviger_api::problem::ProblemType;
-use claviger_api::wire::{SESSION_MOST_SECONDS, SUSPEND_UNUSED_DAYS_DEFAULT};
+use claviger_api::wire::{AUDIT_RETENTION_DAYS_DEFAULT, SESSION_MOST_SECONDS, SUSPEND_UNUSED_DAYS_DEFAULT};
 use claviger_connectors::{Dial, Registry};
 use claviger_core::policy::Policies;
 use claviger_crypto::Random;
@@ -15,6 +15,7 @@ use parking_lot::RwLock;
 use tokio::sync::Notify;
 
 use crate::audit::anchor::Anchor;
+use crate::audit::archive::Archives;
 use crate::audit::stream::Stream;
 use crate::audit::witness::Witness;
 use crate::backup::Backups;
@@ -42,6 +43,8 @@ pub struct Ground {
     pub wake: Arc<Notify>,
     /// Where checkpoints are kept outside of the store.
     pub anchors: Vec<Arc<dyn Anchor>>,
+    /// Where the oldest entries of the logs go; without such a place they stay in the store.
+    pub archives: Option<Arc<dyn Archives>>,
     /// Who is told of the logs.
     pub streams: Vec<Arc<Stream>>,
     /// Who follows the logs, and cosigns them.
@@ -63,6 +66,8 @@ pub struct Settings {
     pub session_most_seconds: u64,
     /// After so many days without use a user or service account is suspended; never when absent.
     pub suspend_unused_after_days: Option<u32>,
+    /// How long entries of the logs stay in the store, at least.
+    pub audit_retention_days: u32,
 }
 
 impl Settings {
@@ -73,6 +78,7 @@ impl Settings {
             site: None,
             session_most_seconds: SESSION_MOST_SECONDS,
             suspend_unused_after_days: Some(SUSPEND_UNUSED_DAYS_DEFAULT),
+            audit_retention_days: AUDIT_RETENTION_DAYS_DEFAULT,
         }
     }
 }

@@ -34,6 +34,8 @@ const ROUND_EVERY: Duration = Duration::from_mins(1);
 /// The least between two blocks of 256 entries that are indexed: whoever is served comes first. All logs together may grow
 /// by 640 entries a second for ever; it takes about a hundredth of a processor.
 const INDEX_PAUSE: Duration = Duration::from_millis(400);
+/// The least between two looks for entries of the logs that are past their retention.
+const ARCHIVE_EVERY: Duration = Duration::from_hours(1);
 /// Pieces of work under way at once; each may wait on a customer's system.
 const AT_ONCE: usize = 64;
 
@@ -147,6 +149,8 @@ pub async fn run(vault: Arc<Vault>, mut stop: watch::Receiver<bool>) {
     let mut rounds = tokio::time::interval_at(tokio::time::Instant::now() + ROUND_EVERY, ROUND_EVERY);
     let mut round: Option<JoinHandle<()>> = None;
     let mut indexing: Option<JoinHandle<()>> = None;
+    let mut archives = tokio::time::interval_at(tokio::time::Instant::now() + LOOK_EVERY, ARCHIVE_EVERY);
+    let mut archiving: Option<JoinHandle<()>> = None;
     let asked = Arc::new(tokio::sync::Mutex::new(Asked::default()));
     let mut asking: Option<JoinHandle<()>> = None;
     let mut scrubbing: Option<JoinHandle<()>> = None;
@@ -191,8 +195,11 @@ pub async fn run(vault: Arc<Vault>, mut stop: watch::Receiver<bool>) {
             _ = rounds.tick(), if round.as_ref().is_none_or(JoinHandle::is_finished) => {
                 round = vault.open().ok().map(|open| tokio::spawn(look_around(open)));
             }
+            _ = archives.tick(), if archiving.as_ref().is_none_or(JoinHandle::is_finished) => {
+                archiving = Some(tokio::spawn(archive_logs(vault.clone())));
+            }
             _ = stop.changed() => {
-                [look, round, indexing, asking, scrubbing, backing_up].into_iter().flatten().for_each(|work| work.abort());
+                [look, round, indexing, asking, archiving, scrubbing, backing_up].into_iter().flatten().for_each(|work| work.abort());
                 // What is kept elsewhere is as new as what is left here.
                 if let Ok(open) = vault.open()
                     && let Err(error) = open.publish_checkpoints(&mut published).await
@@ -242,6 +249,19 @@ async fn index_logs(vault: Arc<Vault>) {
             Ok(true) => {}
             Ok(false) => return,
             Err(error) => return tracing::warn!(?error, "a log could not be indexed; it is tried again"),
+        }
+        drop(open);
+        tokio::time::sleep(INDEX_PAUSE).await;
+    }
+}
+
+/// Piece by piece, like the index.
+async fn archive_logs(vault: Arc<Vault>) {
+    while let Ok(open) = vault.open() {
+        match open.archive_a_piece().await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => return tracing::warn!(?error, "a log could not be archived; it is tried again"),
         }
         drop(open);
         tokio::time::sleep(INDEX_PAUSE).await;

@@ -1,8 +1,12 @@
 //! `/v1/audit`.
 
-use claviger_api::ProblemType::{Forbidden, FreshFactorNeeded, NotFound, OutOfHours, TooManyRequests, WrongNetwork};
+use claviger_api::ProblemType::{
+    ArchiveUnavailable, Forbidden, FreshFactorNeeded, NotFound, OutOfHours, TooManyRequests, WrongNetwork,
+};
 use claviger_api::Scope;
-use claviger_api::wire::{AuditEvent, AuditQuery, CheckpointResponse, LogQuery, Proof, ProofQuery};
+use claviger_api::wire::{
+    ArchiveQuery, AuditEvent, AuditQuery, CheckpointResponse, ExportQuery, LogArchive, LogQuery, Proof, ProofQuery,
+};
 use claviger_core::policy::{Act, AuditExport, AuditRead, Permit, Resource};
 use claviger_service::{Paging, Result};
 
@@ -19,9 +23,12 @@ pub fn endpoints() -> Vec<Endpoint> {
             .fails(&[TooManyRequests]),
         Endpoint::get("/v1/audit/checkpoint", "showCheckpoint", "A log's newest signed tree head.", checkpoint),
         Endpoint::get("/v1/audit/proof", "proveLog", "A proof of inclusion or consistency (RFC 6962).", proof),
-        Endpoint::get("/v1/audit/export", "exportLog", "A whole log, for the offline verifier.", export),
+        Endpoint::get("/v1/audit/archives", "listArchives", "Where a log's oldest entries are.", archives),
+        Endpoint::get("/v1/audit/export", "exportLog", "A log, for the offline verifier.", export),
     ]
-    .map(|endpoint| endpoint.fails(&[Forbidden, FreshFactorNeeded, NotFound, OutOfHours, WrongNetwork]))
+    .map(|endpoint| {
+        endpoint.fails(&[ArchiveUnavailable, Forbidden, FreshFactorNeeded, NotFound, OutOfHours, WrongNetwork])
+    })
     .into()
 }
 
@@ -57,9 +64,15 @@ async fn proof(session: Session, Query(query): Query<ProofQuery>) -> Result<Json
     session.open.proof(log, &query, permit).await.map(Json)
 }
 
-async fn export(session: Session, Query(query): Query<LogQuery>) -> Result<Lines> {
+async fn archives(session: Session, Query(query): Query<ArchiveQuery>) -> Result<Listed<LogArchive>> {
+    let paging = Paging::new(query.limit, query.cursor.as_deref())?;
+    let (log, permit) = log::<AuditRead>(&session, query.customer.as_deref()).await?;
+    session.open.log_archives(log, &paging, permit).await.map(Listed)
+}
+
+async fn export(session: Session, Query(query): Query<ExportQuery>) -> Result<Lines> {
     let (log, permit) = log::<AuditExport>(&session, query.customer.as_deref()).await?;
-    session.open.export(log, &session.caller, permit).await.map(Lines)
+    session.open.export(log, query.from.unwrap_or(0), &session.caller, permit).await.map(Lines)
 }
 
 /// Whose log it is.

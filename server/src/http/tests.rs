@@ -78,6 +78,7 @@ async fn rig_with(rates: AllRates) -> Rig {
         policies: Arc::new(Policies::built_in().unwrap()),
         wake: Arc::default(),
         anchors: Vec::new(),
+        archives: None,
         streams: Vec::new(),
         witnesses: Vec::new(),
         backups: None,

@@ -88,6 +88,8 @@ pub enum Table {
     LogTiles = 0x42,
     /// Each log's index, by which it is searched.
     LogIndex = 0x43,
+    /// Where each log's oldest entries are, outside of the store.
+    LogArchives = 0x44,
 }
 
 /// What a table is: one row of the table below.
@@ -146,6 +148,7 @@ const fn facts(table: Table) -> Facts {
         T::LogLeaves     => row(Scoped(NUMBER),                 Owner,    false), // scope ‖ index be8
         T::LogTiles      => row(Scoped(1 + NUMBER),             Operator, false), // scope ‖ level u8 ‖ index be8
         T::LogIndex      => row(Scoped(1 + NUMBER + 1),         Owner,    false), // scope ‖ level u8 ‖ place be8 ‖ part u8
+        T::LogArchives   => row(Scoped(NUMBER),                 Operator, true),  // scope ‖ first index be8
     }
 }
 
@@ -176,7 +179,7 @@ pub enum SealedBy {
     Wrapped,
     /// The operator key, whoever's row it is. Customers and log heads: a locked customer must still be listed, found
     /// and given checkpoints. Log tiles: hashes alone, and an offboarded customer's proofs stay valid.
-    /// Cursors of streams: numbers.
+    /// Cursors of streams and places of archives: numbers.
     Operator,
     /// The key of the row's scope: the customer's, or the operator's.
     Owner,
@@ -224,6 +227,7 @@ impl Table {
         Self::LogLeaves,
         Self::LogTiles,
         Self::LogIndex,
+        Self::LogArchives,
     ];
 
     /// The first byte of the table's keys; also what stands for the table in what is bound into encryption.
@@ -300,6 +304,7 @@ mod tests {
             "41 LogLeaves",
             "42 LogTiles",
             "43 LogIndex",
+            "44 LogArchives",
         ];
         let today: Vec<String> = Table::ALL.iter().map(|t| format!("{:02x} {t:?}", t.tag())).collect();
         assert_eq!(today, shipped);

@@ -4,6 +4,7 @@
 //! root ─┬─ operator, lookup, fingerprint, freshness      one row each, in the operator's scope
 //!       └─ customer                                      one row a customer; held only while it is not locked
 //! customer (or operator) ─ subject                       one row a person and scope
+//! customer (or operator) ─ archive                       one row an archive of a log
 //! customer ─ certificate authority                       one row a system that has one
 //! operator ─ signing                                     one row a key: a locked customer's log can still be signed
 //! ```
@@ -19,8 +20,8 @@ use claviger_crypto::envelope::{Aad, OpenError, open, seal};
 use claviger_crypto::freshness::Digest;
 use claviger_crypto::wrap::{unwrap, wrap};
 use claviger_crypto::{
-    CustomerKey, FingerprintKey, FreshnessKey, Key, LookupKey, OperatorKey, Random, RootKey, SealingKey, SigningKey,
-    SubjectKey,
+    ArchiveKey, CustomerKey, FingerprintKey, FreshnessKey, Key, LookupKey, OperatorKey, Random, RootKey, SealingKey,
+    SigningKey, SubjectKey,
 };
 use parking_lot::RwLock;
 use uuid::Uuid;
@@ -60,6 +61,8 @@ pub enum Purpose {
     CertificateAuthority = 8,
     /// What a customer's webhooks are signed by, under the customer's key.
     Webhooks = 9,
+    /// What the entries of one archive of a log are sealed under.
+    Archive = 10,
 }
 
 impl Purpose {
@@ -173,12 +176,27 @@ impl Keyring {
         random: &dyn Random,
     ) -> Result<(SubjectKey, WrappedKey), SealedError> {
         let key = SubjectKey::generate(random);
-        let id = RowId::key(scope, Purpose::Subject, person);
-        let row = match self.owner(scope)? {
-            Sealer::Operator(operator) => wrapped(operator, id, key.key(), random),
-            Sealer::Customer(customer) => wrapped(&*customer, id, key.key(), random),
-        };
+        let row = self.wrapped_by_owner(RowId::key(scope, Purpose::Subject, person), key.key(), random)?;
         Ok((key, row))
+    }
+
+    /// A new key for one archive of a scope's log, and its wrapped row.
+    pub fn new_archive(
+        &self,
+        scope: Scope,
+        archive: Uuid,
+        random: &dyn Random,
+    ) -> Result<(ArchiveKey, WrappedKey), SealedError> {
+        let key = ArchiveKey::generate(random);
+        let row = self.wrapped_by_owner(RowId::key(scope, Purpose::Archive, archive), key.key(), random)?;
+        Ok((key, row))
+    }
+
+    /// The key of one archive.
+    pub async fn archive(&self, store: &dyn Store, scope: Scope, archive: Uuid) -> Result<ArchiveKey, SealedError> {
+        let id = RowId::key(scope, Purpose::Archive, archive);
+        let key = self.unwrapped_by_owner(store, &id).await?;
+        Ok(ArchiveKey::from(key.ok_or(SealedError::Missing(id))?))
     }
 
     /// One person's key in one scope; `None` where it was never made, or was erased.
@@ -188,13 +206,8 @@ impl Keyring {
         scope: Scope,
         person: Uuid,
     ) -> Result<Option<SubjectKey>, SealedError> {
-        let id = RowId::key(scope, Purpose::Subject, person);
-        let Some(row) = store.get(&id.to_key()).await? else { return Ok(None) };
-        let key = match self.owner(scope)? {
-            Sealer::Operator(operator) => unwrapped(operator, &id, &row)?,
-            Sealer::Customer(customer) => unwrapped(&*customer, &id, &row)?,
-        };
-        Ok(Some(SubjectKey::from(key)))
+        let key = self.unwrapped_by_owner(store, &RowId::key(scope, Purpose::Subject, person)).await?;
+        Ok(key.map(SubjectKey::from))
     }
 
     /// A new signing key of the vault's own, and its wrapped row. `id` tells several apart.
@@ -312,6 +325,22 @@ impl Keyring {
             SealedBy::Owner => self.owner(id.scope()),
             SealedBy::Wrapped | SealedBy::Nobody => Err(SealedError::NotSealed(id.clone())),
         }
+    }
+
+    fn wrapped_by_owner(&self, id: RowId, key: &Key, random: &dyn Random) -> Result<WrappedKey, SealedError> {
+        Ok(match self.owner(id.scope())? {
+            Sealer::Operator(operator) => wrapped(operator, id, key, random),
+            Sealer::Customer(customer) => wrapped(&*customer, id, key, random),
+        })
+    }
+
+    async fn unwrapped_by_owner(&self, store: &dyn Store, id: &RowId) -> Result<Option<Key>, SealedError> {
+        let Some(row) = store.get(&id.to_key()).await? else { return Ok(None) };
+        let key = match self.owner(id.scope())? {
+            Sealer::Operator(operator) => unwrapped(operator, id, &row)?,
+            Sealer::Customer(customer) => unwrapped(&*customer, id, &row)?,
+        };
+        Ok(Some(key))
     }
 
     fn owner(&self, scope: Scope) -> Result<Sealer<'_>, SealedError> {

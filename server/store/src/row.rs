@@ -253,6 +253,11 @@ impl RowId {
         Self::new(Table::LogIndex, scope, &[&[level], &place.to_be_bytes(), &[part]])
     }
 
+    /// Where a log's entries from this one on are, outside of the store.
+    pub fn log_archive(scope: Scope, from: u64) -> Self {
+        Self::new(Table::LogArchives, scope, &[&from.to_be_bytes()])
+    }
+
     /// Its table.
     pub const fn table(&self) -> Table {
         self.table

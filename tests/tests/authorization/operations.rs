@@ -245,6 +245,7 @@ pub const TABLE: &[Wanted] = &[
     query("reportAudit", AUDITORS, "customer=<customer>&report=mfa"),
     query("showCheckpoint", AUDITORS, "customer=<customer>"),
     query("proveLog", AUDITORS, "customer=<customer>&index=0"),
+    query("listArchives", AUDITORS, "customer=<customer>"),
     query("exportLog", AUDITORS, "customer=<customer>"),
     vault("addUser", ADMINISTRATOR, r#"{"name":"new"}"#),
     vault("listUsers", READERS, ""),

@@ -8,7 +8,8 @@ use clap::Args;
 use claviger_client::Exit;
 use claviger_client::api::audit::export::LINE_MAX;
 use claviger_client::api::audit::{
-    Against, Checkpoint, CosignerKey, Entry, EventKind, FieldName, NoteError, Receipt, VerifierKey, verify_export_with,
+    Against, Checkpoint, CosignerKey, Entry, EventKind, FieldName, KeyTrust, NoteError, Receipt, VerifierKey, archive,
+    verify_archive, verify_export_with,
 };
 
 use crate::connection::Context;
@@ -18,7 +19,7 @@ use crate::receipts::{self, Kept};
 
 #[derive(Args)]
 pub struct Verify {
-    /// The exported file
+    /// The exported file, or an archive from beside the vault's store
     file: PathBuf,
     /// The log's verifier key as you know it from elsewhere (claviger audit checkpoint, kept from before)
     #[arg(long, value_name = "VKEY")]
@@ -41,16 +42,16 @@ fn cosigner(text: &str) -> Result<CosignerKey, NoteError> {
 impl Verify {
     pub fn run(self, context: &Context) -> Result<(), Failure> {
         let header = header(&self.file);
+        if header.as_ref().is_some_and(|header| header.format == archive::FORMAT) {
+            return self.archive(context);
+        }
         let kept = self.kept_checkpoint(header.as_ref())?;
         let receipts = Receipts::of_log(header.as_ref(), self.receipts.as_deref())?;
         let checkpoints: Vec<&Checkpoint> = kept.iter().collect();
         let against = Against { kept: &checkpoints, receipts: &receipts.proofs };
         let mut strange = None;
         let seen = |index, entry: &Entry| strange = strange.take().or_else(|| receipts.contradicted(index, entry));
-        let file = File::open(&self.file).map_err(|error| {
-            Failure::usage(format!("{} cannot be read: {error}", self.file.display()), "name an exported log")
-        })?;
-        let report = verify_export_with(lines(BufReader::new(file)), self.key.as_ref(), &against, seen);
+        let report = verify_export_with(lines(self.open()?), self.key.as_ref(), &against, seen);
         let again = "keep the file as it is, and export the log again; if that fails too, the record was changed";
         let report = report.map_err(|error| not_verified(error, again))?;
         for warning in report.warnings() {
@@ -76,6 +77,36 @@ impl Verify {
             what: format!("NOT COMPLETE: {} at entry {}: {}", fault.about, fault.index, fault.what),
             help: Some(help.to_owned()),
         })
+    }
+
+    /// What lies beside the vault's store: its hashes can be checked, its entries are sealed.
+    fn archive(&self, context: &Context) -> Result<(), Failure> {
+        if self.receipts.is_some() || self.kept.is_some() {
+            let help = "export the log: what an archive says, the vault alone can read";
+            return Err(Failure::usage(
+                "an archive is not held against receipts or a kept checkpoint".to_owned(),
+                help,
+            ));
+        }
+        let report = verify_archive(lines(self.open()?), self.key.as_ref());
+        let report = report.map_err(|error| not_verified(error, "put a copy that is whole in its place"))?;
+        if report.key_trust == KeyTrust::FoundInFile {
+            note(&format!(
+                "warning: the key was only found in the file; compare it with the one you know: {}",
+                report.key
+            ));
+        }
+        note(
+            "its hashes are those that were signed; its entries are sealed, and held against them when the vault reads them",
+        );
+        context.output.one(&report)
+    }
+
+    fn open(&self) -> Result<BufReader<File>, Failure> {
+        let file = File::open(&self.file).map_err(|error| {
+            Failure::usage(format!("{} cannot be read: {error}", self.file.display()), "name an exported log")
+        })?;
+        Ok(BufReader::new(file))
     }
 
     /// The checkpoint that was kept, signed by the log and, if one is named, by the witness.
@@ -104,6 +135,7 @@ fn not_verified(what: impl std::fmt::Display, help: &str) -> Failure {
 /// What the first line of an export says of its log. It is believed no further than to find what is of this log.
 #[derive(serde::Deserialize)]
 struct Header {
+    format: String,
     origin: String,
     verifier_key: VerifierKey,
 }

@@ -129,13 +129,10 @@ impl ExportWriter {
     }
 
     fn block(&mut self, source: &(impl HashSource + ?Sized)) -> Result<String, ExportError> {
-        let index = self.next;
-        let block = block_of(index);
-        let tile =
-            TileId::in_tree(0, block, self.size).ok_or(ProofError::OutOfRange { asked: index, size: self.size })?;
-        self.leaves = tile.read(source)?;
-        let proof = block_proof(source, TILE_HEIGHT, block, self.size)?;
-        line(&BlockLine { block, leaves: self.leaves.clone(), proof }).ok_or(ExportError::Unwritable { index })
+        let block = BlockLine::of(self.next, self.size, source)?;
+        let text = line(&block).ok_or(ExportError::Unwritable { index: self.next })?;
+        self.leaves = block.leaves;
+        Ok(text)
     }
 }
 
@@ -159,6 +156,16 @@ pub(super) struct BlockLine {
     pub block: u64,
     pub leaves: Vec<Hash>,
     pub proof: Vec<Hash>,
+}
+
+impl BlockLine {
+    /// The block that this entry is in, in the tree of this size.
+    pub fn of(index: u64, size: u64, source: &(impl HashSource + ?Sized)) -> Result<Self, ProofError> {
+        let block = block_of(index);
+        let tile = TileId::in_tree(0, block, size).ok_or(ProofError::OutOfRange { asked: index, size })?;
+        let (leaves, proof) = (tile.read(source)?, block_proof(source, TILE_HEIGHT, block, size)?);
+        Ok(Self { block, leaves, proof })
+    }
 }
 
 /// One entry.
@@ -191,7 +198,7 @@ pub(super) fn place_in_block(index: u64) -> usize {
     usize::try_from(index % u64::from(TILE_WIDTH)).unwrap_or(usize::MAX)
 }
 
-fn line(value: &impl Serialize) -> Option<String> {
+pub(super) fn line(value: &impl Serialize) -> Option<String> {
     serde_json::to_string(value).ok().map(|text| text + "\n")
 }
 

@@ -241,6 +241,8 @@ words! {
     BackupTaken = "backup.taken",
     /// A backup could not be taken; it is tried again.
     BackupFailed = "backup.failed",
+    /// The oldest entries of this log were moved from the store into an archive.
+    LogArchived = "log.archived",
 }
 
 #[cfg(test)]

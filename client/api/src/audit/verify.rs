@@ -324,8 +324,8 @@ pub fn verify_export_with<E: fmt::Display>(
     against: &Against<'_>,
     mut seen: impl FnMut(u64, &Entry),
 ) -> Result<Report, VerifyError> {
-    let mut lines = Lines { lines, number: 0 };
-    let head = Head::read(&mut lines, trusted)?;
+    let mut lines = Lines::of(lines);
+    let head = Head::read(&mut lines, FORMAT, trusted)?;
     let mut past = Past::default();
     for kept in against.kept {
         past.keep(kept, &head)?;
@@ -354,9 +354,15 @@ pub fn verify_export_with<E: fmt::Display>(
 }
 
 /// The lines of the file, counted.
-struct Lines<I> {
+pub(super) struct Lines<I> {
     lines: I,
     number: u64,
+}
+
+impl<I> Lines<I> {
+    pub(super) const fn of(lines: I) -> Self {
+        Self { lines, number: 0 }
+    }
 }
 
 impl<I: Iterator<Item = Result<String, E>>, E: fmt::Display> Lines<I> {
@@ -371,7 +377,7 @@ impl<I: Iterator<Item = Result<String, E>>, E: fmt::Display> Lines<I> {
         if text.len() > LINE_MAX { Err(self.bad(expected, "it is over 1 MiB")) } else { Ok(text) }
     }
 
-    fn parse<T: DeserializeOwned>(&mut self, expected: Expected) -> Result<T, VerifyError> {
+    pub(super) fn parse<T: DeserializeOwned>(&mut self, expected: Expected) -> Result<T, VerifyError> {
         let text = self.text(expected)?;
         serde_json::from_str(&text).map_err(|problem| self.bad(expected, problem))
     }
@@ -382,12 +388,12 @@ impl<I: Iterator<Item = Result<String, E>>, E: fmt::Display> Lines<I> {
 }
 
 /// What the first line says, checked against the signature.
-struct Head {
-    from: u64,
-    to: u64,
-    checkpoint: Checkpoint,
-    key: VerifierKey,
-    key_trust: KeyTrust,
+pub(super) struct Head {
+    pub from: u64,
+    pub to: u64,
+    pub checkpoint: Checkpoint,
+    pub key: VerifierKey,
+    pub key_trust: KeyTrust,
 }
 
 /// Enough of the first line to tell whether it can be read at all.
@@ -398,14 +404,15 @@ struct Claim {
 }
 
 impl Head {
-    fn read<E: fmt::Display>(
+    pub(super) fn read<E: fmt::Display>(
         lines: &mut Lines<impl Iterator<Item = Result<String, E>>>,
+        format: &str,
         trusted: Option<&VerifierKey>,
     ) -> Result<Self, VerifyError> {
         let text = lines.text(Expected::Header)?;
         let bad = |problem: &dyn fmt::Display| lines.bad(Expected::Header, problem);
         let claim: Claim = serde_json::from_str(&text).map_err(|problem| bad(&problem))?;
-        if claim.format != FORMAT {
+        if claim.format != format {
             return Err(bad(&"its format is another"));
         }
         if claim.version != VERSION {
@@ -468,7 +475,7 @@ impl Report {
 }
 
 /// Reads the block that has this entry in it, and checks it against the signed root.
-fn block<E: fmt::Display>(
+pub(super) fn block<E: fmt::Display>(
     lines: &mut Lines<impl Iterator<Item = Result<String, E>>>,
     head: &Head,
     index: u64,
@@ -509,7 +516,7 @@ fn logged_entry<E: fmt::Display>(
 }
 
 /// Reads the last line, and that nothing follows it.
-fn end<E: fmt::Display>(
+pub(super) fn end<E: fmt::Display>(
     lines: &mut Lines<impl Iterator<Item = Result<String, E>>>,
     entries: u64,
 ) -> Result<(), VerifyError> {

@@ -84,6 +84,65 @@ pub struct LogQuery {
     pub customer: Option<String>,
 }
 
+/// Which log, from which entry on.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
+#[serde(deny_unknown_fields)]
+pub struct ExportQuery {
+    /// The customer; absent for the operator log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customer: Option<String>,
+    /// The first entry; 0 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<u64>,
+}
+
+/// Which archives to list; the oldest first.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::IntoParams))]
+#[serde(deny_unknown_fields)]
+pub struct ArchiveQuery {
+    /// The customer; absent for the operator log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customer: Option<String>,
+    /// Rows, 1 to 1000; 100 when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", param(minimum = 1, maximum = 1000))]
+    pub limit: Option<u32>,
+    /// `next_cursor` of the page before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+}
+
+/// The fewest days that entries of a log stay in the store: six months (AA22-131A).
+pub const AUDIT_RETENTION_DAYS_MIN: u32 = 184;
+/// The days that they stay there unless the configuration says more.
+pub const AUDIT_RETENTION_DAYS_DEFAULT: u32 = 400;
+
+/// Where the oldest entries of a log are: a file beside the store, sealed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct LogArchive {
+    /// Its first entry.
+    pub from: u64,
+    /// The entry after its last.
+    pub to: u64,
+    /// When the first happened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_time: Option<Timestamp>,
+    /// When the last happened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_time: Option<Timestamp>,
+    /// Its file's name in the archive directory.
+    pub file: String,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// When it was written.
+    pub archived_at: Timestamp,
+    /// Whether the file is in its place.
+    pub present: bool,
+}
+
 /// A signed tree head.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

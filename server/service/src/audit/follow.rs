@@ -3,11 +3,9 @@
 use claviger_api::Scope;
 use claviger_api::wire::{AuditEvent, AuditQuery};
 use claviger_core::policy::{AuditRead, Permit};
-use claviger_store::RowId;
 
 use super::search::{Search, event};
 use crate::error::{Error, Result};
-use crate::event::StoredLeaf;
 use crate::open::{Caller, Open};
 
 /// The most entries that are read before somebody is told how far it is.
@@ -53,8 +51,7 @@ impl Open {
         let size = self.head(following.scope).await?.frontier.size();
         let mut events = Vec::new();
         for index in following.next..size.min(following.next.saturating_add(STRIDE)) {
-            let leaf = self.load::<StoredLeaf>(&RowId::log_leaf(following.scope, index)).await?;
-            let entry = self.entry(following.scope, &leaf.value).await?;
+            let entry = self.entry(following.scope, &self.leaf(following.scope, index).await?).await?;
             if following.search.wants(&entry) {
                 events.push(event(index, &entry)?);
             }

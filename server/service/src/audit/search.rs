@@ -161,8 +161,7 @@ impl Open {
         while let Some(index) = walk.candidate_before(below).await? {
             below = index;
             let id = RowId::log_leaf(scope, index);
-            let leaf = self.load::<StoredLeaf>(&id).await?;
-            let entry = self.entry(scope, &leaf.value).await?;
+            let entry = self.entry(scope, &self.leaf(scope, index).await?).await?;
             if !search.wants(&entry) {
                 continue;
             }

@@ -30,7 +30,7 @@ async fn an_export_proves_itself_and_a_changed_one_does_not() {
     let world = busy().await;
     let (open, root, acme) = (world.open(), world.root().await, world.acme().await);
     let scope = Scope::Customer(acme);
-    let file = open.export(scope, &root, may(&open, &root, Resource::Customer(acme))).await.unwrap().concat();
+    let file = open.export(scope, 0, &root, may(&open, &root, Resource::Customer(acme))).await.unwrap().concat();
     let lines: Vec<String> = file.lines().map(str::to_owned).collect();
     let response = open.checkpoint(scope, may(&open, &root, Resource::Customer(acme))).await.unwrap();
     let trusted: VerifierKey = response.verifier_key.parse().unwrap();

@@ -74,7 +74,7 @@ async fn an_erased_person_is_an_id_and_every_proof_is_as_it_was() {
     );
     assert!(open.has_indexed(scope, "db1").await, "it is indexed again");
     assert_eq!(found(&world, by_id).await.len(), before.len() + 1);
-    let file = open.export(scope, &root, may(&open, &root, Resource::Customer(acme))).await.unwrap().concat();
+    let file = open.export(scope, 0, &root, may(&open, &root, Resource::Customer(acme))).await.unwrap().concat();
     assert!(!file.contains("\"tess\"") && !file.contains("a look at the disks"));
     let key: VerifierKey = open
         .checkpoint(scope, may(&open, &root, Resource::Customer(acme)))

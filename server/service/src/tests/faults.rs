@@ -431,7 +431,7 @@ impl Setup {
                 let (found, permit) = world.found(&tom, held).await?;
                 open.take_over(&found, "a reason", &once, &tom, permit).await.map(drop)
             }
-            _ => open.export(Scope::Operator, &root, operator(world).await).await.map(drop),
+            _ => open.export(Scope::Operator, 0, &root, operator(world).await).await.map(drop),
         }
     }
 }

@@ -23,6 +23,7 @@ use uuid::Uuid;
 
 use super::world::World;
 use crate::Open;
+use crate::audit::archive::ArchiveRecord;
 use crate::event::StoredLeaf;
 use crate::inventory::account_name;
 use crate::journal::LogHead;
@@ -125,6 +126,7 @@ fn sort(found: &mut Found, open: &Open, id: &RowId, row: &Row) {
     };
     match id.table() {
         Table::Meta | Table::Keys | Table::Secrets | Table::LogIndex => {}
+        Table::LogArchives => drop(opened::<ArchiveRecord>(open, id, row)),
         Table::Exposures => panic!("nobody writes {id} yet"),
         Table::Fingerprints => {
             opened::<FingerprintRecord>(open, id, row);

@@ -110,6 +110,7 @@ fn ground(store: &MemoryStore, clock: &Arc<ManualClock>, system: &Arc<SimulatedS
         policies: POLICIES.clone(),
         wake: Arc::default(),
         anchors: Vec::new(),
+        archives: None,
         streams: Vec::new(),
         witnesses: Vec::new(),
         backups: None,

@@ -10,7 +10,6 @@ use super::{LAST_CHILD, Mark, NewPage, Page, WIDTH, marks_of};
 use crate::audit::search::Search;
 use crate::audit::time_of;
 use crate::error::{Error, Result};
-use crate::event::StoredLeaf;
 use crate::open::Open;
 
 /// Entries that are looked at in one go.
@@ -115,8 +114,8 @@ impl Open {
     async fn block_page(&self, scope: Scope, block: u64) -> Result<Vec<u8>> {
         let mut page = NewPage::default();
         for child in 0..=LAST_CHILD {
-            let leaf = self.load::<StoredLeaf>(&RowId::log_leaf(scope, block * WIDTH + u64::from(child))).await?;
-            let entry = self.entry(scope, &leaf.value).await?;
+            let leaf = self.leaf(scope, block * WIDTH + u64::from(child)).await?;
+            let entry = self.entry(scope, &leaf).await?;
             if let Some(time) = time_of(&entry) {
                 page.spans(time.as_millisecond(), time.as_millisecond());
             }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use claviger_api::audit::note::origin;
 use claviger_api::audit::record::FieldName;
 use claviger_api::{Scope, Timestamp};
-use claviger_store::{Range, RowId, Table, Versioned};
+use claviger_store::Versioned;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -18,7 +18,6 @@ use super::told::{Customer, Place, Told};
 use super::window::Window;
 use super::{Message, Stream, Way, meaning};
 use crate::error::{Error, Result};
-use crate::event::StoredLeaf;
 use crate::open::Open;
 use crate::records::StreamCursorRecord;
 use crate::vault::Vault;
@@ -355,13 +354,11 @@ impl Open {
 
     /// Entries of a log, from one on, as an auditor of everything would read them.
     async fn messages(&self, stream: &Stream, log: Scope, from: u64, most: usize) -> Result<Vec<Message>> {
-        let mut range = Range::scope(Table::LogLeaves, log).limit(most);
-        range.start = RowId::log_leaf(log, from).to_key();
         let place = self.place_of_log(log).await;
         let mut messages = Vec::new();
-        for (index, row) in (from..).zip(self.list::<StoredLeaf>(&range).await?) {
-            let entry = self.entry(log, &row.value).await?;
-            let told = Told::of(place.clone(), index, &entry).filter(|_| row.id.number() == Some(index));
+        for (index, leaf) in (from..).zip(self.leaves_from(log, from, most).await?) {
+            let entry = self.entry(log, &leaf).await?;
+            let told = Told::of(place.clone(), index, &entry);
             let told = told.ok_or_else(|| Error::internal(format_args!("entry {index} of a log is gone")))?;
             let weight = meaning::of(&told).weight;
             messages.push(Message { time: told.time, kind: told.kind, weight, line: stream.format.render(&told) });
@@ -370,7 +367,7 @@ impl Open {
     }
 
     async fn time_of(&self, log: Scope, index: u64) -> Option<Timestamp> {
-        let leaf = self.read::<StoredLeaf>(&RowId::log_leaf(log, index)).await.ok()??;
-        leaf.value.value(FieldName::Time)?.parse().ok()
+        let leaf = self.leaf(log, index).await.ok()?;
+        leaf.value(FieldName::Time)?.parse().ok()
     }
 }

@@ -263,6 +263,7 @@ const fn of_kind(kind: EventKind) -> (Act, Weight, Ends) {
         K::LogExported                  => (A::Read, Notable, Well),
         K::LogStreamBegun               => (A::Create, Notable, Well),
         K::LogContradicted              => (A::Other, Alarm, Badly),
+        K::LogArchived                  => (A::Other, Notable, Well),
         K::StorePurged                  => (A::Delete, Routine, Well),
         K::StoreFreshnessChecked        => (A::Other, Routine, Well),
         K::StoreFreshnessBroken         => (A::Other, Alarm, Badly),

@@ -218,6 +218,7 @@ fn allowed(kind: EventKind, leaf: &StoredLeaf, log: Scope) -> Option<(Action, Ab
         | K::VaultRollbackAccepted
         | K::LogStreamBegun
         | K::LogContradicted
+        | K::LogArchived
         | K::PrincipalErased
         // Told by its own verb, above.
         | K::AccessDenied => None,
