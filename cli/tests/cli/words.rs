@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
+use claviger_client::api::audit::VerifierKey;
 use claviger_client::api::{Problem, ProblemType};
 use serde_json::{Value, json};
 use wiremock::matchers::path;
@@ -222,6 +223,24 @@ async fn an_export_is_a_whole_file_or_none() {
     let verified = run(Home::at(NOWHERE).claviger(&["audit", "verify", file.to_str().unwrap()]), "");
     assert_eq!(code(&verified), 1);
     assert!(stderr(&verified).contains("NOT VERIFIED"), "{}", stderr(&verified));
+}
+
+/// An archive says that it is one by its first line, and is judged as one.
+#[test]
+fn an_archive_is_verified_as_one() {
+    let home = Home::at(NOWHERE);
+    let file = home.state.path().join("archive.jsonl");
+    let key = VerifierKey::new("vault.example/operator", [7; 32]).unwrap();
+    let header = json!({
+        "format": "claviger-audit-archive", "version": 1, "origin": "vault.example/operator", "from": 0, "to": 256,
+        "checkpoint": "", "verifier_key": key.to_string(),
+    });
+    std::fs::write(&file, format!("{header}\n")).unwrap();
+    let verify = |more: &[&str]| run(home.claviger(&[&["audit", "verify", file.to_str().unwrap()], more].concat()), "");
+    let refused = verify(&[]);
+    assert_eq!(code(&refused), 1);
+    assert!(stderr(&refused).contains("NOT VERIFIED: the checkpoint does not hold"), "{}", stderr(&refused));
+    assert_eq!(code(&verify(&["--kept", "note"])), 2, "what it says cannot be held against anything");
 }
 
 #[test]

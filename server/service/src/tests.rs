@@ -45,5 +45,6 @@ mod tamper;
 mod unused;
 mod upkeep;
 mod what_if;
+mod witness;
 mod workers;
 pub(crate) mod world;

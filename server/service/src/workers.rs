@@ -181,7 +181,7 @@ pub async fn run(vault: Arc<Vault>, mut stop: watch::Receiver<bool>) {
                     tracing::warn!(?error, "checkpoints could not be published");
                 }
                 if !vault.ground().witnesses.is_empty() && asking.as_ref().is_none_or(JoinHandle::is_finished) {
-                    asking = vault.open().ok().map(|open| tokio::spawn(ask_witnesses(open, asked.clone())));
+                    asking = Some(tokio::spawn(ask_witnesses(vault.clone(), asked.clone())));
                 }
                 if indexing.as_ref().is_none_or(JoinHandle::is_finished) {
                     indexing = Some(tokio::spawn(index_logs(vault.clone())));
@@ -222,8 +222,10 @@ async fn look_around(open: Arc<Open>) {
     open.look_for_logins().await;
 }
 
-async fn ask_witnesses(open: Arc<Open>, asked: Arc<tokio::sync::Mutex<Asked>>) {
-    if let Err(error) = open.ask_witnesses(&mut *asked.lock().await).await {
+async fn ask_witnesses(vault: Arc<Vault>, asked: Arc<tokio::sync::Mutex<Asked>>) {
+    if vault.open().is_ok()
+        && let Err(error) = vault.ask_witnesses(&mut *asked.lock().await).await
+    {
         tracing::warn!(?error, "witnesses could not be asked; they are asked again");
     }
 }

@@ -6,16 +6,20 @@ use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
+use claviger_api::audit::hash::Hash;
 use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::merkle::consistency_proof;
+use claviger_api::audit::note::Checkpoint;
 use claviger_api::audit::record::FieldName;
 use claviger_api::audit::witness::{AddCheckpoint, CosignerKey};
 use claviger_api::{Part, Scope};
-use futures::future::join_all;
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, join_all};
 use tokio::time::timeout;
 
 use crate::error::{Error, Result};
 use crate::open::Open;
+use crate::vault::Vault;
 
 /// The longest that a witness is waited for.
 const WITHIN: Duration = Duration::from_secs(5);
@@ -61,19 +65,27 @@ enum Said {
 #[derive(Default)]
 pub(crate) struct Asked(BTreeMap<usize, (u64, bool)>);
 
-impl Open {
-    /// Has each witness cosign its log's newest checkpoint.
+/// A checkpoint that a witness is asked to cosign.
+struct Question {
+    scope: Scope,
+    checkpoint: Checkpoint,
+    note: String,
+}
+
+impl Vault {
+    /// Has each witness cosign its log's newest checkpoint. No key is held while one is waited for.
     pub(crate) async fn ask_witnesses(&self, asked: &mut Asked) -> Result<()> {
         let mut cosigned: BTreeMap<Scope, (String, String)> = BTreeMap::new();
         for (number, witness) in self.ground().witnesses.iter().enumerate() {
-            let Some(scope) = self.scope_of(witness.customer()).await? else { continue };
-            let checkpoint = self.checkpoint_of(scope, &self.head(scope).await?);
+            let Some(question) = self.open()?.question(witness.as_ref()).await? else { continue };
+            let Question { scope, checkpoint, note } = question;
             if checkpoint.size == 0 {
                 continue;
             }
-            let note = self.signed(&checkpoint);
             let (from, told) = asked.0.get(&number).copied().unwrap_or_default();
-            match self.ask_one(witness.as_ref(), scope, from, checkpoint.size, &note).await? {
+            let size = checkpoint.size;
+            let proof = |old| async move { self.open()?.witness_proof(scope, old, size).await }.boxed();
+            match ask_one(witness.as_ref(), from, size, &note, proof).await? {
                 Said::Cosigned(line) => {
                     asked.0.insert(number, (checkpoint.size, false));
                     let (_, lines) = cosigned.entry(scope).or_insert_with(|| (note, String::new()));
@@ -83,9 +95,10 @@ impl Open {
                     tracing::error!(witness = witness.key().name(), what, "a witness speaks against this store");
                     asked.0.insert(number, (from, true));
                     if !told {
-                        let event = self.automatic(Scope::Operator, EventKind::LogContradicted, ACTOR);
+                        let open = self.open()?;
+                        let event = open.automatic(Scope::Operator, EventKind::LogContradicted, ACTOR);
                         let event = event.with(FieldName::Log, checkpoint.origin).with(FieldName::Detail, what);
-                        self.commit(self.change(event)).await?;
+                        open.commit(open.change(event)).await?;
                     }
                 }
                 Said::Nothing(why) => {
@@ -94,17 +107,21 @@ impl Open {
             }
         }
         let notes = cosigned.into_iter().map(|(scope, (note, lines))| (scope, note + &lines));
-        self.cosigned.lock().extend(notes);
+        self.open()?.cosigned.lock().extend(notes);
         Ok(())
     }
+}
 
+impl Open {
     /// What a witness that can be reached says against this store.
     pub(crate) async fn contradicted_by_witnesses(&self) -> Result<Option<String>> {
         let said = self.ground().witnesses.iter().map(async |witness| -> Result<Option<String>> {
-            let Some(scope) = self.scope_of(witness.customer()).await? else { return Ok(None) };
-            let checkpoint = self.checkpoint_of(scope, &self.head(scope).await?);
-            let note = self.signed(&checkpoint);
-            Ok(match self.ask_one(witness.as_ref(), scope, 0, checkpoint.size, &note).await? {
+            let Some(Question { scope, checkpoint, note }) = self.question(witness.as_ref()).await? else {
+                return Ok(None);
+            };
+            let size = checkpoint.size;
+            let proof = |old| self.witness_proof(scope, old, size).boxed();
+            Ok(match ask_one(witness.as_ref(), 0, size, &note, proof).await? {
                 Said::Contradicts(what) => Some(what),
                 Said::Cosigned(line) => {
                     self.cosigned.lock().insert(scope, note + &line);
@@ -120,35 +137,15 @@ impl Open {
         Ok(said?.into_iter().flatten().next())
     }
 
-    async fn ask_one(&self, witness: &dyn Witness, scope: Scope, from: u64, size: u64, note: &str) -> Result<Said> {
-        let mut old = from;
-        // It is asked again where it says from which size on it wants the proof.
-        for _ in 0..2 {
-            let leaves = self.leaves(scope, size).await?;
-            let proof = consistency_proof(&leaves, old, size).map_err(Error::internal)?;
-            let request = AddCheckpoint { old, proof, checkpoint: note.to_owned() };
-            let answer = match timeout(WITHIN, witness.add(&request)).await {
-                Ok(Ok(answer)) => answer,
-                Ok(Err(error)) => return Ok(Said::Nothing(error.to_string())),
-                Err(_) => return Ok(Said::Nothing("it does not answer".to_owned())),
-            };
-            let seen = answer.body.strip_suffix('\n').and_then(|size| size.parse::<u64>().ok());
-            match (answer.status, seen) {
-                (200, _) => return Ok(cosigned(witness.key(), note, answer.body)),
-                (409, Some(seen)) if seen > size => {
-                    let what =
-                        format!("The witness {} has seen {seen} entries, and here are {size}.", witness.key().name());
-                    return Ok(Said::Contradicts(what));
-                }
-                (409, Some(seen)) if seen != old => old = seen,
-                (409 | 422, _) => {
-                    let name = witness.key().name();
-                    return Ok(Said::Contradicts(format!("The witness {name} has seen another past of this log.")));
-                }
-                (status, _) => return Ok(Said::Nothing(format!("it answers with status {status}"))),
-            }
-        }
-        Ok(Said::Nothing("it does not stay with a size".to_owned()))
+    async fn question(&self, witness: &dyn Witness) -> Result<Option<Question>> {
+        let Some(scope) = self.scope_of(witness.customer()).await? else { return Ok(None) };
+        let checkpoint = self.checkpoint_of(scope, &self.head(scope).await?);
+        let note = self.signed(&checkpoint);
+        Ok(Some(Question { scope, checkpoint, note }))
+    }
+
+    async fn witness_proof(&self, scope: Scope, old: u64, size: u64) -> Result<Vec<Hash>> {
+        consistency_proof(&self.leaves(scope, size).await?, old, size).map_err(Error::internal)
     }
 
     /// The log of a customer that is here and open, or the operator's.
@@ -159,6 +156,42 @@ impl Open {
             Err(_) => Ok(None),
         }
     }
+}
+
+/// Asks one witness about a log of this size, of which it has seen `from`; `proof` proves the one from the other.
+async fn ask_one<'a>(
+    witness: &dyn Witness,
+    from: u64,
+    size: u64,
+    note: &str,
+    proof: impl Fn(u64) -> BoxFuture<'a, Result<Vec<Hash>>>,
+) -> Result<Said> {
+    let mut old = from;
+    // It is asked again where it says from which size on it wants the proof.
+    for _ in 0..2 {
+        let request = AddCheckpoint { old, proof: proof(old).await?, checkpoint: note.to_owned() };
+        let answer = match timeout(WITHIN, witness.add(&request)).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => return Ok(Said::Nothing(error.to_string())),
+            Err(_) => return Ok(Said::Nothing("it does not answer".to_owned())),
+        };
+        let seen = answer.body.strip_suffix('\n').and_then(|size| size.parse::<u64>().ok());
+        match (answer.status, seen) {
+            (200, _) => return Ok(cosigned(witness.key(), note, answer.body)),
+            (409, Some(seen)) if seen > size => {
+                let what =
+                    format!("The witness {} has seen {seen} entries, and here are {size}.", witness.key().name());
+                return Ok(Said::Contradicts(what));
+            }
+            (409, Some(seen)) if seen != old => old = seen,
+            (409 | 422, _) => {
+                let name = witness.key().name();
+                return Ok(Said::Contradicts(format!("The witness {name} has seen another past of this log.")));
+            }
+            (status, _) => return Ok(Said::Nothing(format!("it answers with status {status}"))),
+        }
+    }
+    Ok(Said::Nothing("it does not stay with a size".to_owned()))
 }
 
 /// A line is only what this witness has signed of this checkpoint.
