@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use claviger_api::BackupId;
 use claviger_api::wire::{
-    Backup, BackupState, Health, InitRequest, InitResponse, PageQuery, Scrub, SealStatus, Status, UnsealRequest,
+    Backup, BackupState, BegunRekey, Health, InitRequest, InitResponse, NewSeal, PageQuery, Rekey, RekeyKey,
+    RekeyStatus, Scrub, SealStatus, Status, UnsealRequest,
 };
 
 use crate::poll::{Waited, poll};
@@ -92,5 +93,30 @@ impl Sys<'_> {
         match poll(at_most, async || self.backup(id).await, over).await? {
             Waited::Done(backup) | Waited::TimeOver(backup) => Ok(backup),
         }
+    }
+
+    /// Makes what shall open the vault. New shares are shown in this answer and never again.
+    pub async fn begin_rekey(&self, new: &NewSeal) -> Result<BegunRekey> {
+        self.0.post("/v1/sys/rekey", new).await
+    }
+
+    /// How far a rekey is.
+    pub async fn rekey(&self) -> Result<RekeyStatus> {
+        self.0.get("/v1/sys/rekey").await
+    }
+
+    /// Gives one key of a rekey, old or new. Needs no login.
+    pub async fn give_rekey_key(&self, key: &RekeyKey) -> Result<Rekey> {
+        self.0.post_openly("/v1/sys/rekey/keys", key).await
+    }
+
+    /// Leaves what opens the vault as it is.
+    pub async fn cancel_rekey(&self) -> Result<()> {
+        self.0.delete("/v1/sys/rekey").await
+    }
+
+    /// Wraps all keys under a new root key; what opens the vault stays as it is.
+    pub async fn rotate_root(&self) -> Result<()> {
+        self.0.act_silently("/v1/sys/rotate-root").await
     }
 }

@@ -43,6 +43,8 @@ mod mariadb;
 mod people;
 #[path = "main_job/program.rs"]
 mod program;
+#[path = "main_job/rekey.rs"]
+mod rekey;
 #[path = "main_job/review.rs"]
 mod review;
 #[path = "main_job/rollback.rs"]

@@ -12,11 +12,13 @@ use crate::failure::Failure;
 use crate::input::Input;
 use crate::progress::note;
 
-use backup::Backup;
-use scrub::Scrub;
-
 mod backup;
+mod rekey;
 mod scrub;
+
+use backup::Backup;
+use rekey::Rekey;
+use scrub::Scrub;
 
 #[derive(Subcommand)]
 pub enum Operator {
@@ -30,6 +32,11 @@ pub enum Operator {
     Backup(Backup),
     /// Have the whole store checked, row by row, against what its logs say of it
     Scrub(Scrub),
+    /// Change what opens the vault: new shares or another passphrase, and another root key
+    #[command(subcommand)]
+    Rekey(Rekey),
+    /// Wrap all keys under a new root key; what opens the vault stays as it is
+    RotateRoot,
 }
 
 #[derive(Args)]
@@ -70,6 +77,11 @@ impl Operator {
             Self::Backup(backup) => backup.run(context).await,
             Self::Scrub(scrub) => scrub.run(context).await,
             Self::Seal => context.output.one(&context.client()?.sys().seal().await?),
+            Self::Rekey(rekey) => rekey.run(context).await,
+            Self::RotateRoot => {
+                context.client()?.sys().rotate_root().await?;
+                context.output.done("all keys are wrapped under a new root key")
+            }
         }
     }
 }

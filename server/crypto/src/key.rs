@@ -63,7 +63,7 @@ impl Key {
     }
 }
 
-/// A key that seals records or wraps other keys: root, operator, customer, subject, archive and sign-on keys, and no other.
+/// A key that seals records or wraps other keys: seal, root, operator, customer, subject, archive and sign-on keys, and no other.
 ///
 /// ```compile_fail
 /// fn seals<T: claviger_crypto::SealingKey>() {}
@@ -122,8 +122,10 @@ macro_rules! sealing {
 }
 
 purposes! {
-    /// Wraps all the others. In memory only while the vault is unsealed; outside as shares, under a passphrase or in an
-    /// HSM.
+    /// Wraps the root key in the store. Outside as shares, under a passphrase or in an HSM; in memory while the vault is
+    /// unsealed, so that a new root key can be wrapped without them.
+    SealKey;
+    /// Wraps all the others. In memory only while the vault is unsealed.
     RootKey;
     /// Seals what is the operator's: users, grants, signing keys, the operator log.
     OperatorKey;
@@ -143,11 +145,11 @@ purposes! {
     SignOnKey;
 }
 
-sealing!(RootKey, OperatorKey, CustomerKey, SubjectKey, ArchiveKey, SignOnKey);
+sealing!(SealKey, RootKey, OperatorKey, CustomerKey, SubjectKey, ArchiveKey, SignOnKey);
 
-impl RootKey {
-    /// What is stored, in clear, to tell the right root key from a wrong one: HKDF-Expand
-    /// ([RFC 5869](https://www.rfc-editor.org/rfc/rfc5869#section-2.3)) of the root key under a label of its own. It
+impl SealKey {
+    /// What is stored, in clear, to tell the right seal key from a wrong one: HKDF-Expand
+    /// ([RFC 5869](https://www.rfc-editor.org/rfc/rfc5869#section-2.3)) of the seal key under a label of its own. It
     /// says nothing about the key to who does not have it.
     #[expect(clippy::expect_used, reason = "RFC 5869 asks for 32 bytes of key and at most 8160 bytes of output")]
     pub fn check_value(&self) -> [u8; 32] {
@@ -158,6 +160,11 @@ impl RootKey {
         });
         check
     }
+
+    /// The root key of a vault from before root keys were wrapped: there the two are the same bytes.
+    pub fn as_root(&self) -> RootKey {
+        RootKey(Key::filled(|bytes| bytes.copy_from_slice(self.0.bytes())))
+    }
 }
 
 #[cfg(test)]
@@ -166,8 +173,8 @@ mod tests {
     use crate::vectors::{documented, key_of};
 
     #[test]
-    fn the_check_value_of_a_root_key_is_frozen() {
-        let root = RootKey::from(key_of(0x01));
-        documented("root key check", &root.check_value());
+    fn the_check_value_of_a_seal_key_is_frozen() {
+        let key = SealKey::from(key_of(0x01));
+        documented("seal key check", &key.check_value());
     }
 }

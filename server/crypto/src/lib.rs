@@ -37,8 +37,8 @@ pub mod wrap;
 pub use envelope::{Aad, OpenError};
 pub use freshness::Digest;
 pub use key::{
-    ArchiveKey, CustomerKey, FingerprintKey, FreshnessKey, Key, LookupKey, OperatorKey, RootKey, SealingKey, SignOnKey,
-    SubjectKey,
+    ArchiveKey, CustomerKey, FingerprintKey, FreshnessKey, Key, LookupKey, OperatorKey, RootKey, SealKey, SealingKey,
+    SignOnKey, SubjectKey,
 };
 pub use passphrase::PassphraseSeal;
 pub use random::{OsRandom, Random, Seeded};

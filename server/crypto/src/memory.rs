@@ -172,7 +172,7 @@ mod tests {
     use super::*;
     use crate::random::{OsRandom, Random as _};
     use crate::vectors::secret;
-    use crate::{Aad, Key, PassphraseSeal, RootKey, SigningKey, envelope, frame, shares, stack, wrap};
+    use crate::{Aad, Key, PassphraseSeal, SealKey, SigningKey, envelope, frame, shares, stack, wrap};
 
     #[test]
     fn a_slot_is_wiped_when_dropped_and_used_again() {
@@ -295,7 +295,7 @@ mod tests {
                 for (name, work) in USES {
                     let (send, sealed, end) = (send.clone(), &sealed, &end);
                     scope.spawn(move || {
-                        let root = RootKey::generate(&OsRandom);
+                        let root = SealKey::generate(&OsRandom);
                         send.send((name, Needle::of(root.key()))).unwrap();
                         work(&root);
                         drop(root);
@@ -317,7 +317,7 @@ mod tests {
         });
     }
 
-    type Use = (&'static str, fn(&RootKey));
+    type Use = (&'static str, fn(&SealKey));
 
     const PLACE: Aad<'_> = Aad { scope: Scope::Operator, table: 1, record: b"record", version: 1 };
 
@@ -327,7 +327,7 @@ mod tests {
             assert_eq!(envelope::open(root, &PLACE, &sealed).unwrap().as_slice(), b"hunter2");
         }),
         ("be wrapped and unwrapped", |root| {
-            let outer = RootKey::generate(&OsRandom);
+            let outer = SealKey::generate(&OsRandom);
             let wrapped = wrap::wrap(&outer, &PLACE, root.key(), &OsRandom);
             assert!(wrap::unwrap(&outer, &PLACE, &wrapped).is_ok());
         }),
@@ -356,7 +356,7 @@ mod tests {
 
     /// What a move of a cipher's state does, deep enough that nothing shallow overwrites it.
     #[inline(never)]
-    fn leave_a_copy(depth: usize, root: &RootKey) {
+    fn leave_a_copy(depth: usize, root: &SealKey) {
         if depth > 0 {
             leave_a_copy(depth - 1, root);
         } else {

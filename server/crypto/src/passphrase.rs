@@ -1,11 +1,11 @@
-//! A root key under a passphrase: Argon2id ([RFC 9106](https://www.rfc-editor.org/rfc/rfc9106)) makes a key of it, and
-//! that key seals the root key in the [`crate::envelope`]. Layout: `docs/formats.md`.
+//! A seal key under a passphrase: Argon2id ([RFC 9106](https://www.rfc-editor.org/rfc/rfc9106)) makes a key of it, and
+//! that key seals the seal key in the [`crate::envelope`]. Layout: `docs/formats.md`.
 
 use claviger_api::{Scope, Secret};
 
 use crate::argon::{Argon, Cost, SALT_BYTES};
 use crate::envelope::{Aad, OVERHEAD_BYTES, OpenError};
-use crate::key::{KEY_BYTES, Key, RootKey, SealingKey, sealed};
+use crate::key::{KEY_BYTES, Key, SealKey, SealingKey, sealed};
 use crate::random::Random;
 use crate::wrap::{unwrap, wrap};
 
@@ -23,7 +23,7 @@ const COST: Cost = Cost { memory_kib: PASSPHRASE_MEMORY_KIB, passes: PASSPHRASE_
 const HEADER_BYTES: usize = 1 + 3 * 4 + SALT_BYTES;
 const SEALED_BYTES: usize = OVERHEAD_BYTES + KEY_BYTES;
 
-/// A root key, sealed under a passphrase. The cost at which it was made is stored with it.
+/// A seal key, sealed under a passphrase. The cost at which it was made is stored with it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PassphraseSeal {
     cost: Cost,
@@ -46,28 +46,28 @@ pub enum PassphraseError {
     /// It was sealed under another passphrase, or its salt or cost is damaged.
     #[error("this is not the passphrase")]
     WrongPassphrase,
-    /// The passphrase is right, and the root key in it is not what was sealed.
+    /// The passphrase is right, and the seal key in it is not what was sealed.
     #[error("the passphrase seal is damaged; restore the vault's seal record from a backup")]
     Damaged,
 }
 
 impl PassphraseSeal {
-    /// Seals a root key at today's cost.
+    /// Seals a seal key at today's cost.
     #[expect(clippy::expect_used, reason = "today's cost is a constant and an envelope has a known length; tested")]
-    pub fn new(root: &RootKey, passphrase: &Secret, random: &dyn Random) -> Self {
+    pub fn new(inner: &SealKey, passphrase: &Secret, random: &dyn Random) -> Self {
         let mut salt = [0; SALT_BYTES];
         random.fill(&mut salt);
         let key = PassphraseKey::derive(COST.check().expect("today's cost"), passphrase, &salt);
-        let sealed = wrap(&key, &place(&header(COST, &salt)), root.key(), random);
+        let sealed = wrap(&key, &place(&header(COST, &salt)), inner.key(), random);
         Self { cost: COST, salt, sealed: sealed.try_into().expect("an envelope of one key") }
     }
 
     /// Opens it.
-    pub fn open(&self, passphrase: &Secret) -> Result<RootKey, PassphraseError> {
+    pub fn open(&self, passphrase: &Secret) -> Result<SealKey, PassphraseError> {
         let argon = self.cost.check().map_err(|_| PassphraseError::NotASeal)?;
         let key = PassphraseKey::derive(argon, passphrase, &self.salt);
         match unwrap(&key, &place(&header(self.cost, &self.salt)), &self.sealed) {
-            Ok(root) => Ok(root.into()),
+            Ok(inner) => Ok(inner.into()),
             Err(OpenError::WrongKeyOrPlace) => Err(PassphraseError::WrongPassphrase),
             Err(OpenError::NewerFormat { format }) => Err(PassphraseError::NewerFormat { format }),
             Err(OpenError::NotAnEnvelope | OpenError::Damaged) => Err(PassphraseError::Damaged),
@@ -134,7 +134,7 @@ fn header(cost: Cost, salt: &[u8; SALT_BYTES]) -> [u8; HEADER_BYTES] {
     header
 }
 
-/// Where the root key is sealed: in no table (tables begin at 1), under its header.
+/// Where the seal key is sealed: in no table (tables begin at 1), under its header.
 fn place(header: &[u8; HEADER_BYTES]) -> Aad<'_> {
     Aad { scope: Scope::Operator, table: 0, record: header, version: 0 }
 }
@@ -153,12 +153,12 @@ mod tests {
     #[test]
     fn the_passphrase_opens_it_and_another_does_not() {
         let random = Seeded::new(1);
-        let root = RootKey::generate(&random);
-        let seal = PassphraseSeal::new(&root, &secret("correct horse battery staple"), &random);
+        let inner = SealKey::generate(&random);
+        let seal = PassphraseSeal::new(&inner, &secret("correct horse battery staple"), &random);
         let read = PassphraseSeal::from_bytes(&seal.to_bytes()).unwrap();
 
         let opened = read.open(&secret("correct horse battery staple")).ok().unwrap();
-        assert!(opened.key().bytes() == root.key().bytes());
+        assert!(opened.key().bytes() == inner.key().bytes());
         assert_eq!(read.open(&secret("correct horse battery stable")).err(), Some(PassphraseError::WrongPassphrase));
     }
 
@@ -166,7 +166,7 @@ mod tests {
     fn a_seal_altered_in_any_field_does_not_open() {
         let random = Seeded::new(1);
         let passphrase = secret("correct horse battery staple");
-        let bytes = PassphraseSeal::new(&RootKey::generate(&random), &passphrase, &random).to_bytes();
+        let bytes = PassphraseSeal::new(&SealKey::generate(&random), &passphrase, &random).to_bytes();
         let altered = |at: usize, mask: u8| {
             let mut bytes = bytes.clone();
             bytes[at] ^= mask;

@@ -1,9 +1,9 @@
-//! Recovery shares: the root key split among people so that any `threshold` of them bring it back and fewer know
+//! Recovery shares: the seal key split among people so that any `threshold` of them bring it back and fewer know
 //! nothing (Shamir, *How to share a secret*, 1979; over GF(256), by the blahaj crate). Layout: `docs/formats.md`.
 //!
 //! A share is text that people type. Its checksum catches slips at entry; its vault and key tag catch shares of another
 //! vault, or from before a rekey, at entry too. Shamir's scheme itself notices nothing of the kind, so what the shares
-//! give is compared with the stored [`RootKey::check_value`] before anyone uses it.
+//! give is compared with the stored [`SealKey::check_value`] before anyone uses it.
 
 use std::sync::LazyLock;
 
@@ -15,15 +15,15 @@ use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::key::{KEY_BYTES, Key, RootKey};
+use crate::key::{KEY_BYTES, Key, SealKey};
 use crate::random::{Generator, Random};
 
 /// What a share of format 1 begins with. A new format has a new prefix.
 pub const SHARE_PREFIX: &str = "cvk1-";
 
-/// Splits a root key into `shares`, any `threshold` of which bring it back. `1` of `1` is a plain copy of the key.
+/// Splits a seal key into `shares`, any `threshold` of which bring it back. `1` of `1` is a plain copy of the key.
 pub fn split(
-    root: &RootKey,
+    key: &SealKey,
     vault: Uuid,
     shares: u8,
     threshold: u8,
@@ -32,10 +32,10 @@ pub fn split(
     if threshold == 0 || threshold > shares {
         return Err(BadSplit { shares, threshold });
     }
-    let tag = key_tag(&root.check_value());
+    let tag = key_tag(&key.check_value());
     let dealer = Sharks(threshold);
     let dealt =
-        dealer.dealer_rng(root.key().bytes(), &mut Generator(random)).take(usize::from(shares)).collect::<Vec<_>>();
+        dealer.dealer_rng(key.key().bytes(), &mut Generator(random)).take(usize::from(shares)).collect::<Vec<_>>();
     Ok(dealt.iter().map(|share| write(vault, tag, threshold, share)).collect())
 }
 
@@ -61,8 +61,8 @@ pub enum BadShare {
     /// It belongs to another vault.
     #[error("this is a share of another vault")]
     OtherVault,
-    /// It belongs to this vault, and to a root key of before (or after) a rekey.
-    #[error("this share is of another root key of this vault; take the shares of the last rekey")]
+    /// It belongs to this vault, and to a seal key of before (or after) a rekey.
+    #[error("this share is from before a rekey of this vault, or after it; take the shares of the last rekey")]
     OtherKey,
     /// It counts as no share: at index 0 lies the key itself.
     #[error("a share with the number 0 is never handed out")]
@@ -78,7 +78,7 @@ pub enum BadShare {
     OtherSplit,
 }
 
-/// Why the shares do not give the root key.
+/// Why the shares do not give the seal key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadShares {
     /// Not enough yet.
@@ -90,7 +90,7 @@ pub enum BadShares {
         threshold: u8,
     },
     /// One of them was altered together with its checksum, or is of another split of the same key.
-    #[error("the shares do not give this vault's root key; one of them is wrong: begin again")]
+    #[error("the shares do not give this vault's key; one of them is wrong: begin again")]
     WrongKey,
 }
 
@@ -104,7 +104,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Whether the root key can be put together.
+    /// Whether the seal key can be put together.
     pub fn is_complete(self) -> bool {
         self.held > 0 && self.held >= self.threshold
     }
@@ -119,7 +119,7 @@ pub struct Gathering {
 }
 
 impl Gathering {
-    /// Begins for this vault, whose root key has this check value.
+    /// Begins for this vault, whose seal key has this check value.
     pub fn new(vault: Uuid, check: [u8; 32]) -> Self {
         Self { vault, check, threshold: 0, held: Vec::new() }
     }
@@ -150,8 +150,8 @@ impl Gathering {
         Progress { held: u8::try_from(self.held.len()).unwrap_or(u8::MAX), threshold: self.threshold }
     }
 
-    /// Puts the root key together, and compares it with the check value before giving it out.
-    pub fn combine(&self) -> Result<RootKey, BadShares> {
+    /// Puts the seal key together, and compares it with the check value before giving it out.
+    pub fn combine(&self) -> Result<SealKey, BadShares> {
         let progress = self.progress();
         if !progress.is_complete() {
             return Err(BadShares::TooFew { held: progress.held, threshold: progress.threshold });
@@ -161,9 +161,9 @@ impl Gathering {
         let recovered = Zeroizing::new(recovered);
         let recovered: &[u8; KEY_BYTES] = recovered.as_slice().try_into().map_err(|_| BadShares::WrongKey)?;
 
-        let root = RootKey::from(Key::filled(|bytes| bytes.copy_from_slice(recovered)));
-        let right = bool::from(root.check_value().ct_eq(&self.check));
-        if right { Ok(root) } else { Err(BadShares::WrongKey) }
+        let key = SealKey::from(Key::filled(|bytes| bytes.copy_from_slice(recovered)));
+        let right = bool::from(key.check_value().ct_eq(&self.check));
+        if right { Ok(key) } else { Err(BadShares::WrongKey) }
     }
 }
 
@@ -238,7 +238,7 @@ fn write(vault: Uuid, tag: [u8; TAG_BYTES], threshold: u8, share: &Share) -> Sec
     Secret::new(text).expect("a share")
 }
 
-/// Names the root key that a share is of, without saying anything about it: the head of its check value.
+/// Names the seal key that a share is of, without saying anything about it: the head of its check value.
 fn key_tag(check: &[u8; 32]) -> [u8; TAG_BYTES] {
     head(check)
 }
@@ -286,12 +286,12 @@ mod tests {
 
     const VAULT: Uuid = Uuid::from_u128(0x0197_a3c2_e1f0_7b1a_8c3d_4e5f_6071_8293);
 
-    fn root(seed: u64) -> RootKey {
-        RootKey::generate(&Seeded::new(seed))
+    fn key(seed: u64) -> SealKey {
+        SealKey::generate(&Seeded::new(seed))
     }
 
-    fn gathering(root: &RootKey) -> Gathering {
-        Gathering::new(VAULT, root.check_value())
+    fn gathering(key: &SealKey) -> Gathering {
+        Gathering::new(VAULT, key.check_value())
     }
 
     /// A share of these bytes with a right checksum: what an attacker, not a typist, hands in.
@@ -314,10 +314,10 @@ mod tests {
             }),
             seed in any::<u64>(),
         ) {
-            let root = root(seed);
-            let dealt = split(&root, VAULT, shares, threshold, &Seeded::new(seed ^ 1)).unwrap();
+            let key = key(seed);
+            let dealt = split(&key, VAULT, shares, threshold, &Seeded::new(seed ^ 1)).unwrap();
             prop_assert_eq!(dealt.len(), usize::from(shares));
-            let mut gathering = gathering(&root);
+            let mut gathering = gathering(&key);
             for (n, share) in chosen.iter().enumerate() {
                 let held = u8::try_from(n).unwrap();
                 let known = if held == 0 { 0 } else { threshold };
@@ -326,35 +326,35 @@ mod tests {
                 prop_assert_eq!(progress, Progress { held: held + 1, threshold });
             }
             let combined = gathering.combine().ok().unwrap();
-            prop_assert!(combined.key().bytes() == root.key().bytes());
+            prop_assert!(combined.key().bytes() == key.key().bytes());
         }
     }
 
     #[test]
     fn one_of_one_works_and_impossible_splits_are_refused() {
-        let root = root(1);
-        let dealt = split(&root, VAULT, 1, 1, &Seeded::new(2)).unwrap();
-        let mut gathering = gathering(&root);
+        let key = key(1);
+        let dealt = split(&key, VAULT, 1, 1, &Seeded::new(2)).unwrap();
+        let mut gathering = gathering(&key);
         assert!(gathering.add(&dealt[0]).unwrap().is_complete());
-        assert!(gathering.combine().ok().unwrap().key().bytes() == root.key().bytes());
+        assert!(gathering.combine().ok().unwrap().key().bytes() == key.key().bytes());
 
         for (shares, threshold) in [(0, 0), (1, 0), (0, 1), (2, 3)] {
-            let refused = split(&root, VAULT, shares, threshold, &Seeded::new(2)).err();
+            let refused = split(&key, VAULT, shares, threshold, &Seeded::new(2)).err();
             assert_eq!(refused, Some(BadSplit { shares, threshold }));
         }
-        assert_eq!(split(&root, VAULT, 255, 255, &Seeded::new(2)).unwrap().len(), 255);
+        assert_eq!(split(&key, VAULT, 255, 255, &Seeded::new(2)).unwrap().len(), 255);
     }
 
     #[test]
     fn anvil_shamir_wrong_duplicate_and_zero_shares_are_refused_at_entry() {
-        let (root, random) = (root(1), Seeded::new(2));
-        let dealt = split(&root, VAULT, 5, 3, &random).unwrap();
-        let mut gathering = gathering(&root);
+        let (key, random) = (key(1), Seeded::new(2));
+        let dealt = split(&key, VAULT, 5, 3, &random).unwrap();
+        let mut gathering = gathering(&key);
         gathering.add(&dealt[0]).unwrap();
 
-        let other_vault = split(&root, Uuid::from_u128(1), 5, 3, &random).unwrap();
-        let other_key = split(&RootKey::generate(&random), VAULT, 5, 3, &random).unwrap();
-        let other_split = split(&root, VAULT, 5, 2, &random).unwrap();
+        let other_vault = split(&key, Uuid::from_u128(1), 5, 3, &random).unwrap();
+        let other_key = split(&SealKey::generate(&random), VAULT, 5, 3, &random).unwrap();
+        let other_split = split(&key, VAULT, 5, 2, &random).unwrap();
         for (share, why) in [
             (&dealt[0], BadShare::Duplicate { index: 1 }),
             (&forged(|b| b[BODY_BYTES - 1] ^= 1, &dealt[0]), BadShare::Duplicate { index: 1 }),
@@ -381,13 +381,13 @@ mod tests {
 
     #[test]
     fn anvil_shamir_an_altered_share_with_a_right_checksum_gives_no_key() {
-        let (root, random) = (root(1), Seeded::new(2));
-        let dealt = split(&root, VAULT, 3, 2, &random).unwrap();
-        let again = split(&root, VAULT, 3, 2, &random).unwrap();
+        let (key, random) = (key(1), Seeded::new(2));
+        let dealt = split(&key, VAULT, 3, 2, &random).unwrap();
+        let again = split(&key, VAULT, 3, 2, &random).unwrap();
         let forged_byte = forged(|b| b[BODY_BYTES - 1] ^= 1, &dealt[1]);
         let forged_index = forged(|b| b[21] = 9, &dealt[1]);
         for wrong in [&forged_byte, &forged_index, &again[1]] {
-            let mut gathering = gathering(&root);
+            let mut gathering = gathering(&key);
             gathering.add(&dealt[0]).unwrap();
             gathering.add(wrong).unwrap();
             assert_eq!(gathering.combine().err(), Some(BadShares::WrongKey));
@@ -396,14 +396,14 @@ mod tests {
 
     #[test]
     fn every_single_slip_of_the_finger_is_caught_and_harmless_ones_are_read() {
-        let root = root(1);
-        let share = &split(&root, VAULT, 1, 1, &Seeded::new(2)).unwrap()[0];
+        let key = key(1);
+        let share = &split(&key, VAULT, 1, 1, &Seeded::new(2)).unwrap()[0];
         let text = share.expose();
         for (at, char) in text.char_indices().skip(SHARE_PREFIX.len()).filter(|(_, char)| *char != '-') {
             for typed in "0123456789ABCDEFGHJKMNPQRSTVWXYZU".chars().filter(|typed| *typed != char) {
                 let mut wrong = text.to_owned();
                 wrong.replace_range(at..=at, &typed.to_string());
-                assert_eq!(gathering(&root).add(&secret(&wrong)), Err(BadShare::Mistyped), "{typed} at {at}");
+                assert_eq!(gathering(&key).add(&secret(&wrong)), Err(BadShare::Mistyped), "{typed} at {at}");
             }
         }
         for same in [
@@ -411,7 +411,7 @@ mod tests {
             text.replace('0', "O").replace('1', "l").replace("cvkl-", "cvk1-"),
             format!("  {}\n", text.replace('-', " ").replacen(' ', "-", 1)),
         ] {
-            assert!(gathering(&root).add(&secret(&same)).is_ok(), "{same}");
+            assert!(gathering(&key).add(&secret(&same)).is_ok(), "{same}");
         }
     }
 
@@ -420,16 +420,16 @@ mod tests {
     #[test]
     fn anvil_shamir_fewer_shares_are_consistent_with_every_secret_alike() {
         const SPLITS: u32 = 2_000;
-        let root = root(1);
+        let key = key(1);
         let random = Seeded::new(2);
         for threshold in [2, 3] {
             // With k = 2 the first is the one coefficient there is; with k = 3 they are sums of the two.
             let mut share_and_key = [0_u32; 256];
             let mut two_shares = [0_u32; 256];
             for _ in 0..SPLITS {
-                let dealt = split(&root, VAULT, 3, threshold, &random).unwrap();
+                let dealt = split(&key, VAULT, 3, threshold, &random).unwrap();
                 let [first, second] = [&dealt[0], &dealt[1]].map(|share| Read::of(share).ok().unwrap().data);
-                for ((a, b), s) in first.bytes().iter().zip(second.bytes()).zip(root.key().bytes()) {
+                for ((a, b), s) in first.bytes().iter().zip(second.bytes()).zip(key.key().bytes()) {
                     share_and_key[usize::from(a ^ s)] += 1;
                     two_shares[usize::from(a ^ b)] += 1;
                 }
@@ -444,16 +444,16 @@ mod tests {
 
     #[test]
     fn the_format_is_frozen() {
-        let root = RootKey::from(key_of(0x01));
-        let mut gathering = gathering(&root);
+        let key = SealKey::from(key_of(0x01));
+        let mut gathering = gathering(&key);
         for (index, name) in [(1, "share 1, 2 needed"), (2, "share 2, 2 needed")] {
             // f(1) and f(2) of 1 + c·x, for c = 00 … 1f.
             let point = [index].into_iter().chain((0..32_u8).map(|c| 1 ^ (c * index))).collect::<Vec<_>>();
             let share = Share::try_from(point.as_slice()).unwrap();
-            let text = write(VAULT, key_tag(&root.check_value()), 2, &share);
+            let text = write(VAULT, key_tag(&key.check_value()), 2, &share);
             documented_text(name, text.expose());
             gathering.add(&text).unwrap();
         }
-        assert!(gathering.combine().ok().unwrap().key().bytes() == root.key().bytes());
+        assert!(gathering.combine().ok().unwrap().key().bytes() == key.key().bytes());
     }
 }

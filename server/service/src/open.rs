@@ -28,6 +28,7 @@ use crate::inventory::Places;
 use crate::journal::{Change, Committed, Journal};
 use crate::kept::Kept;
 use crate::refusals::Told;
+use crate::seal::rekey::Sealing;
 use crate::seal::{LOG_KEY, TOKEN_KEY};
 use crate::upkeep::Seen;
 use crate::vault::Ground;
@@ -57,6 +58,8 @@ pub struct Open {
     pub(crate) identities: Arc<Identities>,
     /// Where things are, by id.
     pub(crate) places: Arc<Places>,
+    /// What wraps the root key, and how that is being changed.
+    pub(crate) sealing: Sealing,
     /// Of which refusals the log tells already.
     pub(crate) told: Told,
     /// How many secrets were set by hand of late.
@@ -147,7 +150,7 @@ impl Caller {
 
 impl Open {
     /// Starts the journal and loads the signing keys.
-    pub(crate) async fn new(ground: Ground, keyring: Arc<Keyring>) -> Result<Self> {
+    pub(crate) async fn new(ground: Ground, keyring: Arc<Keyring>, sealing: Sealing) -> Result<Self> {
         let sealed = Sealed::new(ground.store.clone());
         let store = ground.store.as_ref();
         let token_key = keyring.signing(store, TOKEN_KEY).await?;
@@ -170,6 +173,7 @@ impl Open {
             kept: Kept::new(),
             identities,
             places,
+            sealing,
             told: Told::default(),
             sets: crate::reuse::Sets::default(),
             in_hand: crate::workers::InHand::default(),

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::record::FieldName;
 use claviger_api::problem::ProblemType;
-use claviger_api::wire::{Scrub, ScrubFault, ScrubOutcome, ScrubResult};
+use claviger_api::wire::{Scrub, ScrubFault, ScrubFaultKind, ScrubOutcome, ScrubResult};
 use claviger_api::{Scope, Timestamp};
 use claviger_core::policy::{Permit, SysScrub, SysStatus};
 use claviger_store::{Range, Row, StoreKey, View};
@@ -304,5 +304,14 @@ async fn read(run: &Run<'_>) -> Result<(Timestamp, Findings)> {
         }
         pages.rest = begun.elapsed() * REST;
     }
-    Ok((started_at, narrow::narrow(run, view.as_ref(), checker.finish()).await?))
+    let mut outcome = checker.finish();
+    let archives = std::mem::take(&mut outcome.archives);
+    let mut found = narrow::narrow(run, view.as_ref(), outcome).await?;
+    for (scope, record) in archives {
+        if !run.open()?.has_archive(&record).await {
+            let detail = format!("the archive {} is not in its place", record.file);
+            found.add(Fault::of(scope, ScrubFaultKind::ArchiveMissing, detail));
+        }
+    }
+    Ok((started_at, found))
 }

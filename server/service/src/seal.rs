@@ -1,25 +1,35 @@
 //! Init, unseal and seal: how the root key comes into memory, and goes.
+//!
+//! What people keep, or a passphrase, gives the *seal key*, and that unwraps the root key from a row in clear. So what opens the
+//! vault and the root key can each be changed without the other (`seal/rekey.rs`).
 
 use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::record::FieldName;
 use claviger_api::problem::ProblemType;
 use claviger_api::wire::{
-    InitRequest, InitResponse, PrincipalKind, PrincipalState, SHARES_MAX, SealKind, SealState, SealStatus,
+    InitRequest, InitResponse, NewSeal, PrincipalKind, PrincipalState, SHARES_MAX, SealKind, SealState, SealStatus,
 };
 use claviger_api::{CustomerId, GrantId, PrincipalId, Scope, Secret, UserName};
 use claviger_core::policy::{Permit, SysSeal, founding_grants};
-use claviger_crypto::key::RootKey;
+use claviger_crypto::envelope::Aad;
+use claviger_crypto::key::{RootKey, SealKey};
+use claviger_crypto::wrap::{unwrap, wrap};
 use claviger_crypto::{PassphraseSeal, Random, shares};
-use claviger_store::{FIRST_REVISION, Keyring, RowId, Table, customers_with_keys};
+use claviger_store::{FIRST_REVISION, Keyring, RowId, Sealed, Table, Versioned, customers_with_keys};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::base64_bytes;
 use crate::clock::new_uuid;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::open::{Caller, Open, wrapped_put};
 use crate::records::{GrantRecord, NameRecord, PrincipalRecord, ProgramRecord};
 use crate::vault::Vault;
+
+pub mod rekey;
+
+use rekey::Sealing;
 
 /// The signing key of access tokens.
 pub(crate) const TOKEN_KEY: Uuid = Uuid::from_u128(1);
@@ -31,15 +41,19 @@ const SEAL_ROW: &str = "seal";
 pub const PASSPHRASE_MIN: usize = 16;
 
 /// How the vault is opened, as it is stored in clear: it opens nothing by itself.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 struct SealConfig {
     vault: Uuid,
+    /// Of the seal key.
     check: [u8; 32],
+    /// The root key, wrapped under the seal key. Where it is empty, the two are the same bytes.
+    #[serde(default, with = "base64_bytes", skip_serializing_if = "Vec::is_empty")]
+    root: Vec<u8>,
     #[serde(flatten)]
     kind: SealKindConfig,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 enum SealKindConfig {
     Shamir { shares: u8, threshold: u8 },
@@ -62,8 +76,9 @@ impl Vault {
             (Some(_), Ok(_)) => SealState::Unsealed,
             (Some(_), Err(_)) => SealState::Sealed,
         };
-        Ok(config
-            .map_or(SealStatus { seal, kind: None, threshold: 0, provided: 0 }, |config| config.status(seal, provided)))
+        Ok(config.map_or(SealStatus { seal, kind: None, threshold: 0, provided: 0 }, |config| {
+            config.value.status(seal, provided)
+        }))
     }
 
     /// Makes the root key and the hierarchy below it, the first administrator and its single-use enrolment. The vault
@@ -74,9 +89,11 @@ impl Vault {
             return Err(Error::new(ProblemType::AlreadyInitialised, ""));
         }
         let random = self.ground().random.as_ref();
-        let root = RootKey::generate(random);
+        let (seal, root) = (SealKey::generate(random), RootKey::generate(random));
         let vault = new_uuid(self.ground().clock.now(), random);
-        let (config, shares, administrator) = seal_root(&root, vault, request, random)?;
+        let (new, administrator) = asked(request);
+        let (kind, shares) = seal_with(&seal, vault, new, random)?;
+        let config = SealConfig::new(vault, kind, &seal, &root, FIRST_REVISION, random);
         let (keyring, wrapped) = Keyring::create(root, random);
         let enrolment = crate::identity::Enrolment::new(self.ground().clock.now(), random);
         let principal = first_administrator(&administrator, &enrolment, self.ground().clock.now(), random);
@@ -128,22 +145,23 @@ impl Vault {
             return Err(Error::new(ProblemType::NotInitialised, ""));
         };
         if self.open().is_ok() {
-            return Ok(config.status(SealState::Unsealed, 0));
+            return Ok(config.value.status(SealState::Unsealed, 0));
         }
-        let root = match &config.kind {
+        let seal = match &config.value.kind {
             SealKindConfig::Passphrase { sealed } => Some(open_passphrase(sealed, key).await?),
-            SealKindConfig::Shamir { .. } => progress.give(&config, key)?,
+            SealKindConfig::Shamir { .. } => progress.give(&config.value, key)?,
         };
-        let Some(root) = root else {
-            return Ok(config.status(SealState::Sealed, progress.provided()));
+        let Some(seal) = seal else {
+            return Ok(config.value.status(SealState::Sealed, progress.provided()));
         };
+        let root = config.value.root(&seal, config.revision)?;
         let keyring = Keyring::open(self.ground().store.as_ref(), root).await?;
         for customer in customers_with_keys(self.ground().store.as_ref()).await? {
             keyring.unlock_customer(self.ground().store.as_ref(), customer).await?;
         }
-        self.open_with(keyring, accept_rollback).await?;
+        self.open_with(keyring, Sealing::by(seal, config.revision), accept_rollback).await?;
         *progress = Progress::default();
-        Ok(config.status(SealState::Unsealed, 0))
+        Ok(config.value.status(SealState::Unsealed, 0))
     }
 
     /// Forgets the keys.
@@ -157,61 +175,100 @@ impl Vault {
     /// Which vault this is, among all.
     pub(crate) async fn vault_id(&self) -> Result<Uuid> {
         let config = self.seal_config().await?;
-        config.map(|config| config.vault).ok_or_else(|| Error::new(ProblemType::NotInitialised, ""))
+        config.map(|config| config.value.vault).ok_or_else(|| Error::new(ProblemType::NotInitialised, ""))
     }
 
-    async fn seal_config(&self) -> Result<Option<SealConfig>> {
-        let row = self.sealed_store().read_plain(&RowId::meta(SEAL_ROW)).await?;
-        row.map(|row| serde_json::from_slice(&row.value).map_err(Error::internal)).transpose()
+    async fn seal_config(&self) -> Result<Option<Versioned<SealConfig>>> {
+        seal_config(&self.sealed_store()).await
     }
 }
 
+async fn seal_config(sealed: &Sealed) -> Result<Option<Versioned<SealConfig>>> {
+    let Some(row) = sealed.read_plain(&RowId::meta(SEAL_ROW)).await? else { return Ok(None) };
+    let value = serde_json::from_slice(&row.value).map_err(Error::internal)?;
+    Ok(Some(Versioned { id: row.id, revision: row.revision, value }))
+}
+
 impl SealConfig {
+    /// The root key under this seal key, for the row's revision.
+    fn new(
+        vault: Uuid,
+        kind: SealKindConfig,
+        seal: &SealKey,
+        root: &RootKey,
+        revision: u64,
+        random: &dyn Random,
+    ) -> Self {
+        let wrapped = wrap(seal, &root_place(&vault, revision), root.key(), random);
+        Self { vault, check: seal.check_value(), root: wrapped, kind }
+    }
+
+    fn root(&self, seal: &SealKey, revision: u64) -> Result<RootKey> {
+        if self.root.is_empty() {
+            return Ok(seal.as_root());
+        }
+        let root = unwrap(seal, &root_place(&self.vault, revision), &self.root);
+        root.map(RootKey::from).map_err(|error| Error::internal(format_args!("the seal's row was changed: {error}")))
+    }
+
     fn status(&self, seal: SealState, provided: u8) -> SealStatus {
-        match self.kind {
-            SealKindConfig::Shamir { threshold, .. } => {
-                SealStatus { seal, kind: Some(SealKind::Shamir), threshold, provided }
-            }
-            SealKindConfig::Passphrase { .. } => {
-                SealStatus { seal, kind: Some(SealKind::Passphrase), threshold: 1, provided: 0 }
-            }
+        let (kind, threshold) = self.kind.asks_for();
+        let provided = if kind == SealKind::Shamir { provided } else { 0 };
+        SealStatus { seal, kind: Some(kind), threshold, provided }
+    }
+}
+
+impl SealKindConfig {
+    /// What it is, and how many keys it takes.
+    const fn asks_for(&self) -> (SealKind, u8) {
+        match self {
+            Self::Shamir { threshold, .. } => (SealKind::Shamir, *threshold),
+            Self::Passphrase { .. } => (SealKind::Passphrase, 1),
         }
     }
 }
 
-/// Splits or seals a new root key as asked, and says how it is opened again.
-fn seal_root(
-    root: &RootKey,
-    vault: Uuid,
-    request: InitRequest,
-    random: &dyn Random,
-) -> Result<(SealConfig, Vec<Secret>, UserName)> {
-    let (kind, dealt, administrator) = match request {
+/// Where the root key is wrapped: in the row that says how the vault is opened.
+fn root_place(vault: &Uuid, revision: u64) -> Aad<'_> {
+    Aad { scope: Scope::Operator, table: Table::Meta.tag(), record: vault.as_bytes(), version: revision }
+}
+
+fn asked(request: InitRequest) -> (NewSeal, UserName) {
+    match request {
         InitRequest::Shamir { shares, threshold, administrator } => {
+            (NewSeal::Shamir { shares, threshold }, administrator)
+        }
+        InitRequest::Passphrase { passphrase, administrator } => (NewSeal::Passphrase { passphrase }, administrator),
+    }
+}
+
+/// Splits or seals a new seal key as asked, and says how it is put together again.
+fn seal_with(seal: &SealKey, vault: Uuid, new: NewSeal, random: &dyn Random) -> Result<(SealKindConfig, Vec<Secret>)> {
+    match new {
+        NewSeal::Shamir { shares, threshold } => {
             if shares > SHARES_MAX || (threshold == 1 && shares > 1) {
                 return Err(Error::value(
                     "threshold",
                     "at most 16 shares, of which at least 2 are needed; 1 only where there is 1 share",
                 ));
             }
-            let dealt = shares::split(root, vault, shares, threshold, random)
+            let dealt = shares::split(seal, vault, shares, threshold, random)
                 .map_err(|error| Error::value("threshold", error.to_string()))?;
-            (SealKindConfig::Shamir { shares, threshold }, dealt, administrator)
+            Ok((SealKindConfig::Shamir { shares, threshold }, dealt))
         }
-        InitRequest::Passphrase { passphrase, administrator } => {
+        NewSeal::Passphrase { passphrase } => {
             let passphrase = passphrase.into_secret();
             if passphrase.expose().chars().count() < PASSPHRASE_MIN {
                 return Err(Error::value("passphrase", "a passphrase has at least 16 characters"));
             }
-            let sealed = PassphraseSeal::new(root, &passphrase, random).to_bytes();
-            (SealKindConfig::Passphrase { sealed }, Vec::new(), administrator)
+            let sealed = PassphraseSeal::new(seal, &passphrase, random).to_bytes();
+            Ok((SealKindConfig::Passphrase { sealed }, Vec::new()))
         }
-    };
-    Ok((SealConfig { vault, check: root.check_value(), kind }, dealt, administrator))
+    }
 }
 
 /// Runs Argon2id beside the requests, not in their way.
-async fn open_passphrase(sealed: &[u8], passphrase: &Secret) -> Result<RootKey> {
+async fn open_passphrase(sealed: &[u8], passphrase: &Secret) -> Result<SealKey> {
     let seal = PassphraseSeal::from_bytes(sealed).map_err(Error::internal)?;
     let passphrase = passphrase.duplicate();
     let opened = tokio::task::spawn_blocking(move || seal.open(&passphrase)).await.map_err(Error::internal)?;
@@ -224,15 +281,15 @@ impl Progress {
     }
 
     /// Takes one share; with the last one the root key. A set that does not fit is forgotten: one of it is wrong.
-    fn give(&mut self, config: &SealConfig, share: &Secret) -> Result<Option<RootKey>> {
+    fn give(&mut self, config: &SealConfig, share: &Secret) -> Result<Option<SealKey>> {
         let gathering = self.gathering.get_or_insert_with(|| shares::Gathering::new(config.vault, config.check));
         let wrong = |error: &dyn std::fmt::Display| Error::new(ProblemType::WrongShare, error.to_string());
         if !gathering.add(share).map_err(|error| wrong(&error))?.is_complete() {
             return Ok(None);
         }
-        let root = gathering.combine().map_err(|error| wrong(&error));
+        let seal = gathering.combine().map_err(|error| wrong(&error));
         self.gathering = None;
-        root.map(Some)
+        seal.map(Some)
     }
 }
 

@@ -31,6 +31,7 @@ mod life;
 mod limits;
 mod passkeys;
 mod programs;
+mod rekey;
 mod reports;
 mod reuse;
 mod reveals;

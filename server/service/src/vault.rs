@@ -23,6 +23,7 @@ use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::open::Open;
 use crate::seal::Progress;
+use crate::seal::rekey::Sealing;
 
 /// What a vault stands on.
 #[derive(Clone)]
@@ -117,8 +118,13 @@ impl Vault {
 
     /// Takes the keys in, and serves once the event that says so is durable. A store that is older than an anchor is opened
     /// only for a reason.
-    pub(crate) async fn open_with(&self, keyring: Keyring, accept_rollback: Option<&str>) -> Result<()> {
-        let open = Arc::new(Open::new(self.ground.clone(), Arc::new(keyring)).await?);
+    pub(crate) async fn open_with(
+        &self,
+        keyring: Keyring,
+        sealing: Sealing,
+        accept_rollback: Option<&str>,
+    ) -> Result<()> {
+        let open = Arc::new(Open::new(self.ground.clone(), Arc::new(keyring), sealing).await?);
         open.hold_against_anchors(accept_rollback).await?;
         let event = open.automatic(Scope::Operator, EventKind::VaultUnsealed, "system/unseal");
         open.commit(open.with_daily_look(open.change(event)).await?).await?;

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use claviger_api::ProblemType::{
-    self, AlreadyInitialised, BackupsOff, NotInitialised, Sealed, StoreRolledBack, WrongShare,
+    self, AlreadyInitialised, BackupsOff, InUse, NotFound, NotInitialised, Sealed, StoreRolledBack, WrongShare,
 };
 use claviger_api::wire::{
-    Backup, Health, InitRequest, InitResponse, PageQuery, Scrub, SealState, SealStatus, Status, UnsealRequest,
+    Backup, BegunRekey, Health, InitRequest, InitResponse, NewSeal, PageQuery, Rekey, RekeyKey, RekeyStatus, Scrub,
+    SealState, SealStatus, Status, UnsealRequest,
 };
-use claviger_core::policy::{SysBackup, SysScrub, SysSeal, SysStatus};
+use claviger_core::policy::{SysBackup, SysRekey, SysScrub, SysSeal, SysStatus};
 use claviger_service::{Error, Once, Paging, Result, Vault};
 
-use super::answer::{Accepted, Created, Json, Listed};
+use super::answer::{Accepted, Created, Json, Listed, NoContent};
 use super::body::Body;
 use super::call::Call;
 use super::describe::Description;
@@ -51,6 +52,12 @@ pub fn endpoints() -> Vec<Endpoint> {
             "Have the whole store checked against its logs, beside all else.",
             scrub,
         ),
+        Endpoint::post("/v1/sys/rekey", "beginRekey", "Show what shall open the vault.", begin_rekey).fails(&[InUse]),
+        Endpoint::get("/v1/sys/rekey", "showRekey", "How far a rekey is.", rekey),
+        Endpoint::delete("/v1/sys/rekey", "cancelRekey", "Leave what opens the vault as it is.", cancel_rekey),
+        Endpoint::post("/v1/sys/rekey/keys", "giveRekeyKey", "Give one old or new key of a rekey.", give_rekey_key)
+            .fails(&[NotFound, Sealed, WrongShare]),
+        Endpoint::post("/v1/sys/rotate-root", "rotateRoot", "Wrap all keys under a new root key.", rotate_root),
     ]
 }
 
@@ -145,4 +152,33 @@ async fn show_backup(
     BackupNumbered(id): BackupNumbered,
 ) -> Result<Json<Backup>> {
     session.open.backup(id, permit).await.map(Json)
+}
+
+async fn begin_rekey(
+    session: Session,
+    OnOperator(permit): OnOperator<SysRekey>,
+    Body(body): Body<NewSeal>,
+) -> Result<Created<BegunRekey>> {
+    session.open.begin_rekey(body, &session.caller, permit).await.map(Created)
+}
+
+async fn rekey(session: Session, OnOperator(permit): OnOperator<SysStatus>) -> Result<Json<RekeyStatus>> {
+    Ok(Json(session.open.rekey(permit).await))
+}
+
+async fn cancel_rekey(session: Session, OnOperator(permit): OnOperator<SysRekey>) -> Result<NoContent> {
+    session.open.cancel_rekey(&session.caller, permit).await.map(|()| NoContent)
+}
+
+/// Whoever holds a share need not have a login: as for an unseal, the share is what counts.
+async fn give_rekey_key(
+    _: Guest<Unseal>,
+    TheVault(vault): TheVault,
+    Body(body): Body<RekeyKey>,
+) -> Result<Json<Rekey>> {
+    vault.open()?.give_rekey_key(body.rekey, body.key.secret()).await.map(Json)
+}
+
+async fn rotate_root(session: Session, OnOperator(permit): OnOperator<SysRekey>) -> Result<NoContent> {
+    session.open.rotate_root(&session.caller, permit).await.map(|()| NoContent)
 }

@@ -187,7 +187,7 @@ pub enum SealedBy {
 
 impl Table {
     /// All tables, in the order of their tags.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 40] = [
         Self::Meta,
         Self::Keys,
         Self::Names,

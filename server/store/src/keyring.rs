@@ -30,7 +30,7 @@ use zeroize::Zeroizing;
 use crate::catalogue::{SealedBy, Table};
 use crate::engine::{Range, Row, Store};
 use crate::row::RowId;
-use crate::sealing::SealedError;
+use crate::sealing::{SealedError, SealedPut};
 
 /// The revision of a row that is written for the first time; new wrapped keys are bound to it.
 pub const FIRST_REVISION: u64 = 1;
@@ -72,7 +72,7 @@ impl Purpose {
     }
 
     /// All of them, in the order of their tags.
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Operator,
         Self::Lookup,
         Self::Fingerprint,
@@ -82,6 +82,7 @@ impl Purpose {
         Self::Signing,
         Self::CertificateAuthority,
         Self::Webhooks,
+        Self::Archive,
     ];
 
     /// The purpose of this tag.
@@ -92,7 +93,7 @@ impl Purpose {
 
 /// The unwrapped keys of an unsealed vault.
 pub struct Keyring {
-    root: RootKey,
+    root: RwLock<RootKey>,
     operator: OperatorKey,
     lookup: LookupKey,
     fingerprint: FingerprintKey,
@@ -104,7 +105,7 @@ impl Keyring {
     /// A new hierarchy under this root key, and its wrapped keys to commit.
     pub fn create(root: RootKey, random: &dyn Random) -> (Self, Vec<WrappedKey>) {
         let keyring = Self {
-            root,
+            root: RwLock::new(root),
             operator: OperatorKey::generate(random),
             lookup: LookupKey::generate(random),
             fingerprint: FingerprintKey::generate(random),
@@ -117,7 +118,9 @@ impl Keyring {
             (Purpose::Fingerprint, keyring.fingerprint.key()),
             (Purpose::Freshness, keyring.freshness.key()),
         ];
-        let rows = keys.map(|(purpose, key)| wrapped(&keyring.root, operator_row(purpose), key, random));
+        let root = keyring.root.read();
+        let rows = keys.map(|(purpose, key)| wrapped(&*root, operator_row(purpose), key, random));
+        drop(root);
         (keyring, rows.into())
     }
 
@@ -130,7 +133,7 @@ impl Keyring {
             fingerprint: operator_key(store, &root, Purpose::Fingerprint).await?,
             freshness: operator_key(store, &root, Purpose::Freshness).await?,
             customers: RwLock::default(),
-            root,
+            root: RwLock::new(root),
         })
     }
 
@@ -138,7 +141,7 @@ impl Keyring {
     /// [`Keyring::drop_customer`] forgets it again.
     pub fn new_customer(&self, customer: CustomerId, random: &dyn Random) -> WrappedKey {
         let key = CustomerKey::generate(random);
-        let row = wrapped(&self.root, customer_row(customer), key.key(), random);
+        let row = wrapped(&*self.root.read(), customer_row(customer), key.key(), random);
         self.customers.write().insert(customer, Arc::new(key));
         row
     }
@@ -147,9 +150,36 @@ impl Keyring {
     pub async fn unlock_customer(&self, store: &dyn Store, customer: CustomerId) -> Result<(), SealedError> {
         let id = customer_row(customer);
         let row = store.get(&id.to_key()).await?.ok_or_else(|| SealedError::Missing(id.clone()))?;
-        let key = CustomerKey::from(unwrapped(&self.root, &id, &row)?);
+        let key = CustomerKey::from(unwrapped(&*self.root.read(), &id, &row)?);
         self.customers.write().insert(customer, Arc::new(key));
         Ok(())
+    }
+
+    /// Everything that the root key wraps, wrapped under a new one: each row at its next revision, to be committed together
+    /// with whatever wraps the new root key. Locked customers' keys are wrapped too, and not held. Nothing of it counts before
+    /// [`Keyring::take_root`].
+    pub async fn rewrapped(
+        &self,
+        store: &dyn Store,
+        new: &RootKey,
+        random: &dyn Random,
+    ) -> Result<Vec<SealedPut>, SealedError> {
+        let operators = [Purpose::Operator, Purpose::Lookup, Purpose::Fingerprint, Purpose::Freshness];
+        let customers = customers_with_keys(store).await?.into_iter().map(customer_row);
+        let mut rows = Vec::new();
+        for id in operators.map(operator_row).into_iter().chain(customers) {
+            let row = store.get(&id.to_key()).await?.ok_or_else(|| SealedError::Missing(id.clone()))?;
+            let key = unwrapped(&*self.root.read(), &id, &row)?;
+            let revision = row.revision + 1;
+            let value = wrap(new, &aad(&id, revision), &key, random);
+            rows.push(SealedPut { key: id.to_key(), row: Row { revision, value: value.into() }, id });
+        }
+        Ok(rows)
+    }
+
+    /// The new root key counts from now on: what it wraps is stored.
+    pub fn take_root(&self, new: RootKey) {
+        *self.root.write() = new;
     }
 
     /// Forgets a customer's key. It is wiped when the calls under way have ended.
@@ -307,13 +337,15 @@ impl Keyring {
         let purpose = id.id().first().and_then(|tag| Purpose::of(*tag));
         let opened = match purpose.ok_or_else(|| SealedError::Malformed(id.clone()))? {
             Purpose::Operator | Purpose::Lookup | Purpose::Fingerprint | Purpose::Freshness | Purpose::Customer => {
-                unwrapped(&self.root, id, row)
+                unwrapped(&*self.root.read(), id, row)
             }
             Purpose::Signing => unwrapped(&self.operator, id, row),
-            Purpose::Subject | Purpose::CertificateAuthority | Purpose::Webhooks => match self.owner(id.scope())? {
-                Sealer::Operator(operator) => unwrapped(operator, id, row),
-                Sealer::Customer(customer) => unwrapped(&*customer, id, row),
-            },
+            Purpose::Subject | Purpose::CertificateAuthority | Purpose::Webhooks | Purpose::Archive => {
+                match self.owner(id.scope())? {
+                    Sealer::Operator(operator) => unwrapped(operator, id, row),
+                    Sealer::Customer(customer) => unwrapped(&*customer, id, row),
+                }
+            }
         };
         opened.map(drop)
     }

@@ -28,7 +28,7 @@ pub enum About {
 }
 
 /// Open to everybody: each has a budget.
-pub const OPEN: [&str; 21] = [
+pub const OPEN: [&str; 22] = [
     "answerCeremony",
     "askPasskeyOfLogin",
     "beginDeviceSignOn",
@@ -37,6 +37,7 @@ pub const OPEN: [&str; 21] = [
     "endSignOn",
     "enrol",
     "enrolBySignOn",
+    "giveRekeyKey",
     "health",
     "init",
     "logIn",
@@ -53,14 +54,16 @@ pub const OPEN: [&str; 21] = [
 ];
 
 /// Refused to everybody whose second factor is not fresh.
-pub const SENSITIVE: [&str; 47] = [
+pub const SENSITIVE: [&str; 50] = [
     "addIdentityProvider",
     "addIssuer",
     "addServiceAccount",
     "addUser",
     "agreeBreakGlass",
     "approveCheckout",
+    "beginRekey",
     "cancelReEnrolUser",
+    "cancelRekey",
     "changeIdentityProvider",
     "changeIssuer",
     "changePassword",
@@ -97,6 +100,7 @@ pub const SENSITIVE: [&str; 47] = [
     "resumeUser",
     "revealUnresolved",
     "reviewBreakGlass",
+    "rotateRoot",
     "seal",
     "suspendServiceAccount",
     "suspendUser",
@@ -167,6 +171,10 @@ pub const TABLE: &[Wanted] = &[
     vault("showBackup", READERS, ""),
     vault("showScrub", READERS, ""),
     vault("scrub", ADMINISTRATOR, ""),
+    vault("beginRekey", ADMINISTRATOR, r#"{"seal":"shamir","shares":3,"threshold":2}"#),
+    vault("showRekey", READERS, ""),
+    vault("cancelRekey", ADMINISTRATOR, ""),
+    vault("rotateRoot", ADMINISTRATOR, ""),
     vault("addCustomer", ADMINISTRATOR, r#"{"slug":"new","display_name":"x"}"#),
     vault("listCustomers", ALL, ""),
     customer("showCustomer", ALL, ""),

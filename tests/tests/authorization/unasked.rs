@@ -31,6 +31,7 @@ fn tries() -> Vec<(&'static str, &'static str, Value, &'static [Table])> {
         ("passkeyStyle", "", Value::Null, &[]),
         ("init", "", json!({ "seal": "shamir", "shares": 1, "threshold": 1, "administrator": "eve" }), &[]),
         ("unseal", "", json!({ "key": "made up" }), &[]),
+        ("giveRekeyKey", "", json!({ "rekey": "rk_0197a3c2e1f07b1a8c3d4e5f60718293", "key": "made up" }), &[]),
         ("logIn", "", json!({ "method": "password", "name": "technician", "password": "wrong" }), FAILED),
         ("proveSecondFactor", "", json!({ "challenge": "cvc_made-up", "second_factor": { "totp": "123456" } }), &[]),
         ("enrol", "", enrol.clone(), FAILED),

@@ -243,6 +243,14 @@ words! {
     BackupFailed = "backup.failed",
     /// The oldest entries of this log were moved from the store into an archive.
     LogArchived = "log.archived",
+    /// Somebody began to change what opens the vault; new shares were shown.
+    VaultRekeyBegun = "vault.rekey_begun",
+    /// From now on the vault is opened by what was shown then, and has another root key.
+    VaultRekeyed = "vault.rekeyed",
+    /// What opens the vault stays as it was.
+    VaultRekeyCancelled = "vault.rekey_cancelled",
+    /// The vault has another root key; what opens it is the same.
+    VaultRootRotated = "vault.root_rotated",
 }
 
 #[cfg(test)]

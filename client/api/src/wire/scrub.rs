@@ -106,4 +106,6 @@ pub enum ScrubFaultKind {
     TileDiffers,
     /// The operator log holds another past of this log.
     Contradicted,
+    /// An archive of the log is not in its place.
+    ArchiveMissing,
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::secret::{Disclosed, Secret};
-use crate::{Part, Timestamp};
+use crate::{Part, PrincipalId, RekeyId, Timestamp};
 
 /// The least and most shares of a Shamir seal.
 pub const SHARES_MAX: u8 = 16;
@@ -92,6 +92,88 @@ pub struct UnsealRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 500))]
     pub accept_rollback: Option<String>,
+}
+
+/// `POST /v1/sys/rekey`: what shall open the vault.
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(tag = "seal", rename_all = "snake_case", deny_unknown_fields)]
+pub enum NewSeal {
+    /// `shares` Shamir shares, any `threshold` of which open the vault.
+    Shamir {
+        /// How many shares to make, 1 to 16.
+        #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 16))]
+        shares: u8,
+        /// How many of them open the vault, 1 to `shares`; 1 only where `shares` is 1.
+        #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 16))]
+        threshold: u8,
+    },
+    /// One passphrase, for a single-server installation.
+    Passphrase {
+        /// At least 16 characters.
+        passphrase: Disclosed,
+    },
+}
+
+/// What the beginning of a rekey shows, once and never again.
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct BegunRekey {
+    /// The new shares; empty for a passphrase. They open nothing before the rekey is done.
+    pub shares: Vec<Disclosed>,
+    /// What is to be given now.
+    pub rekey: Rekey,
+}
+
+/// `POST /v1/sys/rekey/keys`: one key, of what opens the vault now or of what shall.
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct RekeyKey {
+    /// Which rekey.
+    pub rekey: RekeyId,
+    /// One share, or a passphrase.
+    pub key: Disclosed,
+}
+
+/// A change of what opens the vault: it is done when enough of the old keys were given, and enough of the new ones were given
+/// back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Rekey {
+    /// Its id.
+    pub id: RekeyId,
+    /// Whether it is done.
+    pub done: bool,
+    /// Who began it.
+    pub begun_by: PrincipalId,
+    /// When it is forgotten unless it is done.
+    pub expires_at: Timestamp,
+    /// Of what opens the vault now, or did.
+    pub old: KeysGiven,
+    /// Of what shall open it, or does.
+    pub new: KeysGiven,
+}
+
+/// `GET /v1/sys/rekey`: whether a rekey is under way, or was done since the vault was opened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RekeyStatus {
+    /// The last one; absent where there was none, or it was cancelled or forgotten.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rekey: Option<Rekey>,
+}
+
+/// How many keys of a seal were given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct KeysGiven {
+    /// Its kind.
+    pub kind: SealKind,
+    /// So many are needed.
+    pub needed: u8,
+    /// So many different ones were given.
+    pub given: u8,
 }
 
 /// How far an unseal is.

@@ -58,6 +58,8 @@ actions! {
     SysScrub = "sys.scrub";
     /// Have a backup taken, for the recipients that the configuration names.
     SysBackup = "sys.backup";
+    /// Change what opens the vault, and the root key.
+    SysRekey = "sys.rekey";
     /// Add a customer.
     CustomerCreate = "customer.create";
     /// See a customer.

@@ -86,6 +86,7 @@ const fn bound(action: Action) -> Bound {
         A::SysSeal
         | A::SysScrub
         | A::SysBackup
+        | A::SysRekey
         | A::CustomerCreate
         | A::CustomerUpdate
         | A::CustomerLimit

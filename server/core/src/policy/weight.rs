@@ -80,6 +80,8 @@ impl Action {
             Self::CheckoutReveal | Self::RotationPerform | Self::AccountUpdate => Weight::OfSensitive,
             // Everybody waits until the holders of the shares have come together again.
             Self::SysSeal
+            // Says what opens the vault from now on.
+            | Self::SysRekey
             // Gone is gone: with an account its secrets are erased.
             | Self::CustomerRemove
             | Self::AccountRemove

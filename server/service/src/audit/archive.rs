@@ -135,9 +135,7 @@ impl Open {
     }
 
     async fn shown_archive(&self, row: &Versioned<ArchiveRecord>) -> LogArchive {
-        let (archives, record) = (self.ground().archives.clone(), row.value.clone());
-        let (name, bytes) = (record.file.clone(), record.bytes);
-        let here = blocking(move || Ok(archives.is_some_and(|archives| archives.has(&name, bytes)))).await;
+        let (present, record) = (self.has_archive(&row.value).await, row.value.clone());
         LogArchive {
             from: row.id.number().unwrap_or_default(),
             to: record.to,
@@ -146,8 +144,14 @@ impl Open {
             file: record.file,
             bytes: record.bytes,
             archived_at: record.archived_at,
-            present: here.unwrap_or(false),
+            present,
         }
+    }
+
+    /// Whether an archive is in its place.
+    pub(crate) async fn has_archive(&self, record: &ArchiveRecord) -> bool {
+        let (archives, name, bytes) = (self.ground().archives.clone(), record.file.clone(), record.bytes);
+        blocking(move || Ok(archives.is_some_and(|archives| archives.has(&name, bytes)))).await.unwrap_or(false)
     }
 
     /// Where the last archive of a log ends: entries before it are in archives.

@@ -19,6 +19,7 @@ use crate::idempotency::Once;
 use crate::open::{Caller, Open, deciding, deciding_once, wrapped_put};
 use crate::page::{Page, Paging};
 use crate::records::{CustomerRecord, IdentityProviderRecord, NameRecord, SystemRecord};
+use crate::seal::rekey::Top;
 
 impl Open {
     /// Adds a customer with a key of its own.
@@ -49,8 +50,10 @@ impl Open {
                 limits: Limits::default(),
                 created_at: self.now(),
             };
+            // The root key stays what it is until what it wraps is stored.
+            let top = self.sealing.top.read().await;
             let key = self.keyring().new_customer(record.id, self.random());
-            let added = self.add_customer_change(&record, name, once, caller, wrapped_put(key)).await;
+            let added = self.add_customer_change(&record, name, once, caller, &top, wrapped_put(key)).await;
             // Where the outcome is unknown the customer may be there, and needs its key.
             if added.as_ref().is_err_and(|error| error.problem != ProblemType::OutcomeUnknown) {
                 self.keyring().drop_customer(record.id);
@@ -66,6 +69,7 @@ impl Open {
         name: RowId,
         once: &Once,
         caller: &Caller,
+        top: &Top,
         key: claviger_store::SealedPut,
     ) -> Result<()> {
         let change = self
@@ -74,7 +78,7 @@ impl Open {
             .create_sealed(key)
             .create(name, &NameRecord { id: record.id.uuid() })?
             .create(RowId::customer(record.id), record)?;
-        let change = self.remember(change, Scope::Operator, once, caller, record.id.uuid())?;
+        let change = self.remember(top.holds_for(change), Scope::Operator, once, caller, record.id.uuid())?;
         self.commit(change).await.map(drop)
     }
 

@@ -57,6 +57,13 @@ impl<'a> Change<'a> {
         self
     }
 
+    /// A row must be at this revision.
+    #[must_use]
+    pub fn expect_at(mut self, id: RowId, revision: u64) -> Self {
+        self.expect.push((id, Expected::Revision(revision)));
+        self
+    }
+
     /// A row that must not be there yet.
     pub fn create<T: Kind>(mut self, id: RowId, value: &T) -> Result<Self> {
         self.seal(&id, FIRST_REVISION, value)?;
@@ -81,6 +88,14 @@ impl<'a> Change<'a> {
     #[must_use]
     pub fn create_sealed(mut self, put: SealedPut) -> Self {
         self.expect.push((put.id.clone(), Expected::Absent));
+        self.put.push(put);
+        self
+    }
+
+    /// A row that is sealed already takes the place of the one before it.
+    #[must_use]
+    pub fn replace_sealed(mut self, put: SealedPut) -> Self {
+        self.expect.push((put.id.clone(), Expected::Revision(put.row.revision.saturating_sub(1))));
         self.put.push(put);
         self
     }

@@ -15,6 +15,7 @@ use claviger_crypto::{Digest, SubjectKey};
 use claviger_store::{Keyring, Record, Row, RowId, SealedError, StoreKey, Table, open_record, opens};
 
 use super::log::Log;
+use crate::audit::archive::ArchiveRecord;
 use crate::event::StoredLeaf;
 use crate::journal::LogHead;
 use crate::journal::head::LogTile;
@@ -93,6 +94,9 @@ pub struct Checker {
     published: HashMap<String, (u64, String)>,
     /// Logs that had another past when the operator log saw them.
     contradicted: BTreeSet<Scope>,
+    /// The entries of each log that are in archives, from the first one on.
+    archived: BTreeMap<Scope, u64>,
+    archives: Vec<(Scope, ArchiveRecord)>,
     found: Findings,
 }
 
@@ -106,6 +110,8 @@ impl Checker {
             logs: BTreeMap::new(),
             published: HashMap::new(),
             contradicted: BTreeSet::new(),
+            archived: BTreeMap::new(),
+            archives: Vec::new(),
             found: Findings::default(),
         }
     }
@@ -128,6 +134,8 @@ impl Checker {
             self.entry(keyring, &id, row);
         } else if id.table() == Table::LogTiles {
             self.tile(keyring, &id, row);
+        } else if id.table() == Table::LogArchives {
+            self.archive(keyring, &id, row);
         } else if let Err(error) = opens(keyring, &id, row) {
             self.closed(&id, &error);
         }
@@ -161,7 +169,8 @@ impl Checker {
             let Some(head) = head else { continue };
             self.found.logs += 1;
             let log = self.logs.remove(scope).unwrap_or_default();
-            let (faults, tiles) = log.finish(*scope, &head.frontier);
+            let archived = self.archived.get(scope).copied().unwrap_or(0);
+            let (faults, tiles) = log.finish(*scope, &head.frontier, archived);
             let is_whole = faults.is_empty();
             for fault in faults {
                 self.found.add(fault);
@@ -182,7 +191,7 @@ impl Checker {
                 self.found.add(Fault::of(*scope, ScrubFaultKind::Contradicted, detail));
             }
         }
-        Outcome { found: self.found, differing, suspect }
+        Outcome { found: self.found, differing, suspect, archives: self.archives }
     }
 
     fn entry(&mut self, keyring: &Keyring, id: &RowId, row: &Row) {
@@ -227,6 +236,16 @@ impl Checker {
         self.logs.entry(id.scope()).or_default().tile(index, hashes);
     }
 
+    /// Archives follow one another; the row of one that is gone is missed by the sum of the rows, too.
+    fn archive(&mut self, keyring: &Keyring, id: &RowId, row: &Row) {
+        let Some(record) = self.opened::<ArchiveRecord>(keyring, id, row) else { return };
+        let end = self.archived.entry(id.scope()).or_default();
+        if id.number() == Some(*end) {
+            *end = record.to;
+        }
+        self.archives.push((id.scope(), record));
+    }
+
     fn opened<T: Record>(&mut self, keyring: &Keyring, id: &RowId, row: &Row) -> Option<T> {
         match open_record::<T>(keyring, id.clone(), row) {
             Ok(record) => Some(record.value),
@@ -266,4 +285,6 @@ pub struct Outcome {
     pub differing: BTreeMap<Scope, Digest>,
     /// Tiles of logs that differ from their entries.
     pub suspect: Vec<(Scope, u64)>,
+    /// Archives that there should be.
+    pub archives: Vec<(Scope, ArchiveRecord)>,
 }

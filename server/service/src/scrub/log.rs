@@ -19,6 +19,8 @@ pub(super) struct Log {
     tiles: Vec<Option<Hash>>,
     /// The hashes of the entries behind them, as far as they are known.
     tail: Vec<Hash>,
+    /// The first entry that is here, if any is.
+    first: Option<u64>,
     /// The entry that comes next.
     next: u64,
     /// The roots of the tiles' own rows.
@@ -32,7 +34,9 @@ impl Log {
             let detail = "the log ends before this entry";
             return Some(Fault::entries(scope, EntriesBeyond, index, index + 1, detail));
         }
-        let gone = (index > self.next).then(|| missing(scope, self.next, index));
+        // Those before the first may be in archives, of which the rows come later.
+        let gone = (index > self.next && self.first.is_some()).then(|| missing(scope, self.next, index));
+        self.first.get_or_insert(index);
         while (self.tiles.len() as u64) < index / TILE_WIDTH {
             self.close_tile();
         }
@@ -62,10 +66,15 @@ impl Log {
         (tail.len() as u64 == of_tail).then(|| edge(&tiles, tail).map(|edge| edge.root()))?
     }
 
-    /// What is wrong with it, and which tiles are worth a second look.
-    pub fn finish(mut self, scope: Scope, head: &Frontier) -> (Vec<Fault>, Vec<u64>) {
+    /// What is wrong with it, and which tiles are worth a second look. Entries before `archived` are in archives; their tiles are
+    /// here, and come to the head.
+    pub fn finish(mut self, scope: Scope, head: &Frontier, archived: u64) -> (Vec<Fault>, Vec<u64>) {
         let (mut faults, size) = (Vec::new(), head.size());
-        if self.next < size {
+        let first = self.first.unwrap_or(size);
+        if archived < first {
+            faults.push(missing(scope, archived, first));
+        }
+        if self.first.is_some() && self.next < size {
             faults.push(missing(scope, self.next, size));
         }
         while (self.tiles.len() as u64) < size / TILE_WIDTH {
@@ -176,7 +185,7 @@ mod tests {
         for size in [0, 1, 2, 3, 255, 256, 257, 511, 512, 513, 768, 1000, 1024, 1500] {
             let (log, head, _) = read(size, |index| Some(leaf(index)));
             assert_eq!(log.root(), Some(head.root()), "{size}");
-            assert_eq!(log.finish(Scope::Operator, &head), (vec![], vec![]), "{size}");
+            assert_eq!(log.finish(Scope::Operator, &head, 0), (vec![], vec![]), "{size}");
         }
     }
 
@@ -186,7 +195,7 @@ mod tests {
             [(600, 300, (256, 511)), (600, 599, (592, 599)), (601, 600, (600, 600)), (3, 2, (2, 2))]
         {
             let (log, head, _) = read(size, |index| Some(if index == wrong { leaf(9999) } else { leaf(index) }));
-            let (faults, tiles) = log.finish(Scope::Operator, &head);
+            let (faults, tiles) = log.finish(Scope::Operator, &head, 0);
             let named: Vec<_> = faults.iter().map(|fault| (fault.kind, fault.entries)).collect();
             assert_eq!(named, [(EntriesDiffer, Some(wanted))], "{size}, {wrong}");
             assert_eq!(tiles.len(), usize::from(wrong < size / TILE_WIDTH * TILE_WIDTH));
@@ -197,12 +206,12 @@ mod tests {
     fn a_tile_that_differs_is_told_from_entries_that_do() {
         let (mut log, head, _) = read(600, |index| Some(leaf(index)));
         log.tile(1, &[leaf(7); 256]);
-        let (faults, _) = log.finish(Scope::Operator, &head);
+        let (faults, _) = log.finish(Scope::Operator, &head, 0);
         assert_eq!((faults[0].kind, faults[0].entries, faults.len()), (TileDiffers, Some((256, 511)), 1));
         let (mut log, head, _) = read(600, |index| Some(leaf(index)));
         log.rows.remove(&0);
         log.tile(2, &[leaf(7); 256]);
-        let (faults, _) = log.finish(Scope::Operator, &head);
+        let (faults, _) = log.finish(Scope::Operator, &head, 0);
         assert_eq!(faults.iter().map(|fault| fault.kind).collect::<Vec<_>>(), [TileDiffers, TileDiffers]);
     }
 
@@ -219,7 +228,7 @@ mod tests {
         for tile in 0..2 {
             log.tile(tile, &(tile * TILE_WIDTH..(tile + 1) * TILE_WIDTH).map(leaf).collect::<Vec<_>>());
         }
-        faults.extend(log.finish(Scope::Operator, &head).0);
+        faults.extend(log.finish(Scope::Operator, &head, 0).0);
         let named: Vec<_> = faults.iter().map(|fault| (fault.kind, fault.entries.unwrap())).collect();
         let wanted = [(EntriesMissing, (255, 299)), (EntriesBeyond, (700, 700)), (EntriesMissing, (590, 599))];
         assert_eq!(named.get(..3).unwrap(), wanted, "{named:?}");

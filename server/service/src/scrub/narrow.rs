@@ -21,7 +21,7 @@ const TILE_WIDTH: usize = 256;
 
 /// Names what a second look can name.
 pub(super) async fn narrow(run: &Run<'_>, view: &dyn View, outcome: Outcome) -> Result<Findings> {
-    let Outcome { mut found, differing, suspect } = outcome;
+    let Outcome { mut found, differing, suspect, archives: _ } = outcome;
     if !differing.is_empty() {
         too_many(run, view, &differing, &mut found).await?;
     }

@@ -8,7 +8,7 @@ use claviger_api::audit::archive::verify_archive;
 use claviger_api::audit::note::VerifierKey;
 use claviger_api::audit::verify::{Report, verify_export};
 use claviger_api::problem::ProblemType;
-use claviger_api::wire::{AuditQuery, LogArchive, NewErasure, PrincipalKind, ProofQuery};
+use claviger_api::wire::{AuditQuery, LogArchive, NewErasure, PrincipalKind, ProofQuery, ScrubFaultKind};
 use claviger_api::{Scope, Timestamp};
 use claviger_core::policy::Resource;
 use claviger_store::memory::{CommitFault, FaultPlan};
@@ -185,6 +185,8 @@ async fn what_is_past_its_retention_is_in_an_archive_and_read_as_before() {
     assert!(archive.first_time < archive.last_time);
     assert_eq!(case.leaves_in_store() as u64, case.size().await - 768, "they are in one place");
 
+    let scrubbed = crate::scrub::findings(&case.world.vault).await.unwrap();
+    assert_eq!(scrubbed.faults, [], "the scrub knows where they are");
     assert_eq!(case.find(&about("disks")).await.unwrap(), before.0, "searches find what they found");
     let report = case.verified(0).await;
     assert!(report.is_whole() && report.completeness.as_ref().unwrap().faults.is_empty(), "{report:?}");
@@ -224,6 +226,8 @@ async fn an_archive_that_is_gone_or_changed_is_named_and_what_is_newer_can_be_ha
     assert!(refused.detail.contains(&name) && refused.detail.contains("0 to 767"), "{}", refused.detail);
     assert_eq!(case.find(&about("disks")).await.unwrap_err().problem, ProblemType::ArchiveUnavailable);
     assert!(!case.list().await[0].present);
+    let scrubbed = crate::scrub::findings(&case.world.vault).await.unwrap();
+    assert_eq!(scrubbed.faults.iter().map(|fault| fault.kind).collect::<Vec<_>>(), [ScrubFaultKind::ArchiveMissing]);
     let report = case.verified(768).await;
     assert_eq!((report.from, report.entries), (768, case.size().await - 768));
     let since: Timestamp = case.world.now() - seconds(DAY);

@@ -70,6 +70,7 @@ fn keys_are_frozen() {
         (RowId::log_leaf(own, 0x0102), format!("41{scope}0000000000000102")),
         (RowId::log_tile(own, 1, 2), format!("42{scope}010000000000000002")),
         (RowId::log_index(own, 1, 2, 3), format!("43{scope}01000000000000000203")),
+        (RowId::log_archive(own, 2), format!("44{scope}0000000000000002")),
     ];
     for (row, key) in &frozen {
         assert_eq!(&row.to_key().to_string(), key, "{row:?}");

@@ -16,6 +16,7 @@ const TABLE: &[(Action, &str, &str)] = &[
     (Action::SysSeal, "O", "A"),
     (Action::SysScrub, "O", "A"),
     (Action::SysBackup, "O", "A"),
+    (Action::SysRekey, "O", "A"),
     (Action::CustomerCreate, "O", "A"),
     (Action::CustomerView, "OC", "ATMPRCUBG"),
     (Action::CustomerUpdate, "OC", "A"),
@@ -216,6 +217,7 @@ const FREE: &[Action] = &[
 /// What a session that was left open is not enough for.
 const SENSITIVE: &[Action] = &[
     Action::SysSeal,
+    Action::SysRekey,
     Action::CustomerRemove,
     Action::SystemUpdate,
     Action::AccountRemove,

@@ -264,6 +264,7 @@ const fn of_kind(kind: EventKind) -> (Act, Weight, Ends) {
         K::LogStreamBegun               => (A::Create, Notable, Well),
         K::LogContradicted              => (A::Other, Alarm, Badly),
         K::LogArchived                  => (A::Other, Notable, Well),
+        K::VaultRekeyBegun | K::VaultRekeyed | K::VaultRekeyCancelled | K::VaultRootRotated => (A::Update, Alarm, Well),
         K::StorePurged                  => (A::Delete, Routine, Well),
         K::StoreFreshnessChecked        => (A::Other, Routine, Well),
         K::StoreFreshnessBroken         => (A::Other, Alarm, Badly),

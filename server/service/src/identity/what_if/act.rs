@@ -110,6 +110,7 @@ fn allowed(kind: EventKind, leaf: &StoredLeaf, log: Scope) -> Option<(Action, Ab
         K::LogExported => Some((A::AuditExport, B::House)),
         K::VaultSealed => Some((A::SysSeal, B::House)),
         K::BackupAsked => Some((A::SysBackup, B::House)),
+        K::VaultRekeyBegun | K::VaultRekeyCancelled | K::VaultRootRotated => Some((A::SysRekey, B::House)),
         K::UserAdded
         | K::UserSuspended
         | K::UserResumed
@@ -219,6 +220,7 @@ fn allowed(kind: EventKind, leaf: &StoredLeaf, log: Scope) -> Option<(Action, Ab
         | K::LogStreamBegun
         | K::LogContradicted
         | K::LogArchived
+        | K::VaultRekeyed
         | K::PrincipalErased
         // Told by its own verb, above.
         | K::AccessDenied => None,
