@@ -169,7 +169,7 @@ fn about(text: &str) -> AuditQuery {
 
 #[tokio::test]
 async fn what_is_past_its_retention_is_in_an_archive_and_read_as_before() {
-    let case = Case::new().await;
+    let case = Box::pin(Case::new()).await;
     case.age(0).await;
     let before = (case.find(&about("disks")).await.unwrap(), case.verified(0).await.checkpoint_root);
     case.archive().await.unwrap();
@@ -203,10 +203,11 @@ async fn what_is_past_its_retention_is_in_an_archive_and_read_as_before() {
 /// The file can leave the house: it shows that it is whole, and nothing of what it says.
 #[tokio::test]
 async fn an_archive_proves_its_hashes_and_tells_nothing() {
-    let case = Case::new().await;
+    let case = Box::pin(Case::new()).await;
     case.age(34).await;
     case.archive().await.unwrap();
-    let (file, key) = (case.shelf.files.lock().values().next().unwrap().clone(), case.key().await);
+    let key = case.key().await;
+    let file = case.shelf.files.lock().values().next().unwrap().clone();
     let text = String::from_utf8(file).unwrap();
     for word in ["acme/", "look at the disks", "checkout.", "system/rotation", "\"actor\""] {
         assert!(!text.contains(word), "{word}");
@@ -217,7 +218,7 @@ async fn an_archive_proves_its_hashes_and_tells_nothing() {
 
 #[tokio::test]
 async fn an_archive_that_is_gone_or_changed_is_named_and_what_is_newer_can_be_had() {
-    let case = Case::new().await;
+    let case = Box::pin(Case::new()).await;
     case.age(34).await;
     case.archive().await.unwrap();
     let (name, whole) = case.shelf.files.lock().pop_first().unwrap();
@@ -256,7 +257,7 @@ async fn an_archive_that_is_gone_or_changed_is_named_and_what_is_newer_can_be_ha
 /// No fault loses an entry: it is in the store until an archive that was read again is told of.
 #[tokio::test]
 async fn nothing_leaves_the_store_before_its_archive_is_proven_and_told_of() {
-    let case = Case::new().await;
+    let case = Box::pin(Case::new()).await;
     case.age(34).await;
     let all = case.leaves_in_store();
     *case.shelf.full.lock() = true;
@@ -277,7 +278,7 @@ async fn nothing_leaves_the_store_before_its_archive_is_proven_and_told_of() {
 
 #[tokio::test]
 async fn erasing_a_person_erases_in_archives_too() {
-    let case = Case::new().await;
+    let case = Box::pin(Case::new()).await;
     case.age(34).await;
     case.archive().await.unwrap();
     let (open, root) = (case.world.open(), case.world.root().await);
