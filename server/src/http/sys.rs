@@ -54,7 +54,8 @@ pub fn endpoints() -> Vec<Endpoint> {
         ),
         Endpoint::post("/v1/sys/rekey", "beginRekey", "Show what shall open the vault.", begin_rekey).fails(&[InUse]),
         Endpoint::get("/v1/sys/rekey", "showRekey", "How far a rekey is.", rekey),
-        Endpoint::delete("/v1/sys/rekey", "cancelRekey", "Leave what opens the vault as it is.", cancel_rekey),
+        Endpoint::delete("/v1/sys/rekey", "cancelRekey", "Leave what opens the vault as it is.", cancel_rekey)
+            .fails(&[NotFound]),
         Endpoint::post("/v1/sys/rekey/keys", "giveRekeyKey", "Give one old or new key of a rekey.", give_rekey_key)
             .fails(&[NotFound, Sealed, WrongShare]),
         Endpoint::post("/v1/sys/rotate-root", "rotateRoot", "Wrap all keys under a new root key.", rotate_root),

@@ -228,6 +228,7 @@ fn example(template: &str) -> String {
         .replace("{glass}", &format!("bg_{id}"))
         .replace("{review}", &format!("rv_{id}"))
         .replace("{emergency}", &format!("em_{id}"))
+        .replace("{backup}", &format!("bk_{id}"))
         .replace("{provider}", "entra")
         .replace("{customer}", "nowhere")
         .replace("{system}", "nothing")

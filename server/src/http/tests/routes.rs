@@ -71,6 +71,7 @@ fn anvil_budget_default_every_route_wants_a_session_or_a_budget() {
         "sealStatus",
         "init",
         "unseal",
+        "giveRekeyKey",
         "describe",
         "passkeyPage",
         "passkeyScript",

@@ -64,6 +64,7 @@ fn keys_are_frozen() {
         (RowId::identity_provider(ProviderId::from_uuid(uuid(4))), format!("2b{operator}{}", id(4))),
         (RowId::break_glass(c, BreakGlassId::from_uuid(uuid(9))), format!("2c{scope}{}", id(9))),
         (RowId::stream_cursor(own, &hash), format!("2d{scope}{hex}")),
+        (RowId::backup(BackupId::from_uuid(uuid(4))), format!("2e{operator}{}", id(4))),
         (RowId::timer(at(0x1234), own, 9, uuid(6)), format!("300000000000001234{scope}09{}", id(6))),
         (RowId::idempotency(own, &hash), format!("31{scope}{hex}")),
         (RowId::log_head(own), format!("40{scope}")),
