@@ -3,7 +3,6 @@
 //! `claviger-server run` is [`start`] and a wait for a signal; tests call [`start`] in their own process.
 
 mod anchor;
-mod archive;
 mod backups;
 pub mod config;
 pub mod dev;
@@ -12,6 +11,7 @@ pub mod logging;
 mod metrics;
 mod private;
 mod running;
+mod shelf;
 mod store;
 mod streams;
 mod tls;

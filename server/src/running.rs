@@ -21,7 +21,6 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use crate::anchor::FileAnchor;
-use crate::archive::FileArchives;
 use crate::config::{BackupSettings, Config, ConfigError, Http};
 use crate::http::app::app;
 use crate::http::budget::Budgets;
@@ -29,6 +28,7 @@ use crate::http::call::Site;
 use crate::http::openapi;
 use crate::metrics;
 use crate::private::{self, PrivateError};
+use crate::shelf::Directory;
 use crate::store::StoreError;
 use crate::tls::{self, TlsError};
 use crate::witness::HttpWitness;
@@ -114,7 +114,7 @@ pub fn ground(config: &Config, store: Arc<dyn Store>) -> Result<Ground, StartErr
         policies: Arc::new(Policies::built_in()?),
         wake: Arc::new(Notify::new()),
         anchors: config.audit.anchor_files.iter().map(|path| FileAnchor::at(path.clone())).collect(),
-        archives: config.audit.archive_directory.as_deref().map(FileArchives::within).transpose()?,
+        archives: config.audit.archive_directory.as_deref().map(Directory::within).transpose()?,
         streams: config.audit.streams.iter().map(|stream| stream.stream(&config.name)).collect::<Result<_, _>>()?,
         witnesses: config
             .audit

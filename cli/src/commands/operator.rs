@@ -3,7 +3,7 @@
 use std::io::IsTerminal as _;
 
 use clap::{ArgGroup, Args, Subcommand};
-use claviger_client::api::wire::{InitRequest, SealState, SealStatus, UnsealRequest};
+use claviger_client::api::wire::{InitRequest, NewSeal, SealState, SealStatus, UnsealRequest};
 use claviger_client::api::{ProblemType, UserName};
 use claviger_client::{Client, Error};
 
@@ -40,11 +40,18 @@ pub enum Operator {
 }
 
 #[derive(Args)]
-#[command(group = ArgGroup::new("seal").required(true).multiple(true).args(["shares", "passphrase"]))]
 pub struct Init {
     /// The name of the first administrator
     #[arg(long, value_name = "NAME")]
     administrator: UserName,
+    #[command(flatten)]
+    seal: SealWith,
+}
+
+/// What shall open the vault.
+#[derive(Args)]
+#[command(group = ArgGroup::new("seal").required(true).multiple(true).args(["shares", "passphrase"]))]
+struct SealWith {
     /// Seal with so many Shamir shares, 1 to 16
     #[arg(long, value_name = "N", requires = "threshold", conflicts_with = "passphrase")]
     shares: Option<u8>,
@@ -57,6 +64,17 @@ pub struct Init {
     /// Read the passphrase from standard input
     #[arg(long, requires = "passphrase")]
     stdin: bool,
+}
+
+impl SealWith {
+    /// Asks for the passphrase, if it is to be one.
+    fn wire(&self) -> Result<NewSeal, Failure> {
+        if let (Some(shares), Some(threshold)) = (self.shares, self.threshold) {
+            return Ok(NewSeal::Shamir { shares, threshold });
+        }
+        let asked = Input::from_stdin(self.stdin).new_secret("Passphrase of the vault, at least 16 characters")?;
+        Ok(NewSeal::Passphrase { passphrase: asked.disclose() })
+    }
 }
 
 #[derive(Args)]
@@ -89,14 +107,9 @@ impl Operator {
 impl Init {
     async fn run(self, context: &Context) -> Result<(), Failure> {
         let administrator = self.administrator;
-        let request = match (self.shares, self.threshold) {
-            (Some(shares), Some(threshold)) => InitRequest::Shamir { shares, threshold, administrator },
-            (None, _) | (_, None) => InitRequest::Passphrase {
-                passphrase: Input::from_stdin(self.stdin)
-                    .new_secret("Passphrase of the vault, at least 16 characters")?
-                    .disclose(),
-                administrator,
-            },
+        let request = match self.seal.wire()? {
+            NewSeal::Shamir { shares, threshold } => InitRequest::Shamir { shares, threshold, administrator },
+            NewSeal::Passphrase { passphrase } => InitRequest::Passphrase { passphrase, administrator },
         };
         let answer = context.anonymous()?.sys().init(&request).await?;
         note("WRITE THIS DOWN NOW: it is shown once, and nobody can show it again.");

@@ -7,7 +7,7 @@
 //! One is taken when somebody asks, and by itself when the last is old enough; that is read from the store, so that no restart forgets
 //! it. A file is whole or not there, never overwrites one, and older ones go only once a newer one is safe.
 
-use std::io::{self, Write};
+use std::io;
 use std::sync::Arc;
 
 use claviger_api::audit::kind::EventKind;
@@ -26,6 +26,7 @@ use crate::idempotency::Once;
 use crate::open::{Caller, Open, deciding, deciding_once};
 use crate::page::{Page, Paging};
 use crate::records::{BackupRecord, BackupStep};
+use crate::shelf::Shelf;
 use crate::vault::Vault;
 
 pub mod file;
@@ -39,24 +40,6 @@ use take::{Written, write};
 const ACTOR: &str = "system/backup";
 /// After one that could not be taken by itself.
 const RETRY_AFTER: SignedDuration = SignedDuration::from_hours(1);
-
-/// Where backups are kept: a directory, and nothing else yet.
-pub trait Shelf: Send + Sync {
-    /// Begins a file of this name, which nobody sees before it is kept. Refused where there is one.
-    fn begin(&self, name: &str) -> io::Result<Box<dyn NewFile>>;
-
-    /// The names of all files that are there.
-    fn names(&self) -> io::Result<Vec<String>>;
-
-    /// Removes a file.
-    fn remove(&self, name: &str) -> io::Result<()>;
-}
-
-/// A file that is being written; dropped, it is gone.
-pub trait NewFile: Write + Send {
-    /// Keeps it: when this is done it is there under its name, whole, whatever happens to the machine.
-    fn keep(self: Box<Self>) -> io::Result<()>;
-}
 
 /// How backups are taken.
 pub struct Backups {

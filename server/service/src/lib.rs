@@ -32,6 +32,7 @@ pub mod reuse;
 pub mod rotation;
 pub mod scrub;
 pub mod seal;
+pub mod shelf;
 mod status;
 pub mod unused;
 pub mod upkeep;

@@ -287,15 +287,27 @@ pub(crate) async fn scrub(vault: &Vault) -> Result<()> {
 /// The check alone: nothing is kept or told.
 #[cfg(test)]
 pub(crate) async fn findings(vault: &Vault) -> Result<Findings> {
-    Ok(read(&Run::of(vault, &vault.open()?)).await?.1)
+    let view = vault.open()?.ground().store.view().await?;
+    findings_in(vault, view.as_ref()).await
+}
+
+/// The same, of a view that was taken before.
+#[cfg(test)]
+pub(crate) async fn findings_in(vault: &Vault, view: &dyn View) -> Result<Findings> {
+    let run = Run::of(vault, &vault.open()?);
+    read_view(&run, view).await
 }
 
 async fn read(run: &Run<'_>) -> Result<(Timestamp, Findings)> {
     let open = run.open()?;
-    let mut checker = Checker::new(&open.ground().settings.name);
     let (started_at, view) = (open.now(), open.ground().store.view().await?);
     drop(open);
-    let mut pages = Pages::of(view.as_ref());
+    Ok((started_at, read_view(run, view.as_ref()).await?))
+}
+
+async fn read_view(run: &Run<'_>, view: &dyn View) -> Result<Findings> {
+    let mut checker = Checker::new(&run.open()?.ground().settings.name);
+    let mut pages = Pages::of(view);
     while let Some(rows) = pages.next(run).await? {
         let begun = Instant::now();
         let open = run.open()?;
@@ -306,12 +318,13 @@ async fn read(run: &Run<'_>) -> Result<(Timestamp, Findings)> {
     }
     let mut outcome = checker.finish();
     let archives = std::mem::take(&mut outcome.archives);
-    let mut found = narrow::narrow(run, view.as_ref(), outcome).await?;
+    let mut found = narrow::narrow(run, view, outcome).await?;
+    narrow::wrapped_again(run, &mut found).await?;
     for (scope, record) in archives {
         if !run.open()?.has_archive(&record).await {
             let detail = format!("the archive {} is not in its place", record.file);
             found.add(Fault::of(scope, ScrubFaultKind::ArchiveMissing, detail));
         }
     }
-    Ok((started_at, found))
+    Ok(found)
 }

@@ -40,6 +40,7 @@ mod scrub;
 mod seal;
 mod search;
 mod second_factors;
+mod shelf;
 mod streams;
 mod system;
 mod tamper;

@@ -15,7 +15,6 @@ use parking_lot::RwLock;
 use tokio::sync::Notify;
 
 use crate::audit::anchor::Anchor;
-use crate::audit::archive::Archives;
 use crate::audit::stream::Stream;
 use crate::audit::witness::Witness;
 use crate::backup::Backups;
@@ -24,6 +23,7 @@ use crate::error::{Error, Result};
 use crate::open::Open;
 use crate::seal::Progress;
 use crate::seal::rekey::Sealing;
+use crate::shelf::Shelf;
 
 /// What a vault stands on.
 #[derive(Clone)]
@@ -45,7 +45,7 @@ pub struct Ground {
     /// Where checkpoints are kept outside of the store.
     pub anchors: Vec<Arc<dyn Anchor>>,
     /// Where the oldest entries of the logs go; without such a place they stay in the store.
-    pub archives: Option<Arc<dyn Archives>>,
+    pub archives: Option<Arc<dyn Shelf>>,
     /// Who is told of the logs.
     pub streams: Vec<Arc<Stream>>,
     /// Who follows the logs, and cosigns them.

@@ -1,7 +1,7 @@
 //! `/v1/reports`: what somebody should look at.
 
 use claviger_api::CustomerId;
-use claviger_api::ProblemType::{Forbidden, FreshFactorNeeded, NotFound, OutOfHours, WrongNetwork};
+use claviger_api::ProblemType::{ArchiveUnavailable, Forbidden, FreshFactorNeeded, NotFound, OutOfHours, WrongNetwork};
 use claviger_api::wire::{
     AccountUpkeep, AuditReport, AuditReportQuery, Discovery, DiscoveryQuery, PageQuery, ReusedSecret, UnusedAccount,
     UnusedQuery, UpkeepQuery,
@@ -46,7 +46,7 @@ pub fn endpoints() -> Vec<Endpoint> {
         )
         .fails(&[Forbidden, NotFound]),
         Endpoint::get("/v1/reports/audit", "reportAudit", "What auditors ask of a log and of what is there.", audit)
-            .fails(&[Forbidden, FreshFactorNeeded, NotFound, OutOfHours, WrongNetwork]),
+            .fails(&[ArchiveUnavailable, Forbidden, FreshFactorNeeded, NotFound, OutOfHours, WrongNetwork]),
     ]
 }
 

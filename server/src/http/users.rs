@@ -1,7 +1,8 @@
 //! `/v1/users`: people.
 
 use claviger_api::ProblemType::{
-    AlreadyIssued, Forbidden, FreshFactorNeeded, InUse, NameTaken, NotFound, OutOfHours, WrongNetwork,
+    AlreadyIssued, ArchiveUnavailable, Forbidden, FreshFactorNeeded, InUse, NameTaken, NotFound, OutOfHours,
+    WrongNetwork,
 };
 use claviger_api::wire::{
     Enrolment, Erasure, InviteSignOn, NewErasure, NewSignOn, NewUser, PageQuery, Principal, PrincipalKind,
@@ -29,7 +30,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             "Erase what the record tells of a person who was removed; what they did stays, under an id.",
             erase,
         )
-        .fails(&[FreshFactorNeeded, InUse, NotFound, OutOfHours, WrongNetwork]),
+        .fails(&[ArchiveUnavailable, FreshFactorNeeded, InUse, NotFound, OutOfHours, WrongNetwork]),
         Endpoint::post("/v1/users", "addUser", "Add a user; the enrolment code is shown once.", add).fails(&[
             AlreadyIssued,
             Forbidden,

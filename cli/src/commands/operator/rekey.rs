@@ -1,10 +1,11 @@
 //! `claviger operator rekey`: what opens the vault is changed when enough holders of the old keys have given them, and enough of
 //! the new ones have come back.
 
-use clap::{ArgGroup, Args, Subcommand};
+use clap::{Args, Subcommand};
 use claviger_client::api::RekeyId;
-use claviger_client::api::wire::{KeysGiven, NewSeal, Rekey as Status, RekeyKey};
+use claviger_client::api::wire::{KeysGiven, Rekey as Status, RekeyKey};
 
+use super::SealWith;
 use crate::connection::Context;
 use crate::failure::Failure;
 use crate::input::Input;
@@ -23,20 +24,9 @@ pub enum Rekey {
 }
 
 #[derive(Args)]
-#[command(group = ArgGroup::new("seal").required(true).multiple(true).args(["shares", "passphrase"]))]
 pub struct Begin {
-    /// Seal with so many Shamir shares, 1 to 16
-    #[arg(long, value_name = "N", requires = "threshold", conflicts_with = "passphrase")]
-    shares: Option<u8>,
-    /// So many of the shares open the vault
-    #[arg(long, value_name = "K", requires = "shares")]
-    threshold: Option<u8>,
-    /// Seal with a passphrase, which is asked for
-    #[arg(long)]
-    passphrase: bool,
-    /// Read the passphrase from standard input
-    #[arg(long, requires = "passphrase")]
-    stdin: bool,
+    #[command(flatten)]
+    seal: SealWith,
 }
 
 #[derive(Args)]
@@ -64,15 +54,7 @@ impl Rekey {
 
 impl Begin {
     async fn run(self, context: &Context) -> Result<(), Failure> {
-        let new = match (self.shares, self.threshold) {
-            (Some(shares), Some(threshold)) => NewSeal::Shamir { shares, threshold },
-            (None, _) | (_, None) => NewSeal::Passphrase {
-                passphrase: Input::from_stdin(self.stdin)
-                    .new_secret("New passphrase of the vault, at least 16 characters")?
-                    .disclose(),
-            },
-        };
-        let begun = context.client()?.sys().begin_rekey(&new).await?;
+        let begun = context.client()?.sys().begin_rekey(&self.seal.wire()?).await?;
         if !begun.shares.is_empty() {
             note("WRITE THIS DOWN NOW: it is shown once. Give each share to another person.");
         }

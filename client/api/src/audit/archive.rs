@@ -15,7 +15,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::export::{BlockLine, ExportError, Footer, Header, VERSION, begins_block, line};
+use super::export::{BlockLine, ExportError, Footer, Header, begins_block, line};
 use super::hash::Hash;
 use super::merkle::HashSource;
 use super::note::{Checkpoint, VerifierKey};
@@ -42,25 +42,12 @@ impl ArchiveWriter {
         if from >= to || to > size || !begins_block(from) || !begins_block(to) {
             return Err(ExportError::Range { from, to, size });
         }
-        let header = Header {
-            format: FORMAT.to_owned(),
-            version: VERSION,
-            origin,
-            from,
-            to,
-            checkpoint: checkpoint.to_owned(),
-            verifier_key: key.clone(),
-        };
-        let line = line(&header).ok_or(ExportError::Unwritable { index: from })?;
+        let line = Header::line(FORMAT, origin, (from, to), checkpoint, key)?;
         Ok((Self { size, from, to, next: from }, line))
     }
 
     /// The next block: its hashes, and each of its 256 entries sealed, in base64.
-    pub fn block(
-        &mut self,
-        sealed: &[String],
-        source: &(impl HashSource + ?Sized),
-    ) -> Result<(String, Vec<Hash>), ExportError> {
+    pub fn block(&mut self, sealed: &[String], source: &(impl HashSource + ?Sized)) -> Result<String, ExportError> {
         let index = self.next;
         if index >= self.to || sealed.len() != usize::from(TILE_WIDTH) {
             return Err(ExportError::Count { next: index + sealed.len() as u64, to: self.to });
@@ -71,7 +58,7 @@ impl ArchiveWriter {
             text += &line(&SealedLine { index, sealed: sealed.clone() }).ok_or(ExportError::Unwritable { index })?;
         }
         self.next += u64::from(TILE_WIDTH);
-        Ok((text, block.leaves))
+        Ok(text)
     }
 
     /// Ends the archive.

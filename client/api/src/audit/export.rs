@@ -89,16 +89,7 @@ impl ExportWriter {
         if from > to || to > size {
             return Err(ExportError::Range { from, to, size });
         }
-        let header = Header {
-            format: FORMAT.to_owned(),
-            version: VERSION,
-            origin,
-            from,
-            to,
-            checkpoint: checkpoint.to_owned(),
-            verifier_key: key.clone(),
-        };
-        let line = line(&header).ok_or(ExportError::Unwritable { index: from })?;
+        let line = Header::line(FORMAT, origin, (from, to), checkpoint, key)?;
         Ok((Self { size, from, to, next: from, leaves: Vec::new() }, line))
     }
 
@@ -147,6 +138,21 @@ pub(super) struct Header {
     pub to: u64,
     pub checkpoint: String,
     pub verifier_key: VerifierKey,
+}
+
+impl Header {
+    /// The first line of a file of this format, of the entries from the first up to, not including, the second.
+    pub fn line(
+        format: &str,
+        origin: String,
+        (from, to): (u64, u64),
+        checkpoint: &str,
+        key: &VerifierKey,
+    ) -> Result<String, ExportError> {
+        let (checkpoint, verifier_key) = (checkpoint.to_owned(), key.clone());
+        let header = Self { format: format.to_owned(), version: VERSION, origin, from, to, checkpoint, verifier_key };
+        line(&header).ok_or(ExportError::Unwritable { index: from })
+    }
 }
 
 /// The leaf hashes of a block, and the proof that the block is in the tree.

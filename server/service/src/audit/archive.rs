@@ -31,43 +31,6 @@ use crate::page::{Page, Paging};
 
 mod fill;
 
-/// A place outside of the store where archives are.
-pub trait Archives: Send + Sync {
-    /// A new file of this name; what was left of one is begun anew.
-    ///
-    /// # Errors
-    ///
-    /// It cannot be written.
-    fn create(&self, name: &str) -> io::Result<Box<dyn NewArchive>>;
-
-    /// A part of a file.
-    ///
-    /// # Errors
-    ///
-    /// It is not there, or is shorter.
-    fn read(&self, name: &str, offset: u64, length: usize) -> io::Result<Vec<u8>>;
-
-    /// Whether there is a file of this name, of this length.
-    fn has(&self, name: &str, length: u64) -> bool;
-}
-
-/// An archive that is being written.
-pub trait NewArchive: Send {
-    /// Adds to its end.
-    ///
-    /// # Errors
-    ///
-    /// It cannot be written.
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
-
-    /// It is whole: from now on it is there under its name, durably.
-    ///
-    /// # Errors
-    ///
-    /// It may not be there.
-    fn finish(self: Box<Self>) -> io::Result<()>;
-}
-
 /// Where entries of a log are, from the one in the row's key on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArchiveRecord {
@@ -151,7 +114,8 @@ impl Open {
     /// Whether an archive is in its place.
     pub(crate) async fn has_archive(&self, record: &ArchiveRecord) -> bool {
         let (archives, name, bytes) = (self.ground().archives.clone(), record.file.clone(), record.bytes);
-        blocking(move || Ok(archives.is_some_and(|archives| archives.has(&name, bytes)))).await.unwrap_or(false)
+        let length = blocking(move || archives.map_or(Ok(None), |archives| archives.length(&name))).await;
+        length.is_ok_and(|length| length == Some(bytes))
     }
 
     /// Where the last archive of a log ends: entries before it are in archives.

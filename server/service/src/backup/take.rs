@@ -8,11 +8,12 @@ use claviger_store::{FORMAT, Row, StoreKey};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
+use super::Backups;
 use super::file::{Head, Writer};
 use super::name::Names;
-use super::{Backups, NewFile};
 use crate::error::{Error, Result};
 use crate::scrub::{Pages, Run};
+use crate::shelf::NewFile;
 
 /// Pages that are read and not written yet.
 const AHEAD: usize = 4;

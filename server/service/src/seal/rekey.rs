@@ -84,20 +84,20 @@ impl Given {
         }
     }
 
-    /// Takes a key. `None`: it is none of this seal's.
-    async fn give(&mut self, key: &Secret) -> Result<Option<()>> {
+    /// Takes a key, if it is one of this seal's.
+    async fn give(&mut self, key: &Secret) -> Result<bool> {
         match self {
             Self::Shares { gathering, .. } => match gathering.add(key) {
-                Ok(_) => Ok(Some(())),
-                Err(BadShare::OtherKey | BadShare::NotAShare) => Ok(None),
+                Ok(_) => Ok(true),
+                Err(BadShare::OtherKey | BadShare::NotAShare) => Ok(false),
                 Err(wrong) => Err(Error::new(ProblemType::WrongShare, wrong.to_string())),
             },
             Self::Passphrase { sealed, opened } => match open_passphrase(sealed, key).await {
                 Ok(_) => {
                     *opened = true;
-                    Ok(Some(()))
+                    Ok(true)
                 }
-                Err(error) if error.problem == ProblemType::WrongShare => Ok(None),
+                Err(error) if error.problem == ProblemType::WrongShare => Ok(false),
                 Err(error) => Err(error),
             },
         }
@@ -194,7 +194,9 @@ impl Open {
         let known = rekey.as_mut().filter(|rekey| rekey.id == id && (rekey.is_done() || rekey.waits(self.now())));
         let under_way = known.ok_or_else(Error::not_found)?;
         let Some(new_check) = under_way.seal.as_ref().map(SealKey::check_value) else { return Ok(under_way.shown()) };
-        if under_way.old.give(key).await?.is_none() && under_way.new.give(key).await?.is_none() {
+        // The same passphrase may be both.
+        let (of_old, of_new) = (under_way.old.give(key).await?, under_way.new.give(key).await?);
+        if !of_old && !of_new {
             let detail = "This is neither of what opens the vault now nor of what this rekey has shown.";
             return Err(Error::new(ProblemType::WrongShare, detail));
         }

@@ -1,6 +1,5 @@
 //! The oldest entries of a log in archives: found, exported and proven from there, and erased there too.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 
@@ -13,75 +12,28 @@ use claviger_api::{Scope, Timestamp};
 use claviger_core::policy::Resource;
 use claviger_store::memory::{CommitFault, FaultPlan};
 use claviger_store::{RowId, Table};
-use parking_lot::Mutex;
 
+use super::shelf::Memory;
 use super::world::{Refused as _, World, may, of, part, seconds};
-use crate::audit::archive::{Archives, NewArchive};
 use crate::error::Result;
+use crate::shelf::Shelf;
 use crate::{Ground, Once, Paging, Settings, Vault};
 
 const DAY: i64 = 86_400;
 const RETENTION_DAYS: u32 = 2;
 
-/// A directory, in memory.
-#[derive(Default)]
-struct Shelf {
-    files: Mutex<BTreeMap<String, Vec<u8>>>,
-    full: Mutex<bool>,
-}
-
-struct New {
-    shelf: Arc<Shelf>,
-    name: String,
-    bytes: Vec<u8>,
-}
-
-struct OnShelf(Arc<Shelf>);
-
-impl Archives for OnShelf {
-    fn create(&self, name: &str) -> io::Result<Box<dyn NewArchive>> {
-        Ok(Box::new(New { shelf: self.0.clone(), name: name.to_owned(), bytes: Vec::new() }))
-    }
-
-    fn read(&self, name: &str, offset: u64, length: usize) -> io::Result<Vec<u8>> {
-        let files = self.0.files.lock();
-        let file = files.get(name).ok_or(io::ErrorKind::NotFound)?;
-        let start = usize::try_from(offset).unwrap();
-        file.get(start..start + length).map(<[u8]>::to_vec).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
-    }
-
-    fn has(&self, name: &str, length: u64) -> bool {
-        self.0.files.lock().get(name).is_some_and(|file| file.len() as u64 == length)
-    }
-}
-
-impl NewArchive for New {
-    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if *self.shelf.full.lock() {
-            return Err(io::Error::other("no space left on device"));
-        }
-        self.bytes.extend_from_slice(bytes);
-        Ok(())
-    }
-
-    fn finish(self: Box<Self>) -> io::Result<()> {
-        self.shelf.files.lock().insert(self.name, self.bytes);
-        Ok(())
-    }
-}
-
 /// A vault with a shelf, and a log of which three blocks and a bit are past their retention.
 struct Case {
     world: World,
-    shelf: Arc<Shelf>,
+    shelf: Memory,
     scope: Scope,
 }
 
 impl Case {
     async fn new() -> Self {
         let mut world = World::new().await;
-        let shelf = Arc::new(Shelf::default());
-        let archives: Option<Arc<dyn Archives>> = Some(Arc::new(OnShelf(shelf.clone())));
+        let shelf = Memory::default();
+        let archives: Option<Arc<dyn Shelf>> = Some(Arc::new(shelf.clone()));
         let ground = world.vault.ground().clone();
         let settings = Settings { audit_retention_days: RETENTION_DAYS, ..ground.settings.clone() };
         world.vault = Vault::new(Ground { archives, settings, ..ground }).into();
@@ -266,6 +218,7 @@ async fn nothing_leaves_the_store_before_its_archive_is_proven_and_told_of() {
     case.world.store.set_faults(FaultPlan::every_commit(CommitFault::Refused));
     case.archive().await.unwrap_err();
     assert_eq!((case.leaves_in_store(), case.list().await.len()), (all, 0));
+    assert_eq!(case.shelf.files.lock().len(), 1, "the file is there, and nothing says so: it is written again");
     case.world.store.set_faults(FaultPlan::none());
     // Taken from the store in pieces: between two of them an entry is in both.
     assert!(case.world.open().archive_a_piece().await.unwrap());
@@ -288,6 +241,13 @@ async fn erasing_a_person_erases_in_archives_too() {
     case.world.step().await;
     assert!(case.export(0).await.unwrap().contains("a look at the disks"));
     let erasure = NewErasure { principal: "tess".to_owned(), reason: "asked for".to_owned() };
+    // Words of it may be in an archive that is elsewhere: then nothing is erased.
+    let (name, file) = case.shelf.files.lock().pop_first().unwrap();
+    let refused =
+        open.erase_principal(&erasure, &Once::none(), &root, may(&open, &root, Resource::Operator)).await.problem();
+    assert_eq!(refused, ProblemType::ArchiveUnavailable);
+    case.shelf.files.lock().insert(name, file);
+    assert!(case.export(0).await.unwrap().contains("a look at the disks"));
     open.erase_principal(&erasure, &Once::none(), &root, may(&open, &root, Resource::Operator)).await.unwrap();
     let file = case.export(0).await.unwrap();
     assert!(!file.contains("a look at the disks") && !file.contains("\"tess\""));

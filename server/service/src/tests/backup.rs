@@ -1,7 +1,5 @@
 //! Backups: whole or not there, of one moment, for their recipients alone.
 
-use std::collections::BTreeMap;
-use std::io::{self, Write};
 use std::sync::Arc;
 
 use age::secrecy::ExposeSecret as _;
@@ -13,62 +11,14 @@ use claviger_core::policy::Resource;
 use claviger_crypto::recipients::{Identities, Reading, Recipient};
 use claviger_store::{Row, StoreKey};
 use jiff::SignedDuration;
-use parking_lot::Mutex;
 
+use super::shelf::Memory;
 use super::world::{Refused as _, World, key, may, of};
 use crate::backup::file::{Head, Reader};
-use crate::backup::{Backups, NewFile, Shelf, back_up};
+use crate::backup::{Backups, back_up};
 use crate::scrub::check::Checker;
+use crate::shelf::Shelf as _;
 use crate::{Caller, Ground, Once, Paging, Vault};
-
-/// A directory in memory, on a disk that can be full.
-#[derive(Clone, Default)]
-pub struct Memory {
-    files: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
-    full: Arc<Mutex<bool>>,
-}
-
-struct Beside {
-    memory: Memory,
-    name: String,
-    bytes: Vec<u8>,
-}
-
-impl Shelf for Memory {
-    fn begin(&self, name: &str) -> io::Result<Box<dyn NewFile>> {
-        assert!(!self.files.lock().contains_key(name), "no name is used twice");
-        Ok(Box::new(Beside { memory: self.clone(), name: name.to_owned(), bytes: Vec::new() }))
-    }
-
-    fn names(&self) -> io::Result<Vec<String>> {
-        Ok(self.files.lock().keys().cloned().collect())
-    }
-
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.files.lock().remove(name).map(drop).ok_or_else(|| io::Error::other("it is not there"))
-    }
-}
-
-impl Write for Beside {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if *self.memory.full.lock() && self.bytes.len() + bytes.len() > 1000 {
-            return Err(io::Error::other("the disk is full"));
-        }
-        self.bytes.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl NewFile for Beside {
-    fn keep(self: Box<Self>) -> io::Result<()> {
-        self.memory.files.lock().insert(self.name, self.bytes);
-        Ok(())
-    }
-}
 
 /// A world that takes backups, and who reads them.
 pub struct Case {

@@ -2,7 +2,7 @@
 
 use claviger_api::audit::kind::EventKind;
 use claviger_api::problem::ProblemType;
-use claviger_api::wire::{AuditQuery, BegunRekey, NewCustomer, NewSeal, Rekey, SealKind, SealState};
+use claviger_api::wire::{AuditQuery, BegunRekey, NewCustomer, NewSeal, Rekey, ScrubFaultKind, SealKind, SealState};
 use claviger_api::{Scope, Secret};
 use claviger_core::policy::{Resource, SysRekey};
 use claviger_store::memory::{CommitFault, FaultPlan};
@@ -112,6 +112,10 @@ async fn a_passphrase_takes_the_place_of_shares_and_shares_that_of_a_passphrase(
     assert!(give(&world, &rekey, &words).await.unwrap().done);
     restart(&mut world);
     assert_eq!(world.vault.unseal(&words, None).await.unwrap().seal, SealState::Unsealed);
+
+    // The same words again, e.g. for another root key: they are the old ones and the new ones.
+    let (rekey, _) = begin(&world, NewSeal::Passphrase { passphrase: words.duplicate().disclose() }).await.unwrap();
+    assert!(give(&world, &rekey, &words).await.unwrap().done);
 
     let (rekey, new) = begin(&world, TWO_OF_THREE).await.unwrap();
     for key in [&new[0], &words] {
@@ -227,6 +231,25 @@ async fn a_customer_that_is_added_while_the_root_key_changes_has_its_key() {
     world.unseal().await;
     assert_eq!(world.open().keyring().customers().len(), customers);
     world.check().await;
+}
+
+/// A scrub looks at one moment; the keys that its rows are wrapped under may be others by the time that it reads them.
+#[tokio::test]
+async fn a_root_key_that_changes_during_a_scrub_is_no_fault() {
+    let world = World::new().await;
+    let before = world.vault.ground().store.view().await.unwrap();
+    rotate_root(&world).await.unwrap();
+    assert_eq!(crate::scrub::findings_in(&world.vault, before.as_ref()).await.unwrap().faults, []);
+    // One that does not open now either is one.
+    let key = RowId::key(Scope::Operator, Purpose::Lookup, Uuid::nil()).to_key();
+    let mut row = world.store.snapshot().row(&key).unwrap().clone();
+    row.value = row.value.iter().map(|byte| byte ^ 1).collect::<Vec<u8>>().into();
+    world.store.restore(world.store.snapshot().with(key, Some(row)));
+    let kinds = async |view: &dyn claviger_store::View| {
+        let found = crate::scrub::findings_in(&world.vault, view).await.unwrap();
+        found.faults.into_iter().map(|fault| fault.kind).collect::<Vec<_>>()
+    };
+    assert_eq!(kinds(before.as_ref()).await, [ScrubFaultKind::DoesNotOpen]);
 }
 
 /// Vaults from before the root key was wrapped: their shares are of the root key itself.

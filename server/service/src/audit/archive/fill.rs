@@ -1,5 +1,7 @@
 //! Moving what is past its retention into archives, behind the log and never in its way.
 
+use std::io::Write as _;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use claviger_api::audit::archive::ArchiveWriter;
@@ -11,12 +13,13 @@ use claviger_store::{Batch, Range, RowId, Table};
 use jiff::SignedDuration;
 use uuid::Uuid;
 
-use super::{ArchiveRecord, NewArchive, aad, blocking, opened, place};
+use super::{ArchiveRecord, aad, blocking, opened, place};
 use crate::audit::index::WIDTH;
-use crate::audit::{Leaves, TILE_WIDTH};
+use crate::audit::{Leaves, TILE_LEAVES, TILE_WIDTH};
 use crate::error::{Error, Result};
 use crate::event::StoredLeaf;
 use crate::open::{Open, wrapped_put};
+use crate::shelf::{NewFile, Shelf};
 
 /// Who moves them.
 const ACTOR: &str = "system/retention";
@@ -86,17 +89,17 @@ impl Open {
             ArchiveWriter::begin(&note, &self.verifier_key(scope)?, from, to).map_err(Error::internal)?;
 
         let (creating, name) = (archives.clone(), file.clone());
-        let mut new = blocking(move || creating.create(&name)).await.map_err(unwritable)?;
+        let mut new = blocking(move || begin(creating.as_ref(), &name)).await.map_err(unwritable)?;
         let (mut bytes, mut blocks) = (0, Vec::new());
         new = append(new, header, &mut bytes).await?;
         let (mut first_time, mut last_time) = (None, None);
-        for first in (from..to).step_by(usize::try_from(TILE_WIDTH).unwrap_or(usize::MAX)) {
-            let block = self.leaves_from(scope, first, usize::try_from(TILE_WIDTH).unwrap_or(usize::MAX)).await?;
+        for first in (from..to).step_by(TILE_LEAVES) {
+            let block = self.leaves_from(scope, first, TILE_LEAVES).await?;
             let sealed = (first..)
                 .zip(&block)
                 .map(|(index, leaf)| self.sealed_leaf(&key, scope, id, index, leaf))
                 .collect::<Result<Vec<String>>>()?;
-            let (text, _) = writer.block(&sealed, &leaves).map_err(Error::internal)?;
+            let text = writer.block(&sealed, &leaves).map_err(Error::internal)?;
             blocks.push(bytes);
             new = append(new, text, &mut bytes).await?;
             let time = |leaf: &StoredLeaf| leaf.value(FieldName::Time).and_then(|time| time.parse().ok());
@@ -107,7 +110,7 @@ impl Open {
         }
         blocks.push(bytes);
         new = append(new, writer.end().map_err(Error::internal)?, &mut bytes).await?;
-        blocking(move || new.finish()).await.map_err(unwritable)?;
+        blocking(move || new.keep()).await.map_err(unwritable)?;
 
         let record = ArchiveRecord { id, to, file, blocks, bytes, first_time, last_time, archived_at: self.now() };
         self.prove_archive(&key, scope, from, &record, &leaves).await?;
@@ -130,9 +133,7 @@ impl Open {
         leaves: &Leaves,
     ) -> Result<()> {
         let Some(archives) = self.ground().archives.clone() else { return Ok(()) };
-        for (first, edges) in
-            (from..).step_by(usize::try_from(TILE_WIDTH).unwrap_or(usize::MAX)).zip(record.blocks.windows(2))
-        {
+        for (first, edges) in (from..).step_by(TILE_LEAVES).zip(record.blocks.windows(2)) {
             let [start, end] = *edges else { continue };
             let (archives, name) = (archives.clone(), record.file.clone());
             let length = usize::try_from(end - start).unwrap_or(usize::MAX);
@@ -182,10 +183,18 @@ fn file_name(scope: Scope, from: u64, to: u64) -> String {
     format!("{log}-{from:012}-{:012}.jsonl", to - 1)
 }
 
-async fn append(mut new: Box<dyn NewArchive>, text: String, bytes: &mut u64) -> Result<Box<dyn NewArchive>> {
+/// A new file. One that is there already was written before a crash, and nothing says that entries are in it.
+fn begin(shelf: &dyn Shelf, name: &str) -> std::io::Result<Box<dyn NewFile>> {
+    if shelf.length(name)?.is_some() {
+        shelf.remove(name)?;
+    }
+    shelf.begin(name)
+}
+
+async fn append(mut new: Box<dyn NewFile>, text: String, bytes: &mut u64) -> Result<Box<dyn NewFile>> {
     *bytes += text.len() as u64;
     let appended = blocking(move || {
-        new.append(text.as_bytes())?;
+        new.write_all(text.as_bytes())?;
         Ok(new)
     });
     appended.await.map_err(unwritable)
