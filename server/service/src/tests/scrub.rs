@@ -205,6 +205,7 @@ async fn anvil_tamper_the_scrub_recomputes_every_log_and_names_the_entries() {
         ),
         ("the last entry is forged", vec![(leaf(last), forged(last))], vec![(EntriesDiffer, Some(tail))]),
         ("an entry is another's", vec![(leaf(7), revise(&leaf(7), &leaf(8)))], vec![(DoesNotOpen, None)]),
+        ("the first entry is gone", vec![(leaf(0), None)], vec![(EntriesMissing, Some((0, 0)))]),
         ("an entry is gone", vec![(leaf(9), None)], vec![(EntriesMissing, Some((9, 9)))]),
         ("the last entry is gone", vec![(leaf(last), None)], vec![(EntriesMissing, Some((last, last)))]),
         ("an entry too many", vec![(leaf(size), forged(size))], vec![(EntriesBeyond, Some((size, size)))]),
