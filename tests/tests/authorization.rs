@@ -12,10 +12,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use claviger_api::wire::{
-    BreakGlassState, EmergencyState, IssuerKeys, NewAccount, NewBreakGlass, NewCheckout, NewEmergency, NewIssuer,
-    NewReview, NewRotation, NewServiceAccount, OnConflict, Role, WithComment,
+    BackupState, BreakGlassState, EmergencyState, IssuerKeys, NewAccount, NewBreakGlass, NewCheckout, NewEmergency,
+    NewIssuer, NewReview, NewRotation, NewServiceAccount, OnConflict, Role, WithComment,
 };
-use claviger_api::{BreakGlassId, EmergencyId, Part, ProblemType};
+use claviger_api::{BackupId, BreakGlassId, EmergencyId, Part, ProblemType};
 use claviger_client::Client;
 use claviger_tests::in_process::InProcess;
 use claviger_tests::inventory::{add_customer, add_postgres, new_provider, part, secret, wanted};
@@ -362,7 +362,7 @@ impl Ids {
             emergency: emergency.to_string(),
             glass: glass.to_string(),
             provider: provider.name.to_string(),
-            backup: administrator.sys().take_backup().await.unwrap().id.to_string(),
+            backup: taken_backup(administrator).await.to_string(),
         }
     }
 
@@ -434,4 +434,12 @@ fn plain(reply: &Reply) -> (u16, String) {
     let mut problem = reply.problem();
     problem.instance = None;
     (reply.status.as_u16(), serde_json::to_string(&problem).unwrap())
+}
+
+/// A backup that is taken: one that is being taken is written to, whoever asks for what meanwhile.
+async fn taken_backup(administrator: &Client) -> BackupId {
+    let asked = administrator.sys().take_backup().await.unwrap();
+    let taken = administrator.sys().wait_for_backup(asked.id, Duration::from_secs(60)).await.unwrap();
+    assert_eq!(taken.state, BackupState::Taken, "{taken:?}");
+    asked.id
 }
