@@ -439,7 +439,7 @@ fn plain(reply: &Reply) -> (u16, String) {
 /// A backup that is taken: one that is being taken is written to, whoever asks for what meanwhile.
 async fn taken_backup(administrator: &Client) -> BackupId {
     let asked = administrator.sys().take_backup().await.unwrap();
-    let taken = administrator.sys().wait_for_backup(asked.id, Duration::from_secs(60)).await.unwrap();
+    let taken = administrator.sys().wait_for_backup(asked.id, Duration::from_mins(1)).await.unwrap();
     assert_eq!(taken.state, BackupState::Taken, "{taken:?}");
     asked.id
 }
