@@ -339,6 +339,14 @@ impl Config {
         self.site().map(drop)
     }
 
+    /// Where the store is on a disk of this machine.
+    pub fn store_directory(&self) -> Option<&Path> {
+        match &self.store {
+            Engine::Rocksdb {} => Some(&self.data_directory),
+            Engine::Postgresql(_) => None,
+        }
+    }
+
     /// The site that passkeys are bound to.
     pub fn site(&self) -> Result<Option<RelyingParty>, ConfigError> {
         let url = self.http.public_url.as_deref();

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -26,7 +27,7 @@ use crate::http::app::app;
 use crate::http::budget::Budgets;
 use crate::http::call::Site;
 use crate::http::openapi;
-use crate::metrics;
+use crate::metrics::{self, Traffic, Watched};
 use crate::private::{self, PrivateError};
 use crate::shelf::Directory;
 use crate::store::StoreError;
@@ -145,6 +146,7 @@ pub async fn start_on(config: &Config, ground: Ground) -> Result<Running, StartE
         document: Bytes::from(serde_json::to_vec(&openapi::document())?),
         watchers: Arc::new(Semaphore::new(WATCHERS_MOST)),
         stopping: AtomicBool::new(false),
+        traffic: Traffic::default(),
     });
     let (address, server) = listen(config, site.clone())?;
     let (stop, stopped) = watch::channel(false);
@@ -156,7 +158,13 @@ pub async fn start_on(config: &Config, ground: Ground) -> Result<Running, StartE
     ];
     let (mut metrics, mut scraped) = (None, None);
     if let Some(address) = config.metrics.listen {
-        let listening = metrics::listen(address, vault.clone());
+        let watched = Watched {
+            vault: vault.clone(),
+            traffic: site.traffic.clone(),
+            started_at: vault.ground().clock.now(),
+            store_directory: config.store_directory().map(Path::to_owned),
+        };
+        let listening = metrics::listen(address, watched);
         let (address, server) = listening.map_err(|source| StartError::Listen { address, source })?;
         (metrics, scraped) = (Some(address), Some(server.handle()));
         tokio::spawn(server);

@@ -22,7 +22,7 @@ pub mod archive;
 mod export;
 mod follow;
 mod index;
-mod publish;
+pub mod publish;
 mod receipt;
 mod report;
 mod search;

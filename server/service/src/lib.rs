@@ -33,7 +33,7 @@ pub mod rotation;
 pub mod scrub;
 pub mod seal;
 pub mod shelf;
-mod status;
+pub mod status;
 pub mod unused;
 pub mod upkeep;
 pub mod vault;

@@ -74,6 +74,8 @@ pub struct Open {
     pub(crate) indexed: Mutex<HashMap<Scope, u64>>,
     /// What was read from an archive last.
     pub(crate) archived_block: Mutex<Option<crate::audit::archive::ReadBlock>>,
+    /// How far checkpoints have come.
+    pub(crate) published: Mutex<crate::audit::publish::Published>,
     /// What the last look at all accounts saw.
     pub(crate) seen_in_upkeep: Mutex<Option<Seen>>,
     /// What is known of backups.
@@ -181,6 +183,7 @@ impl Open {
             indexing: tokio::sync::Mutex::default(),
             indexed: Mutex::default(),
             archived_block: Mutex::default(),
+            published: Mutex::default(),
             seen_in_upkeep: Mutex::default(),
             backing_up: crate::backup::BackingUp::default(),
             scrubs: crate::scrub::Scrubs::default(),

@@ -13,6 +13,9 @@ use crate::vault::Vault;
 /// The clear row that a health check rewrites.
 const PROBE_ROW: &str = "health";
 
+/// Whether a lost disk loses the secrets that were changed since the last backup: nothing is kept twice as it is changed.
+pub const SINGLE_COPY: bool = true;
+
 impl Vault {
     /// Whether the vault serves, and whether its store takes a durable write just now.
     pub async fn health(&self) -> Health {
@@ -70,7 +73,7 @@ impl Open {
             seal: vault.seal_status().await?,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             store_format: claviger_store::FORMAT,
-            single_copy: true,
+            single_copy: SINGLE_COPY,
             customers: customers.len() as u64,
             unresolved_rotations: unresolved_rotations as u64,
             open_reviews: open_reviews as u64,

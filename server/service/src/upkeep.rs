@@ -21,8 +21,11 @@ use crate::open::Open;
 use crate::records::{AccountRecord, CustomerRecord, FollowUpRecord, StateRecord, SystemRecord, WatchRecord};
 
 pub(crate) mod heartbeat;
+mod owed;
 mod report;
 mod rotate;
+
+pub use owed::Owed;
 
 /// Who looks.
 const ACTOR: &str = "system/upkeep";
@@ -67,10 +70,10 @@ pub struct Seen {
     pub overdue: u64,
     /// Accounts whose stored secret the system refuses.
     pub drifted: u64,
-    /// Accounts, of those that a policy is about or others depend on, with a rotation that waits for its system or a person.
-    pub unresolved: u64,
     /// Accounts of whose secret some dependents have an old one.
     pub behind: u64,
+    /// What is still owed on systems.
+    pub owed: Owed,
 }
 
 impl Open {
@@ -82,13 +85,13 @@ impl Open {
     /// Looks once at every account of every customer.
     pub(crate) async fn look_after_secrets(&self) -> Result<()> {
         let now = self.now();
-        let mut seen = Seen { at: now, overdue: 0, drifted: 0, unresolved: 0, behind: 0 };
+        let mut seen = Seen { at: now, overdue: 0, drifted: 0, behind: 0, owed: Owed::default() };
         for customer in self.keyring().customers() {
+            self.add_owed(customer, &mut seen.owed).await?;
             let Some(mut house) = self.house(customer).await? else { continue };
             for kept in &house.kept {
                 seen.overdue += u64::from(kept.is_overdue(now).is_some());
                 seen.drifted += u64::from(kept.drifted_since().is_some());
-                seen.unresolved += u64::from(kept.state.rotation.is_some_and(|running| running.unresolved));
                 seen.behind += u64::from(kept.behind_since().is_some());
             }
             self.tell_overdue(&house).await?;

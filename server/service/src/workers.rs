@@ -317,6 +317,16 @@ impl Open {
         self.timers(Range::timers_due(self.now())).await
     }
 
+    /// Since when the first of the timers that are due has waited; nothing where none is due.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be read.
+    pub async fn due_since(&self) -> Result<Option<Timestamp>> {
+        let first = self.ground().store.scan(&Range::timers_due(self.now()).limit(1)).await?;
+        Ok(first.first().and_then(|(key, _)| Some(RowId::from_key(key).ok()?.as_timer()?.due)))
+    }
+
     /// Every timer of a range, in order.
     pub(crate) async fn timers(&self, mut range: Range) -> Result<Vec<Timer>> {
         let mut timers = Vec::new();

@@ -73,6 +73,7 @@ where
     let ground = site.vault.ground();
     let id = RequestId::from_uuid(new_uuid(ground.clock.now(), ground.random.as_ref()));
     request.extensions_mut().insert(id);
+    let traffic = site.traffic.clone();
     let served = if is_path(request.uri().path()) { Ok(next.call(request)) } else { Err(no_path(request)) };
     async move {
         let mut response = match served {
@@ -82,6 +83,7 @@ where
         let headers = response.headers_mut();
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        traffic.answered(response.status().as_u16(), begun.elapsed());
         log(&response, id, begun);
         Ok(response)
     }

@@ -24,6 +24,7 @@ use super::budget::Budgets;
 use super::door::Session;
 use super::refusal::malformed;
 use super::source;
+use crate::metrics::Traffic;
 use crate::tls;
 use claviger_connectors::IpNet;
 
@@ -44,6 +45,8 @@ pub struct Site {
     pub watchers: Arc<Semaphore>,
     /// The server takes no more, and lets go of whoever watches.
     pub stopping: AtomicBool,
+    /// How much is asked.
+    pub traffic: Traffic,
 }
 
 /// What an endpoint reads besides its path.

@@ -87,6 +87,7 @@ async fn rig_with(rates: AllRates) -> Rig {
     let site = web::Data::new(Site {
         watchers: Arc::new(tokio::sync::Semaphore::new(1)),
         stopping: std::sync::atomic::AtomicBool::new(false),
+        traffic: crate::metrics::Traffic::default(),
         vault: vault.clone(),
         budgets: Budgets::new(&rates, &DefaultClock::default()),
         proxies: Vec::new(),

@@ -93,11 +93,14 @@ impl Open {
             return Ok(());
         }
         let note = self.signed(&self.checkpoint_of(Scope::Operator, &self.head(Scope::Operator).await?));
+        let mut failing = 0;
         for anchor in &self.ground().anchors {
             if let Err(error) = anchor.write(&note) {
                 tracing::error!(%error, "an anchor cannot be written: an older store would not be noticed");
+                failing += 1;
             }
         }
+        self.published.lock().anchors_failing = failing;
         Ok(())
     }
 }

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use claviger_api::Scope;
 use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::record::FieldName;
+use claviger_api::{Scope, Timestamp};
 
 use crate::error::Result;
 use crate::open::Open;
@@ -12,7 +12,21 @@ use crate::open::Open;
 /// Who publishes.
 const ACTOR: &str = "system/checkpoints";
 
+/// How far checkpoints have come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Published {
+    /// When the head of each log that had grown was last in the operator log; nothing before the first time.
+    pub at: Option<Timestamp>,
+    /// Anchors that could not be written the last time.
+    pub anchors_failing: u64,
+}
+
 impl Open {
+    /// How far checkpoints have come since the unseal.
+    pub fn published(&self) -> Published {
+        *self.published.lock()
+    }
+
     /// Writes the head of each customer's log that has grown since into the operator log, and that log's to the anchors.
     pub(crate) async fn publish_checkpoints(&self, published: &mut HashMap<Scope, u64>) -> Result<()> {
         for customer in self.keyring().customers() {
@@ -33,6 +47,7 @@ impl Open {
         if published.insert(Scope::Operator, size) != Some(size) {
             self.write_anchors().await?;
         }
+        self.published.lock().at = Some(self.now());
         Ok(())
     }
 }

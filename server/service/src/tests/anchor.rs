@@ -135,7 +135,10 @@ async fn a_store_that_is_newer_than_its_anchor_opens() {
     let root = case.world.root().await;
     case.world.rotate(&root, "app").await.unwrap();
     case.world.step().await;
+    assert_eq!(case.world.open().published().anchors_failing, 0);
     publish(&case.world).await;
+    let published = case.world.open().published();
+    assert_eq!((published.at, published.anchors_failing), (Some(case.world.now()), 1), "for whoever scrapes");
     *case.anchor.gone.lock() = false;
     begin_again(&mut case.world, &case.anchor);
     case.unseal(None).await.unwrap();

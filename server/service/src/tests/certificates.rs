@@ -114,6 +114,10 @@ async fn without_a_list_the_proof_waits_for_the_certificates_own_end() {
     world.check_in(&tess, checkout.id).await.unwrap();
     world.pass(signed.valid_before.duration_since(world.now()) - seconds(1)).await;
     assert_eq!(world.view(checkout.id).await.revocation.unwrap().state, RevocationState::StillAccepted);
+    world.open().look_after_secrets().await.unwrap();
+    let owed = world.open().seen_in_upkeep().unwrap().owed;
+    assert_eq!(owed.unproven, 1);
+    assert!(owed.unproven_since.unwrap() > world.now(), "it is not late before the certificate's own end");
     world.pass(seconds(3)).await;
     assert_eq!(world.view(checkout.id).await.revocation.unwrap().state, RevocationState::Proven);
     world.check().await;

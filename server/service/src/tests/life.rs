@@ -106,6 +106,7 @@ async fn anvil_revoke_now_what_a_suspended_one_has_open_ends() {
     assert_eq!(ends.len(), 4);
     assert!(ends.iter().all(|end| end.fields["actor"] == "system/suspension"), "{ends:?}");
     assert!(world.open().due().await.unwrap().is_empty(), "nothing is left to do");
+    assert_eq!(world.open().due_since().await.unwrap(), None);
     world.check().await;
 }
 

@@ -11,6 +11,7 @@ use jiff::SignedDuration;
 use super::system::Happens;
 use super::world::{FIRST_SECRET, Moment, Refused as _, World, by_management, may, of, seconds, standing, waiting};
 use crate::Once;
+use crate::upkeep::Owed;
 
 /// A world in which `app` was checked out, seen and given back: its rotation is due.
 async fn given_back() -> (World, claviger_api::CheckoutId) {
@@ -167,12 +168,36 @@ async fn an_old_secret_that_is_honoured_for_a_while_is_tried_until_it_is_refused
     world.pass(seconds(10)).await;
     assert_eq!(world.account("app").await.state, AccountState::Available, "the new one is verified");
     assert_eq!(world.view(id).await.revocation.unwrap().state, RevocationState::StillAccepted);
+    let ended_at = world.view(id).await.ended_at;
+    let owed = owed(&world).await;
+    assert_eq!((owed.unproven, owed.unproven_since, owed.still_accepted), (1, ended_at, 0), "within its grace");
     world.check().await;
     world.pass(SignedDuration::from_hours(1)).await;
+    assert_eq!(self::owed(&world).await, Owed::default());
     let revocation = world.view(id).await.revocation.unwrap();
     assert_eq!(revocation.state, RevocationState::Proven);
     assert!(revocation.revocation_lag_milliseconds.unwrap() >= 3_600_000);
     world.check().await;
+}
+
+#[tokio::test]
+async fn an_old_secret_that_is_honoured_past_the_grace_is_counted() {
+    let (world, id) = given_back().await;
+    assert_eq!(world.open().due_since().await.unwrap(), Some(world.now()), "the rotation waits for a worker");
+    world.system.machine().grace = SignedDuration::from_hours(2);
+    world.pass(SignedDuration::from_hours(1)).await;
+    assert_eq!(world.view(id).await.revocation.unwrap().state, RevocationState::StillAccepted);
+    let owed = owed(&world).await;
+    assert_eq!((owed.unproven, owed.still_accepted, owed.unresolved), (1, 1, 0));
+    world.pass(SignedDuration::from_hours(2)).await;
+    assert_eq!(self::owed(&world).await, Owed::default());
+    world.check().await;
+}
+
+/// What a look finds that is owed, though no policy is about any account.
+async fn owed(world: &World) -> Owed {
+    world.open().look_after_secrets().await.unwrap();
+    world.open().seen_in_upkeep().unwrap().owed
 }
 
 /// What was seen of a grace is kept at the system, and the next rotation looks when it is over and not before.

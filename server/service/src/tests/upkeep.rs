@@ -157,7 +157,7 @@ async fn what_could_not_be_rotated_for_a_day_is_told_as_overdue_once() {
     assert!(world.upkeep_of("app").await.overdue);
     assert_eq!(world.report(true).await.len(), 1);
     let seen = world.open().seen_in_upkeep().unwrap();
-    assert_eq!((seen.overdue, seen.unresolved, seen.drifted), (1, 1, 0), "for whoever scrapes");
+    assert_eq!((seen.overdue, seen.owed.unresolved, seen.drifted), (1, 1, 0), "for whoever scrapes");
     assert_eq!(world.told_at_acme(EventKind::AccountOverdue).await.len(), 1, "once");
     world.system.machine().unreachable = false;
     world.pass(SignedDuration::from_mins(20)).await;
