@@ -29,8 +29,10 @@ pub struct Launch {
     pub unprivileged: bool,
     /// Where a browser can be: at a port that is known beforehand, under a name that passkeys can be bound to.
     pub for_browsers: bool,
-    /// The streams and witnesses of its audit log, as its configuration writes them.
+    /// The streams and witnesses of its audit log, as its configuration writes them, and whatever sections follow.
     pub audit: String,
+    /// Where `strace` writes the names of all system calls that it makes.
+    pub trace: Option<PathBuf>,
 }
 
 /// Who a server without rights runs as.
@@ -173,7 +175,12 @@ async fn serve(folder: &Path, launch: &Launch) -> (Child, String) {
         }
         command.args([format!("--reuid={NOBODY}"), format!("--regid={NOBODY}"), "--clear-groups".to_owned()]);
     }
-    command.arg("--").arg(server_program()).arg("run").arg("--config").arg(&config);
+    command.arg("--");
+    if let Some(trace) = &launch.trace {
+        // Beside it, so that the server is the test's own child; and without what calls are given: that may be a secret.
+        command.args(["strace", "-D", "-f", "-qq", "-s", "0", "-e", "signal=none", "-o"]).arg(trace);
+    }
+    command.arg(server_program()).arg("run").arg("--config").arg(&config);
     command.env_remove("CLAVIGER_CRASH").envs(launch.crash.iter().map(|crash| ("CLAVIGER_CRASH", crash)));
     let output = log.try_clone().unwrap();
     let server = command.stdin(Stdio::null()).stdout(output).stderr(log).spawn().unwrap();
