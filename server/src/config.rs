@@ -81,6 +81,13 @@ pub struct Audit {
     pub witnesses: Vec<WitnessConfig>,
 }
 
+impl Audit {
+    /// The directories of the anchors.
+    pub fn anchor_directories(&self) -> impl Iterator<Item = &Path> {
+        self.anchor_files.iter().filter_map(|file| file.parent()).filter(|directory| !directory.as_os_str().is_empty())
+    }
+}
+
 impl Default for Audit {
     fn default() -> Self {
         Self {

@@ -4,10 +4,12 @@
 
 mod anchor;
 mod backups;
+mod certificates;
 pub mod config;
 pub mod dev;
 mod http;
 pub mod logging;
+pub mod manager;
 mod metrics;
 mod private;
 mod running;
@@ -42,6 +44,9 @@ pub fn check_files(config: &Config) -> Result<Vec<String>, StartError> {
         notes.push(format!("{} does not exist yet; it will be made", config.data_directory.display()));
     }
     for directory in config.audit.archive_directory.iter().filter(|directory| directory.exists()) {
+        private::closed(directory)?;
+    }
+    for directory in config.audit.anchor_directories().filter(|directory| directory.exists()) {
         private::closed(directory)?;
     }
     config.store.check_files(&mut notes)?;

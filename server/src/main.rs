@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand};
 use claviger_server::dev::{self, Hints};
-use claviger_server::{Config, Stopped, check_files, logging, openapi, start};
+use claviger_server::{Config, Stopped, check_files, logging, manager, openapi, start};
 use claviger_service::crypto::harden_process;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -114,16 +114,28 @@ impl Run {
     async fn serve(self, config: Config) -> Result<Stopped> {
         let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+        let mut hang_up = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
         let running = start(config).await?;
+        let (stop, stopped) = tokio::sync::watch::channel(false);
+        let told = tokio::spawn(manager::run(running.vault.clone(), stopped));
         if self.dev {
             announce(&dev::open(&running.vault, &self.dir, running.address).await?, &self.dir);
         }
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        manager::ready();
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hang_up.recv() => manager::reloading(|| running.reload()),
+            }
         }
         tracing::info!("the server stops");
-        Ok(running.stop().await)
+        manager::stopping();
+        let ended = running.stop().await;
+        // Pulses go on until the last request is answered.
+        let _ = stop.send(true);
+        let _ = told.await;
+        Ok(ended)
     }
 }
 

@@ -13,6 +13,8 @@ use claviger_api::wire::StreamStatus;
 use claviger_service::Vault;
 use claviger_service::status::SINGLE_COPY;
 
+use crate::certificates::Certificates;
+
 mod numbers;
 mod traffic;
 
@@ -30,6 +32,8 @@ pub struct Watched {
     pub traffic: Traffic,
     /// When the server started.
     pub started_at: Timestamp,
+    /// The certificate that it shows, if it shows one.
+    pub certificates: Option<Arc<Certificates>>,
     /// The directory of the store, where it is one.
     pub store_directory: Option<PathBuf>,
 }
@@ -72,6 +76,13 @@ impl Watched {
             None => None,
         };
         let disk = self.store_directory.as_ref().and_then(|directory| Disk::of(directory).ok());
-        Numbers { now, started_at: self.started_at, single_copy: SINGLE_COPY, disk, open }
+        Numbers {
+            now,
+            started_at: self.started_at,
+            single_copy: SINGLE_COPY,
+            certificate: self.certificates.as_ref().map(|shown| (shown.ends_at(), shown.is_refused())),
+            disk,
+            open,
+        }
     }
 }

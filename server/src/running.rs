@@ -18,6 +18,7 @@ use claviger_service::crypto::OsRandom;
 use claviger_service::{Ground, Settings, SystemClock, Vault, workers};
 use claviger_store::Store;
 use governor::clock::DefaultClock;
+use rustls::ServerConfig;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinHandle;
 
@@ -91,6 +92,7 @@ pub struct Running {
     /// Where it is scraped, if anywhere.
     pub metrics: Option<SocketAddr>,
     scraped: Option<ServerHandle>,
+    reload: Arc<Notify>,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -99,6 +101,9 @@ pub struct Running {
 pub async fn start(config: Config) -> Result<Running, StartError> {
     config.check()?;
     private::directory(&config.data_directory)?;
+    for directory in config.audit.anchor_directories() {
+        private::directory(directory)?;
+    }
     let store = config.store.open(&config.data_directory).await?;
     start_on(&config, ground(&config, store)?).await
 }
@@ -148,20 +153,27 @@ pub async fn start_on(config: &Config, ground: Ground) -> Result<Running, StartE
         stopping: AtomicBool::new(false),
         traffic: Traffic::default(),
     });
-    let (address, server) = listen(config, site.clone())?;
+    let (tls, certificates) = config.tls.as_ref().map(tls::server_config).transpose()?.unzip();
+    let (address, server) = listen(config, tls, site.clone())?;
     let (stop, stopped) = watch::channel(false);
     let http = server.handle();
-    let tasks = vec![
+    let reload = Arc::new(Notify::new());
+    let mut tasks = vec![
         tokio::spawn(workers::run(vault.clone(), stopped.clone())),
         tokio::spawn(stream::run(vault.clone(), stopped.clone())),
-        tokio::spawn(forget_rested(site.clone(), stopped)),
+        tokio::spawn(forget_rested(site.clone(), stopped.clone())),
     ];
+    if let Some(certificates) = &certificates {
+        let clock = vault.ground().clock.clone();
+        tasks.push(tokio::spawn(certificates.clone().watch(clock, reload.clone(), stopped)));
+    }
     let (mut metrics, mut scraped) = (None, None);
     if let Some(address) = config.metrics.listen {
         let watched = Watched {
             vault: vault.clone(),
             traffic: site.traffic.clone(),
             started_at: vault.ground().clock.now(),
+            certificates,
             store_directory: config.store_directory().map(Path::to_owned),
         };
         let listening = metrics::listen(address, watched);
@@ -171,10 +183,14 @@ pub async fn start_on(config: &Config, ground: Ground) -> Result<Running, StartE
         tracing::info!(%address, "metrics are there to be scraped");
     }
     tracing::info!(%address, tls = config.tls.is_some(), "the server listens");
-    Ok(Running { address, vault, site, http, serving: tokio::spawn(server), metrics, scraped, stop, tasks })
+    Ok(Running { address, vault, site, http, serving: tokio::spawn(server), metrics, scraped, reload, stop, tasks })
 }
 
-fn listen(config: &Config, site: web::Data<Site>) -> Result<(SocketAddr, actix_web::dev::Server), StartError> {
+fn listen(
+    config: &Config,
+    tls: Option<ServerConfig>,
+    site: web::Data<Site>,
+) -> Result<(SocketAddr, actix_web::dev::Server), StartError> {
     let Http { connections_per_worker, handshakes_per_worker, request_head_seconds, keep_alive_seconds, .. } =
         config.http;
     let seconds = |count: NonZeroUsize| Duration::from_secs(count.get() as u64);
@@ -190,8 +206,8 @@ fn listen(config: &Config, site: web::Data<Site>) -> Result<(SocketAddr, actix_w
         .keep_alive(seconds(keep_alive_seconds))
         .shutdown_timeout(config.http.shutdown_seconds.get() as u64);
     let unheard = |source| StartError::Listen { address: config.listen, source };
-    let server = match &config.tls {
-        Some(files) => server.bind_rustls_0_23(config.listen, tls::server_config(files)?),
+    let server = match tls {
+        Some(tls) => server.bind_rustls_0_23(config.listen, tls),
         None => server.bind(config.listen),
     };
     let server = server.map_err(unheard)?;
@@ -215,6 +231,11 @@ async fn forget_rested(site: web::Data<Site>, mut stopped: watch::Receiver<bool>
 }
 
 impl Running {
+    /// Reads the certificate and its key again, now. Nothing else is read again.
+    pub fn reload(&self) {
+        self.reload.notify_one();
+    }
+
     /// Takes no more connections, lets the requests under way end, and stops the workers.
     pub async fn stop(self) -> Stopped {
         let store = self.vault.ground().store.clone();

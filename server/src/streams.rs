@@ -134,14 +134,19 @@ impl StreamSettings {
         for path in &missing {
             notes.push(format!("{} is not on this machine, and was not checked", path.display()));
         }
-        if let Some(token) = self.token_file.as_ref().filter(|path| path.exists()) {
-            private::closed(token)?;
-        }
+        self.check_token()?;
         if missing.is_empty() { self.sink("").map(drop) } else { Ok(()) }
+    }
+
+    /// The token is read whenever it is needed, and may come later; one that others may read is refused before.
+    fn check_token(&self) -> Result<(), TlsError> {
+        let there = self.token_file.as_ref().filter(|path| path.exists());
+        Ok(there.map_or(Ok(()), |token| private::closed(token))?)
     }
 
     /// The stream of a vault of this name. Its files are read now.
     pub fn stream(&self, vault: &str) -> Result<Arc<Stream>, TlsError> {
+        self.check_token()?;
         let settle = match self.to {
             Destination::SyslogTls { .. } => Duration::from_secs(self.settle_seconds.unwrap_or(SETTLE_SECONDS)),
             // What is on the disk is there, and who answered a POST has it.

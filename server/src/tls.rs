@@ -8,6 +8,7 @@ use actix_tls::accept::rustls_0_23::TlsStream;
 use actix_web::HttpRequest;
 use actix_web::dev::Extensions;
 use actix_web::rt::net::TcpStream;
+use claviger_api::Timestamp;
 use claviger_service::ClientCertificate;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
@@ -16,6 +17,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
+use crate::certificates::Certificates;
 use crate::config::TlsFiles;
 use crate::private::{PrivateError, closed};
 
@@ -33,6 +35,14 @@ pub enum TlsError {
     /// The certificate file is empty of certificates.
     #[error("{} holds no certificate", .0.display())]
     Empty(PathBuf),
+    /// It is of the past.
+    #[error("the certificate in {} ended at {ended}: put a new one there", path.display())]
+    Ended {
+        /// The file.
+        path: PathBuf,
+        /// When.
+        ended: Timestamp,
+    },
     /// The key is open to others.
     #[error(transparent)]
     Key(#[from] PrivateError),
@@ -49,19 +59,19 @@ pub enum TlsError {
     },
 }
 
-/// What a server shows and speaks.
-pub fn server_config(files: &TlsFiles) -> Result<ServerConfig, TlsError> {
-    let (chain, key) = identity(&files.certificate, &files.key)?;
+/// What a server shows and speaks, and the certificate, which can be renewed.
+pub fn server_config(files: &TlsFiles) -> Result<(ServerConfig, Arc<Certificates>), TlsError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let clients = match &files.client_ca {
         Some(path) => clients_of(path, &provider)?,
         None => WebPkiClientVerifier::no_client_auth(),
     };
+    let certificates = Certificates::read(files, Arc::clone(&provider))?;
     let config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
         .with_client_cert_verifier(clients)
-        .with_single_cert(chain, key)?;
-    Ok(config)
+        .with_cert_resolver(certificates.clone());
+    Ok((config, certificates))
 }
 
 /// What a client shows and believes: these CAs and no others, and its own certificate and key where it has them.
@@ -75,7 +85,8 @@ pub fn client_config(ca: &Path, own: Option<(&Path, &Path)>) -> Result<ClientCon
     Ok(config.with_client_auth_cert(chain, key)?)
 }
 
-fn identity(
+/// A certificate chain, and its key, which is closed to others.
+pub fn identity(
     certificate: &Path,
     key: &Path,
 ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsError> {

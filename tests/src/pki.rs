@@ -45,6 +45,14 @@ impl Ca {
         self.issue(ExtendedKeyUsagePurpose::ServerAuth, "server", &["localhost", "127.0.0.1"], |_| {})
     }
 
+    /// A server's certificate for this machine, that ended long ago.
+    pub fn expired_server(&self) -> Issued {
+        self.issue(ExtendedKeyUsagePurpose::ServerAuth, "server", &["localhost", "127.0.0.1"], |params| {
+            params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+            params.not_after = rcgen::date_time_ymd(2021, 1, 1);
+        })
+    }
+
     /// A client's certificate: its common name, and its alternative names, those with a colon as URIs.
     pub fn client(&self, common_name: &str, names: &[&str]) -> Issued {
         self.issue(ExtendedKeyUsagePurpose::ClientAuth, common_name, names, |_| {})

@@ -31,6 +31,10 @@ pub struct Launch {
     pub for_browsers: bool,
     /// The streams and witnesses of its audit log, as its configuration writes them, and whatever sections follow.
     pub audit: String,
+    /// Keeps its data on a disk of its own, of this size; only root can make one.
+    pub disk_megabytes: Option<u32>,
+    /// What stands in its environment besides.
+    pub environment: Vec<(String, String)>,
     /// Where `strace` writes the names of all system calls that it makes.
     pub trace: Option<PathBuf>,
 }
@@ -131,6 +135,9 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         drop(Guard(self.process.take()));
+        if is_mounted(&self.data_directory()) {
+            let _ = Command::new("umount").arg(self.data_directory()).status();
+        }
     }
 }
 
@@ -145,6 +152,23 @@ impl Drop for Guard {
             let _ = server.wait();
         }
     }
+}
+
+/// Makes a small disk in memory, unless it is there already.
+fn mount(directory: &Path, megabytes: u32) {
+    if is_mounted(directory) {
+        return;
+    }
+    fs::create_dir_all(directory).unwrap();
+    let options = format!("size={megabytes}m,mode=0700");
+    let mounted =
+        Command::new("mount").args(["-t", "tmpfs", "-o", &options, "claviger"]).arg(directory).status().unwrap();
+    assert!(mounted.success(), "a small disk is mounted");
+}
+
+fn is_mounted(directory: &Path) -> bool {
+    let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
+    mounts.lines().any(|line| line.split(' ').nth(1).is_some_and(|at| Path::new(at) == directory))
 }
 
 /// Starts a process and waits until it says where it listens.
@@ -164,6 +188,9 @@ async fn serve(folder: &Path, launch: &Launch) -> (Child, String) {
     fs::write(&config, text + &launch.audit).unwrap();
     let log = File::options().create(true).append(true).open(log_file(folder)).unwrap();
     let known = log.metadata().unwrap().len();
+    if let Some(megabytes) = launch.disk_megabytes {
+        mount(&data_directory(folder), megabytes);
+    }
     // The server ends with the thread's process, however that ends.
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL"]);
@@ -182,6 +209,7 @@ async fn serve(folder: &Path, launch: &Launch) -> (Child, String) {
     }
     command.arg(server_program()).arg("run").arg("--config").arg(&config);
     command.env_remove("CLAVIGER_CRASH").envs(launch.crash.iter().map(|crash| ("CLAVIGER_CRASH", crash)));
+    command.env_remove("NOTIFY_SOCKET").envs(launch.environment.iter().map(|(name, value)| (name, value)));
     let output = log.try_clone().unwrap();
     let server = command.stdin(Stdio::null()).stdout(output).stderr(log).spawn().unwrap();
     let mut guard = Guard(Some(server));
@@ -254,7 +282,10 @@ fn program(name: &str) -> PathBuf {
 }
 
 fn folder() -> TempDir {
-    TempDir::with_prefix("claviger-server-").unwrap()
+    let folder = TempDir::with_prefix("claviger-server-").unwrap();
+    // The anchor lies in it.
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    folder
 }
 
 fn data_directory(folder: &Path) -> PathBuf {

@@ -15,7 +15,15 @@ mod chart;
 mod files;
 #[path = "deploy/judges.rs"]
 mod judges;
+#[path = "deploy/life.rs"]
+mod life;
+#[path = "deploy/modes.rs"]
+mod modes;
 #[path = "deploy/runbooks.rs"]
 mod runbooks;
+#[path = "deploy/sbom.rs"]
+mod sbom;
+#[path = "deploy/service.rs"]
+mod service;
 #[path = "deploy/unit.rs"]
 mod unit;

@@ -1,6 +1,7 @@
 //! The vault: sealed, it can do nothing but be unsealed; open, it is [`Open`], on which every use case works.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use claviger_api::Scope;
 use claviger_api::audit::kind::EventKind;
@@ -88,6 +89,8 @@ impl Settings {
 pub struct Vault {
     ground: Ground,
     state: RwLock<State>,
+    /// How often the workers have looked for what is due.
+    turns: AtomicU64,
     /// One init or unseal at a time.
     pub(crate) sealing: tokio::sync::Mutex<Progress>,
 }
@@ -100,7 +103,12 @@ enum State {
 impl Vault {
     /// A sealed vault.
     pub fn new(ground: Ground) -> Self {
-        Self { ground, state: RwLock::new(State::Sealed), sealing: tokio::sync::Mutex::default() }
+        Self {
+            ground,
+            state: RwLock::new(State::Sealed),
+            turns: AtomicU64::new(0),
+            sealing: tokio::sync::Mutex::default(),
+        }
     }
 
     /// The open vault; refused while it is sealed.
@@ -114,6 +122,17 @@ impl Vault {
     /// What it stands on.
     pub fn ground(&self) -> &Ground {
         &self.ground
+    }
+
+    /// How often the workers have looked for what is due since the start, sealed or not: a number that stands still is that of
+    /// workers that do.
+    pub fn turns(&self) -> u64 {
+        self.turns.load(Ordering::Relaxed)
+    }
+
+    /// The workers look once more.
+    pub(crate) fn turn(&self) {
+        self.turns.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Takes the keys in, and serves once the event that says so is durable. A store that is older than an anchor is opened

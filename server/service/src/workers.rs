@@ -157,6 +157,7 @@ pub async fn run(vault: Arc<Vault>, mut stop: watch::Receiver<bool>) {
     let mut backing_up: Option<JoinHandle<()>> = None;
     loop {
         let woken = wake.notified();
+        vault.turn();
         if let Ok(open) = vault.open()
             && let Err(error) = act_on_due(&open, &at_once).await
         {

@@ -26,6 +26,8 @@ pub struct Numbers {
     pub started_at: Timestamp,
     /// Whether a lost disk loses what was changed since the last backup.
     pub single_copy: bool,
+    /// When the certificate that is shown ends, and whether its files hold what was refused; nothing where none is shown.
+    pub certificate: Option<(Option<Timestamp>, bool)>,
     /// The disk of the store, where it is one.
     pub disk: Option<Disk>,
     /// What is known of an open vault. What a sealed one cannot know is not there, rather than 0.
@@ -99,6 +101,17 @@ impl Numbers {
         number("started_at_seconds", "When the server started, in Unix time", unix(self.started_at));
         let help = "Whether a lost disk loses the secrets that were changed since the last backup";
         number("single_copy", help, u64::from(self.single_copy));
+        if let Some((ends_at, refused)) = self.certificate {
+            if let Some(at) = ends_at {
+                number(
+                    "certificate_ends_at_seconds",
+                    "When the certificate that is shown ends, in Unix time",
+                    unix(at),
+                );
+            }
+            let help = "Whether the files of the certificate hold what cannot be used, and an older one is shown";
+            number("certificate_refused", help, u64::from(refused));
+        }
         if let Some(disk) = self.disk {
             number("store_disk_free_bytes", "What is free on the disk of the store", disk.free);
             number("store_disk_size_bytes", "How large the disk of the store is", disk.size);
@@ -199,7 +212,8 @@ mod tests {
             streams: Some(Streams { broken: 1, behind: 20, behind_seconds: 300 }),
         };
         let disk = Some(Disk { free: 7, size: 8 });
-        Numbers { now: at(100), started_at: at(9), single_copy: true, disk, open: Some(open) }
+        let certificate = Some((Some(at(101)), false));
+        Numbers { now: at(100), started_at: at(9), single_copy: true, certificate, disk, open: Some(open) }
     }
 
     #[test]
@@ -215,6 +229,8 @@ mod tests {
             "claviger_sealed 0",
             "claviger_started_at_seconds 9",
             "claviger_single_copy 1",
+            "claviger_certificate_ends_at_seconds 101",
+            "claviger_certificate_refused 0",
             "claviger_store_disk_free_bytes 7",
             "claviger_store_disk_size_bytes 8",
             "claviger_timer_late_seconds 7",
@@ -250,7 +266,8 @@ mod tests {
 
     #[test]
     fn what_a_sealed_vault_cannot_know_is_not_there() {
-        let numbers = Numbers { now: at(100), started_at: at(9), single_copy: true, disk: None, open: None };
+        let numbers =
+            Numbers { now: at(100), started_at: at(9), single_copy: true, certificate: None, disk: None, open: None };
         let text = numbers.text(&Traffic::default()).unwrap();
         let plain: Vec<&str> = samples(&text).into_iter().filter(|line| !line.contains("http")).collect();
         assert_eq!(plain, ["claviger_sealed 1", "claviger_started_at_seconds 9", "claviger_single_copy 1"]);
