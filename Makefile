@@ -1,7 +1,7 @@
 # What people run. Each target installs what it needs (scripts/setup), may run twice, and leaves nothing running.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help demo test check docs bench emergency
+.PHONY: help demo test check docs bench sbom emergency
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -25,6 +25,9 @@ docs: ## the generated pages: docs/errors.md and docs/anvil.md
 bench: ## reveal, check-out and login beside a bare handler and a bare synced store, in one run
 	@scripts/setup
 	@scripts/bench
+
+sbom: ## what the programs are made of, as CycloneDX documents in target/sbom
+	@scripts/sbom
 
 emergency: ## emergency rotations of 10,000 accounts that are killed three times, one of them on a real PostgreSQL
 	@scripts/setup test

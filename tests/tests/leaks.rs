@@ -7,6 +7,8 @@
 mod at_rest;
 #[path = "leaks/canaries.rs"]
 mod canaries;
+#[path = "leaks/image.rs"]
+mod image;
 #[path = "leaks/process.rs"]
 mod process;
 #[path = "leaks/search.rs"]
