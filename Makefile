@@ -1,7 +1,9 @@
 # What people run. Each target installs what it needs (scripts/setup), may run twice, and leaves nothing running.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help demo test check docs bench sbom emergency
+.PHONY: help demo test postgresql check docs bench sbom emergency
+# What is run on a PostgreSQL store each time: it is cheap, and tells most.
+SLICE := binary(crash) | binary(main_job) & test(/^(backup|expiry|rollback|scrub|shared|standing)::/)
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -13,7 +15,12 @@ demo: ## the main job with real output: check out, log in, check in, be refused,
 test: ## every test, against real systems
 	@scripts/setup test
 	@. scripts/env; cargo nextest run --workspace --locked --no-fail-fast
+	@. scripts/env; CLAVIGER_TEST_ENGINE=postgresql cargo nextest run -p claviger-tests --locked --no-fail-fast -E '$(SLICE)'
 	@. scripts/env; cargo test --doc --workspace --locked -q
+
+postgresql: ## the whole system's tests with a PostgreSQL store of its own for each server
+	@scripts/setup test
+	@. scripts/env; CLAVIGER_TEST_ENGINE=postgresql cargo nextest run -p claviger-tests --locked --no-fail-fast
 
 check: ## format, lints, dependencies
 	@scripts/setup check

@@ -3,6 +3,7 @@
 pub mod audit;
 pub mod browser;
 pub mod cli;
+pub mod database;
 pub mod faulty;
 pub mod firewall;
 pub mod in_process;

@@ -6,11 +6,15 @@ use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
+use claviger_rocksdb::RocksStore;
+use claviger_store::Store;
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use tempfile::TempDir;
 
+use crate::database::Database;
 use crate::poll::until;
 
 /// How long a start or an end may take on a busy machine.
@@ -47,29 +51,89 @@ pub struct Server {
     folder: TempDir,
     process: Option<Child>,
     address: String,
+    /// Where its rows are, if not in its directory.
+    database: Option<Database>,
+}
+
+/// What a stopped server had: its directory, and its database.
+pub struct Kept {
+    folder: TempDir,
+    database: Option<Database>,
 }
 
 impl Server {
     /// Starts one on an empty directory: it is not initialised.
     pub async fn start(launch: &Launch) -> Self {
-        let mut server = Self { folder: folder(), process: None, address: String::new() };
+        let database = Database::chosen().await;
+        let mut server = Self { folder: folder(), process: None, address: String::new(), database };
         server.start_again(launch).await;
         server
     }
 
-    /// Starts one on a copy of this one's directory, while this one is stopped.
+    /// Starts one on a copy of what this one has, while this one is stopped.
     pub async fn copy(&self, launch: &Launch) -> Self {
-        assert!(self.process.is_none(), "only what is stopped can be copied");
-        let mut copy = Self { folder: folder(), process: None, address: String::new() };
-        copy_directory(&self.data_directory(), &copy.data_directory());
+        let Kept { folder, database } = self.keep().await;
+        let mut copy = Self { folder, process: None, address: String::new(), database };
         copy.start_again(launch).await;
         copy
+    }
+
+    /// A copy of all that it has, while it is stopped.
+    pub async fn keep(&self) -> Kept {
+        assert!(self.process.is_none(), "only what is stopped can be copied");
+        let folder = folder();
+        copy_directory(&self.data_directory(), &data_directory(folder.path()));
+        let database = match &self.database {
+            Some(database) => Some(database.copy().await),
+            None => None,
+        };
+        Kept { folder, database }
+    }
+
+    /// Has again what it had, and nothing else, while it is stopped.
+    pub async fn put_back(&self, kept: &Kept) {
+        assert!(self.process.is_none(), "only what is stopped can be put back");
+        fs::remove_dir_all(self.data_directory()).unwrap();
+        copy_directory(&data_directory(kept.folder.path()), &self.data_directory());
+        if let (Some(before), Some(database)) = (&kept.database, &self.database) {
+            before.put_in_place_of(database).await;
+        }
+    }
+
+    /// Its store, while it is stopped, as whoever has the disk sees it.
+    pub async fn store(&self) -> Arc<dyn Store> {
+        assert!(self.process.is_none(), "a store is opened once");
+        match &self.database {
+            Some(database) => database.store().await,
+            None => Arc::new(RocksStore::open(self.store_directory()).unwrap()),
+        }
+    }
+
+    /// Loses its store, while it is stopped.
+    pub async fn lose_store(&self) {
+        assert!(self.process.is_none(), "only what is stopped can be taken away");
+        match &self.database {
+            Some(database) => database.empty().await,
+            None => fs::remove_dir_all(self.store_directory()).unwrap(),
+        }
+    }
+
+    /// The rows of its database; where it has none, they are in its directory.
+    pub async fn rows_elsewhere(&self) -> Vec<(String, Vec<u8>)> {
+        match &self.database {
+            Some(database) => database.rows().await,
+            None => Vec::new(),
+        }
+    }
+
+    fn store_directory(&self) -> PathBuf {
+        self.data_directory().join("store")
     }
 
     /// Starts it again on the same directory. Its address is another one.
     pub async fn start_again(&mut self, launch: &Launch) {
         assert!(self.process.is_none(), "it runs already");
-        let (process, address) = serve(self.folder.path(), launch).await;
+        let (process, address) = serve(self.folder.path(), self.database.as_ref(), launch).await;
         (self.process, self.address) = (Some(process), address);
     }
 
@@ -172,7 +236,7 @@ fn is_mounted(directory: &Path) -> bool {
 }
 
 /// Starts a process and waits until it says where it listens.
-async fn serve(folder: &Path, launch: &Launch) -> (Child, String) {
+async fn serve(folder: &Path, database: Option<&Database>, launch: &Launch) -> (Child, String) {
     let config = config_file(folder);
     let level = launch.level.unwrap_or("info");
     let mut text = config_text(&data_directory(folder), level);
@@ -184,6 +248,9 @@ async fn serve(folder: &Path, launch: &Launch) -> (Child, String) {
     }
     if launch.budgets_as_shipped {
         text = behind_a_proxy(&text);
+    }
+    if let Some(database) = database {
+        text += &database.config(folder, None);
     }
     fs::write(&config, text + &launch.audit).unwrap();
     let log = File::options().create(true).append(true).open(log_file(folder)).unwrap();
@@ -197,7 +264,8 @@ async fn serve(folder: &Path, launch: &Launch) -> (Child, String) {
     if launch.unprivileged && geteuid().is_root() {
         fs::create_dir_all(data_directory(folder)).unwrap();
         fs::set_permissions(data_directory(folder), fs::Permissions::from_mode(0o700)).unwrap();
-        for path in [folder.to_owned(), data_directory(folder)] {
+        let its_own = [folder.to_owned(), data_directory(folder)].into_iter().chain(Database::files(folder));
+        for path in its_own.filter(|path| path.exists()) {
             chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
         }
         command.args([format!("--reuid={NOBODY}"), format!("--regid={NOBODY}"), "--clear-groups".to_owned()]);

@@ -52,15 +52,19 @@ async fn anvil_data_at_rest() {
     let needles: Vec<Needle> =
         [mark.as_str(), "vault.test", "postgres", "superuser", "checkout.revealed"].map(Needle::new).into();
     // As it lies there while it runs, after a crash, and after a start that has put the log into tables.
-    let mut states = vec![files(&vault.data_directory())];
+    let mut states = vec![stored(&vault).await];
     vault.kill().await;
-    states.push(files(&vault.data_directory()));
+    states.push(stored(&vault).await);
     vault.restart().await;
     vault.stop().await;
-    states.push(files(&vault.data_directory()));
+    states.push(stored(&vault).await);
     for state in states {
         assert!(state.iter().map(|(_, bytes)| bytes.len()).sum::<usize>() > 10_000, "the store is there");
         let hits = found(&needles, &state);
         assert!(hits.is_empty(), "{} hits:\n{}", hits.len(), hits.join("\n"));
     }
+}
+
+async fn stored(vault: &Vault) -> Vec<(String, Vec<u8>)> {
+    [files(&vault.data_directory()), vault.rows_elsewhere().await].concat()
 }

@@ -82,6 +82,7 @@ async fn anvil_canary_sweep() {
     haystacks.push(("an answer".to_owned(), said.iter().flat_map(|(name, reply)| all_of(name, reply)).collect()));
     haystacks.push(("the log".to_owned(), vault.log().into_bytes()));
     haystacks.extend(files(&vault.data_directory()));
+    haystacks.extend(vault.rows_elsewhere().await);
     haystacks.push(("the system's log".to_owned(), said_to_system(&postgres).into_bytes()));
 
     assert!(vault.log().lines().count() > requests, "every request has its line");

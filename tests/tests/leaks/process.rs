@@ -59,7 +59,7 @@ async fn anvil_file_modes() {
         looked_at += 1;
         assert_eq!(mode & OTHERS, 0, "{} has mode {mode:o}", path.display());
     });
-    assert!(looked_at > 5);
+    assert!(looked_at > 5 || !vault.rows_elsewhere().await.is_empty());
     vault.stop().await;
 
     for mode in [0o750, 0o705, 0o710, 0o701] {

@@ -5,10 +5,9 @@ use std::io::BufReader;
 use std::os::unix::fs::PermissionsExt as _;
 
 use age::secrecy::ExposeSecret as _;
-use claviger_rocksdb::RocksStore;
 use claviger_service::backup::file::Reader;
 use claviger_service::crypto::recipients::{Identities, Reading};
-use claviger_store::{Batch, Row, Store as _, StoreKey};
+use claviger_store::{Batch, Row, StoreKey};
 use claviger_tests::cli::Cli;
 use claviger_tests::inventory::add_role;
 use claviger_tests::server::Launch;
@@ -61,9 +60,8 @@ async fn a_backup_taken_while_people_work_is_a_whole_vault_for_its_recipient() {
     assert!(refused.to_string().contains("written for others"), "{refused}");
 
     house.vault.stop().await;
-    let directory = house.vault.data_directory().join("store");
-    fs::remove_dir_all(&directory).unwrap();
-    let store = RocksStore::open(&directory).unwrap();
+    house.vault.lose_store().await;
+    let store = house.vault.store().await;
     for page in rows.chunks(AT_ONCE) {
         store.commit(Batch { put: page.to_vec(), ..Batch::default() }).await.unwrap();
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use claviger_api::wire::NewRotation;
 use claviger_tests::cli::Cli;
 use claviger_tests::inventory::{add_role, available};
-use claviger_tests::server::{Launch, copy_directory};
+use claviger_tests::server::Launch;
 
 use super::{House, SOON};
 
@@ -27,8 +27,7 @@ async fn anvil_stale_copy_a_restored_directory_is_refused_at_unseal() {
     let account = add_role(&house.vault.administrator(), &house.postgres, "acme/db01/app").await;
     house.vault.stop().await;
     let folder = tempfile::TempDir::new().unwrap();
-    let backup = folder.path().join("data");
-    copy_directory(&house.vault.data_directory(), &backup);
+    let backup = house.vault.keep().await;
     house.vault.restart().await;
     let rotation = NewRotation { account: Some(account.clone()), customer: None, exposed_to: None, reason: None };
     house.vault.technician().rotations().start(&rotation).await.unwrap();
@@ -42,8 +41,7 @@ async fn anvil_stale_copy_a_restored_directory_is_refused_at_unseal() {
     assert!(code == 0 && said.contains("1 receipts are in the log as they say; 0 are of other logs"), "{said}");
     house.vault.stop().await;
 
-    std::fs::remove_dir_all(house.vault.data_directory()).unwrap();
-    copy_directory(&backup, &house.vault.data_directory());
+    house.vault.put_back(&backup).await;
     house.vault.start_again(&Launch::default()).await;
     let (operator, share) = (Cli::at(house.vault.address()), house.vault.people.share.expose().to_owned());
     let refused = operator.run_with(&["operator", "unseal", "--stdin"], &share).await;

@@ -1,7 +1,6 @@
 //! A store on which somebody laid hands while its server was down.
 
-use claviger_rocksdb::RocksStore;
-use claviger_store::{Batch, Range, Row, Store as _, StoreKey, Table};
+use claviger_store::{Batch, Range, Row, StoreKey, Table};
 use claviger_tests::inventory::add_role;
 use claviger_tests::people::unseal;
 use claviger_tests::server::Launch;
@@ -10,12 +9,12 @@ use super::House;
 
 /// The rows of a table, as whoever has the disk sees them.
 async fn rows(house: &House, table: Table) -> Vec<(StoreKey, Row)> {
-    let store = RocksStore::open(house.vault.data_directory().join("store")).unwrap();
+    let store = house.vault.store().await;
     store.scan(&Range::table(table)).await.unwrap()
 }
 
 async fn write(house: &House, batch: Batch) {
-    let store = RocksStore::open(house.vault.data_directory().join("store")).unwrap();
+    let store = house.vault.store().await;
     store.commit(batch).await.unwrap();
 }
 

@@ -9,7 +9,7 @@ use claviger_client::Client;
 use claviger_tests::cli::Cli;
 use claviger_tests::inventory::{add_customer, add_role, available};
 use claviger_tests::poll::until;
-use claviger_tests::server::{Launch, copy_directory, free_port};
+use claviger_tests::server::{Launch, free_port};
 use claviger_tests::vault::Vault;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -86,9 +86,8 @@ async fn anvil_stale_copy_a_witness_speaks_against_an_older_store() {
     let log = log_key(&house.vault.administrator()).await;
     house.vault.stop().await;
     let folder = TempDir::new().unwrap();
-    let (data, backup) = (house.vault.data_directory(), folder.path().join("data"));
-    copy_directory(&data, &backup);
-    let anchor = data.with_extension("anchor");
+    let backup = house.vault.keep().await;
+    let anchor = house.vault.data_directory().with_extension("anchor");
     std::fs::copy(&anchor, folder.path().join("anchor")).unwrap();
 
     witness.follow(&log, "1h").await;
@@ -117,8 +116,7 @@ async fn anvil_stale_copy_a_witness_speaks_against_an_older_store() {
     assert!(verified.stderr.contains("witness.acme.example/w1 has seen it"), "{verified:?}");
     house.vault.stop().await;
 
-    std::fs::remove_dir_all(&data).unwrap();
-    copy_directory(&backup, &data);
+    house.vault.put_back(&backup).await;
     std::fs::copy(folder.path().join("anchor"), &anchor).unwrap();
     house.vault.start_again(&witness.launch()).await;
     let (operator, share) = (Cli::at(house.vault.address()), house.vault.people.share.expose().to_owned());
