@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -24,6 +25,58 @@ pub trait Store: Send + Sync + 'static {
 
     /// All rows as they are now, to be read at leisure: what is committed later is not seen, and waits for nothing.
     async fn view(&self) -> Result<Box<dyn View>, ReadError>;
+
+    /// Joins those who work on the store at once. `None` where an engine is one node's alone: whoever has it open is the only
+    /// one who writes.
+    async fn join(&self) -> Result<Option<Arc<dyn Member>>, ReadError> {
+        Ok(None)
+    }
+}
+
+/// One of several nodes that work on a store at once. What it commits counts only while it is a member: one that was not
+/// heard of for some seconds, by the store's own clock, is a member no more, for ever, and its commits are refused. It
+/// joins again as another one, and remembers nothing.
+#[async_trait]
+pub trait Member: Store {
+    /// The right to write next. While it is held nobody else commits anything; whoever holds it for too long loses it, and
+    /// its commit is refused.
+    async fn turn(&self) -> Result<Box<dyn Turn>, CommitError>;
+
+    /// Says that it lives, and brings what others have written since it was asked last.
+    async fn hear(&self) -> Result<Heard, ReadError>;
+
+    /// Takes a piece of work, by its name, for as long as it is a member; false while another member has it.
+    async fn claim(&self, work: &str) -> Result<bool, CommitError>;
+
+    /// Gives a piece of work back.
+    async fn release(&self, work: &str) -> Result<(), CommitError>;
+
+    /// Is a member no more; what it had is free.
+    async fn leave(&self) -> Result<(), CommitError>;
+}
+
+/// A member's right to write next. Dropped, it is given back.
+#[async_trait]
+pub trait Turn: Send {
+    /// The keys that others have written since the member's turn before, in order. Everything before them is known.
+    fn news(&mut self) -> Vec<StoreKey>;
+
+    /// [`Store::commit`], telling the others of these keys, and ends the turn.
+    async fn commit(self: Box<Self>, batch: Batch, news: Vec<StoreKey>) -> Result<(), CommitError>;
+
+    /// Ends the turn without a change.
+    async fn pass(self: Box<Self>);
+}
+
+/// What a member hears.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heard {
+    /// The keys that others have written, in order; `None` where some of them are not known any more.
+    pub news: Option<Vec<StoreKey>>,
+    /// Whether it is still a member.
+    pub member: bool,
+    /// The store's clock when it was asked, in microseconds since 1970.
+    pub at_microseconds: i64,
 }
 
 /// The rows of one moment. An engine keeps for it what is changed meanwhile, so it is dropped as soon as it was read; an

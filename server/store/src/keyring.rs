@@ -177,6 +177,13 @@ impl Keyring {
         Ok(rows)
     }
 
+    /// Whether the root key that is held is still the one above the stored keys.
+    pub async fn is_under_root(&self, store: &dyn Store) -> Result<bool, SealedError> {
+        let id = operator_row(Purpose::Operator);
+        let row = store.get(&id.to_key()).await?.ok_or_else(|| SealedError::Missing(id.clone()))?;
+        Ok(self.unwraps(&id, &row).is_ok())
+    }
+
     /// The new root key counts from now on: what it wraps is stored.
     pub fn take_root(&self, new: RootKey) {
         *self.root.write() = new;

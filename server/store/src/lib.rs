@@ -19,7 +19,7 @@ pub mod row;
 pub mod sealing;
 
 pub use catalogue::{Layout, SealedBy, Table};
-pub use engine::{Batch, CommitError, Expected, Range, ReadError, Row, Store, StoreKey, View};
+pub use engine::{Batch, CommitError, Expected, Heard, Member, Range, ReadError, Row, Store, StoreKey, Turn, View};
 pub use format::{FORMAT, FormatError, open_or_create};
 pub use keyring::{FIRST_REVISION, Keyring, Purpose, WrappedKey, customers_with_keys};
 pub use memory::MemoryStore;

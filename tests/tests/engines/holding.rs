@@ -1,58 +1,192 @@
-//! One node at a time, on a server that deserves trust.
+//! Several nodes on one store, on a server that deserves trust.
 
+use std::time::Instant;
+
+use claviger_postgres::limits::{LEASE, TURN_MOST};
 use claviger_postgres::{OpenError, PostgresStore, Settings, Tls};
-use claviger_store::Store as _;
+use claviger_store::{CommitError, Member, Store as _};
+use claviger_tests::poll::until;
 use claviger_tests::postgres::{OTHER_HOST, Postgres, unrelated_ca};
 
 use super::{
-    DATABASE, PASSWORD, USER, add_database, admin, at_port, next, open, put, refused, revision, server, settings,
-    waits_for_a_lock,
+    DATABASE, PASSWORD, SOON, USER, add_database, admin, at_port, key, next, open, put, refused, revision, server,
+    settings,
 };
 
-#[tokio::test]
-async fn a_second_node_is_refused_until_the_first_has_closed() {
-    let postgres = server().await;
-    let first = open(&postgres).await.unwrap();
-    let error = open(&postgres).await.err().unwrap();
-    assert!(matches!(error, OpenError::InUse(_)), "{error}");
-    assert!(error.to_string().contains("another server holds it"), "{error}");
-    first.commit(put("a", 1)).await.unwrap();
-
-    drop(first);
-    let second = open(&postgres).await.unwrap();
-    assert_eq!(revision(&second, "a").await, Some(1));
+/// A node that has joined.
+async fn member(postgres: &Postgres) -> std::sync::Arc<dyn Member> {
+    open(postgres).await.unwrap().join().await.unwrap().unwrap()
 }
 
-/// The lock is the session's: whoever ends it makes room for another node, and the first must notice.
-#[tokio::test]
-async fn a_node_that_was_replaced_commits_nothing_more() {
-    let postgres = server().await;
-    let first = open(&postgres).await.unwrap();
-    first.commit(put("a", 1)).await.unwrap();
-    end_sessions(&postgres).await;
-    let second = open(&postgres).await.unwrap();
+/// As if nobody had been heard of for longer than a lease.
+async fn silence(postgres: &Postgres) {
+    let ago = format!("UPDATE claviger_members SET heard_at = heard_at - interval '{} seconds'", LEASE.as_secs() + 1);
+    admin(postgres).await.batch_execute(&ago).await.unwrap();
+}
 
-    let why = refused(first.commit(put("a", 2)).await);
-    assert!(why.contains("another server holds it"), "{why}");
+#[tokio::test]
+async fn two_nodes_work_on_one_store_and_see_each_other() {
+    let postgres = server().await;
+    let (first, second) = (member(&postgres).await, member(&postgres).await);
+    first.commit(next("a", 1)).await.unwrap();
+    assert_eq!(second.get(&key("a")).await.unwrap().unwrap().revision, 1);
     second.commit(next("a", 2)).await.unwrap();
-    drop(second);
+    assert_eq!(first.commit(next("a", 2)).await, Err(CommitError::Conflict(key("a"))));
+    first.commit(next("a", 3)).await.unwrap();
 
-    // Free again, but what the first remembers may be of another time.
-    let why = loop {
-        let why = refused(first.commit(put("a", 9)).await);
-        if !why.contains("in use") {
-            break why;
-        }
-    };
-    assert!(why.contains("start this one anew"), "{why}");
-    let third = open(&postgres).await.unwrap();
-    assert_eq!(revision(&third, "a").await, Some(2));
-    third.commit(next("a", 3)).await.unwrap();
+    // Each hears of the other's keys and not of its own, once and in order.
+    second.commit(next("b", 1)).await.unwrap();
+    let heard = first.hear().await.unwrap();
+    assert_eq!((heard.member, heard.news), (true, Some(vec![key("a"), key("b")])));
+    assert_eq!(first.hear().await.unwrap().news, Some(Vec::new()));
+    assert_eq!(second.hear().await.unwrap().news, Some(vec![key("a"), key("a")]));
 }
 
-/// Where nobody else came meanwhile, it goes on by itself.
 #[tokio::test]
-async fn a_node_whose_session_was_ended_takes_the_store_again() {
+async fn who_has_the_turn_knows_all_and_keeps_the_others_waiting() {
+    let postgres = server().await;
+    let (first, second) = (member(&postgres).await, member(&postgres).await);
+    second.commit(next("a", 1)).await.unwrap();
+    let mut turn = first.turn().await.unwrap();
+    assert_eq!(turn.news(), [key("a")]);
+
+    let waiting = tokio::spawn(async move {
+        let done = second.commit(next("a", 2)).await;
+        (second, done)
+    });
+    super::waits_for_a_lock(&postgres).await;
+    assert!(!waiting.is_finished());
+    turn.commit(next("a", 2), vec![key("told")]).await.unwrap();
+    let (second, done) = waiting.await.unwrap();
+    assert_eq!(done, Err(CommitError::Conflict(key("a"))));
+    // What it is told is what the first one chose to say.
+    assert_eq!(second.hear().await.unwrap().news, Some(vec![key("told")]));
+
+    first.turn().await.unwrap().pass().await;
+    drop(first.turn().await.unwrap());
+    until("a turn that was dropped is free", SOON, async || second.commit(next("b", 1)).await.ok()).await;
+}
+
+/// Many at once: each adds one to the same row, and none is lost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_that_want_the_same_row_at_once_lose_nothing() {
+    const EACH: u64 = 15;
+    let postgres = server().await;
+    let nodes = [member(&postgres).await, member(&postgres).await, member(&postgres).await];
+    let adding = nodes.map(|node| {
+        tokio::spawn(async move {
+            for _ in 0..EACH {
+                let turn = node.turn().await.unwrap();
+                let now = node.get(&key("sum")).await.unwrap().map_or(0, |row| row.revision);
+                turn.commit(next("sum", now + 1), Vec::new()).await.unwrap();
+            }
+        })
+    });
+    for node in adding {
+        node.await.unwrap();
+    }
+    let store = open(&postgres).await.unwrap();
+    assert_eq!(revision(&store, "sum").await, Some(3 * EACH));
+}
+
+/// Whoever stops in the midst of a turn keeps the others waiting for a moment, and is too late then.
+#[tokio::test]
+async fn a_turn_that_is_held_too_long_is_lost() {
+    let postgres = server().await;
+    let (first, second) = (member(&postgres).await, member(&postgres).await);
+    let turn = first.turn().await.unwrap();
+    let begun = Instant::now();
+    second.commit(next("a", 1)).await.unwrap();
+    let waited = begun.elapsed();
+    assert!(waited > TURN_MOST / 2 && waited < TURN_MOST * 3, "{waited:?}");
+    assert!(turn.commit(next("b", 1), Vec::new()).await.is_err());
+    assert_eq!(second.get(&key("b")).await.unwrap(), None);
+    until("it has another", SOON, async || first.commit(next("b", 1)).await.ok()).await;
+}
+
+#[tokio::test]
+async fn anvil_late_writer_a_node_that_was_silent_for_too_long_commits_nothing_more() {
+    let postgres = server().await;
+    let (first, second) = (member(&postgres).await, member(&postgres).await);
+    first.commit(next("a", 1)).await.unwrap();
+    silence(&postgres).await;
+    let third = member(&postgres).await;
+    for node in [&first, &second] {
+        let why = refused(node.commit(next("a", 2)).await);
+        assert!(why.contains("was not heard of for too long"), "{why}");
+        assert!(node.turn().await.is_err());
+        // It does not come back to life by saying that it lives.
+        assert!(!node.hear().await.unwrap().member);
+        assert!(!node.hear().await.unwrap().member);
+    }
+    third.commit(next("a", 2)).await.unwrap();
+    assert!(third.hear().await.unwrap().member);
+    // What was committed before it joined it does not hear of: it remembers nothing of it.
+    assert_eq!(third.hear().await.unwrap().news, Some(Vec::new()));
+}
+
+#[tokio::test]
+async fn a_piece_of_work_is_one_nodes_until_it_gives_it_back_or_is_gone() {
+    let postgres = server().await;
+    let (first, second) = (member(&postgres).await, member(&postgres).await);
+    assert!(first.claim("rotate").await.unwrap());
+    assert!(first.claim("rotate").await.unwrap(), "it has it");
+    assert!(!second.claim("rotate").await.unwrap());
+    assert!(second.claim("look").await.unwrap());
+    second.release("rotate").await.unwrap();
+    assert!(!second.claim("rotate").await.unwrap(), "nobody gives back what is another's");
+    first.release("rotate").await.unwrap();
+    assert!(second.claim("rotate").await.unwrap());
+
+    second.leave().await.unwrap();
+    assert!(first.claim("rotate").await.unwrap() && first.claim("look").await.unwrap());
+    silence(&postgres).await;
+    let third = member(&postgres).await;
+    assert!(third.claim("rotate").await.unwrap());
+    refused(first.commit(next("a", 1)).await);
+    assert!(!member(&postgres).await.claim("rotate").await.unwrap());
+}
+
+/// What is told is not kept for ever: whoever was away for longer knows that it does not know.
+#[tokio::test]
+async fn a_gap_in_what_is_told_is_noticed() {
+    let postgres = server().await;
+    let (first, second) = (member(&postgres).await, member(&postgres).await);
+    for n in 1..4 {
+        first.commit(next("a", n)).await.unwrap();
+    }
+    admin(&postgres).await.batch_execute("DELETE FROM claviger_news WHERE epoch = 2").await.unwrap();
+    assert_eq!(second.hear().await.unwrap().news, None);
+    assert!(second.turn().await.is_err());
+    admin(&postgres).await.batch_execute("DELETE FROM claviger_news").await.unwrap();
+    assert_eq!(member(&postgres).await.hear().await.unwrap().news, Some(Vec::new()));
+    let third = member(&postgres).await;
+    first.commit(next("a", 4)).await.unwrap();
+    admin(&postgres).await.batch_execute("DELETE FROM claviger_news").await.unwrap();
+    assert_eq!(third.hear().await.unwrap().news, None, "also where nothing is told at all");
+}
+
+/// A server of a version that works alone, and ours, do not work on one store.
+#[tokio::test]
+async fn a_server_of_an_earlier_version_is_alone_or_not_at_all() {
+    let postgres = server().await;
+    let earlier = admin(&postgres).await;
+    let alone = "SELECT pg_try_advisory_lock(7164208268442035570)";
+    assert!(earlier.query_one(alone, &[]).await.unwrap().get::<_, bool>(0));
+    let error = open(&postgres).await.err().unwrap();
+    assert!(matches!(error, OpenError::InUse(_)) && error.to_string().contains("earlier version"), "{error}");
+    earlier.query_one("SELECT pg_advisory_unlock_all()::text", &[]).await.unwrap();
+
+    let ours = member(&postgres).await;
+    assert!(!earlier.query_one(alone, &[]).await.unwrap().get::<_, bool>(0), "it is told that somebody is here");
+    earlier.batch_execute("UPDATE claviger_node SET holder = 'earlier', epoch = epoch + 1").await.unwrap();
+    let why = refused(ours.commit(next("a", 1)).await);
+    assert!(why.contains("earlier version has taken the store"), "{why}");
+}
+
+/// It goes on by itself.
+#[tokio::test]
+async fn a_node_whose_session_was_ended_makes_another() {
     let postgres = server().await;
     let store = open(&postgres).await.unwrap();
     store.commit(put("a", 1)).await.unwrap();
@@ -67,37 +201,6 @@ async fn a_node_whose_session_was_ended_takes_the_store_again() {
         outcome.unwrap();
         assert_eq!(revision(&store, "a").await, Some(n));
     }
-}
-
-/// A lock that a pooler or a database only pretends to give does not let two nodes commit.
-#[tokio::test]
-async fn without_the_lock_the_tenure_still_tells_who_holds_the_store() {
-    let postgres = server().await;
-    let first = open(&postgres).await.unwrap();
-    first.commit(put("a", 1)).await.unwrap();
-    let taken = "UPDATE claviger_node SET holder = 'another', epoch = epoch + 1";
-    admin(&postgres).await.batch_execute(taken).await.unwrap();
-    for _ in 0..2 {
-        let why = refused(first.commit(next("a", 2)).await);
-        assert!(why.contains("another server has taken the store"), "{why}");
-    }
-    assert_eq!(revision(&first, "a").await, Some(1));
-}
-
-/// A commit that finds the store about to be taken waits, and is then refused.
-#[tokio::test]
-async fn a_tenure_is_not_taken_in_the_midst_of_a_commit() {
-    let postgres = server().await;
-    let store = open(&postgres).await.unwrap();
-    let mut taker = admin(&postgres).await;
-    let taking = taker.transaction().await.unwrap();
-    taking.batch_execute("UPDATE claviger_node SET holder = 'another', epoch = epoch + 1").await.unwrap();
-    let (outcome, ()) = tokio::join!(store.commit(put("a", 1)), async {
-        waits_for_a_lock(&postgres).await;
-        taking.commit().await.unwrap();
-    });
-    assert!(refused(outcome).contains("another server has taken the store"));
-    assert_eq!(revision(&store, "a").await, None);
 }
 
 #[tokio::test]
@@ -145,7 +248,8 @@ async fn tables_that_an_administrator_made_are_used() {
     let postgres = server().await;
     drop(open(&postgres).await.unwrap());
     postgres.create_role("reader_writer", PASSWORD).await;
-    let grant = "GRANT SELECT, INSERT, UPDATE, DELETE ON claviger_rows, claviger_node TO reader_writer; \
+    let grant = "GRANT SELECT, INSERT, UPDATE, DELETE ON claviger_rows, claviger_node, claviger_members, \
+                 claviger_claims, claviger_news TO reader_writer; \
                  REVOKE CREATE ON SCHEMA public FROM PUBLIC";
     admin(&postgres).await.batch_execute(grant).await.unwrap();
     let store = PostgresStore::open(Settings { user: "reader_writer".to_owned(), ..settings(&postgres) }).await;

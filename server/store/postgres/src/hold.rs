@@ -1,38 +1,34 @@
-//! Who may commit: one node at a time, and how it is known.
+//! Who may commit: any number of nodes, one after the other, and how it is known.
 //!
-//! Two guards, since each has a hole that the other closes:
+//! - A **turn**: the row of `claviger_node` counts the commits. Whoever commits has it, and its table, locked from before
+//!   the first look at the store until COMMIT is over. So no two transactions of nodes overlap: what one has seen is so until
+//!   it has committed, and nobody is undone for the sake of others. On PostgreSQL the lock is that of the table, which is
+//!   handed on in the order in which it was asked for, and before a transaction has seen anything; elsewhere it is that of
+//!   the row. A node that stops in the midst of its turn loses its session after [`TURN_MOST`].
+//! - A **membership**: one row a node, with the time at which the node was heard of last, by the database's clock. A node's
+//!   commit reads it in its own transaction: one that was silent for [`LEASE`] is refused, for ever. What such a node had
+//!   claimed is taken from it in a turn too, so that no commit of it comes after.
+//! - The **news**: each commit notes which keys it wrote, numbered without a gap.
 //!
-//! - An **advisory lock** of the session that commits. It makes a second node's start fail with a clear message, and it
-//!   is free again only when the session before is over, with its last transaction. It is void where sessions are
-//!   shared by a pooler, and where a database only pretends to have it, as CockroachDB does.
-//! - A **tenure**: one row that names the node which holds the store, and counts how often it took it. Each commit reads
-//!   it under a lock (`FOR SHARE`) in its own transaction. So a commit of a node that was replaced is refused, also one
-//!   that was under way; and a node that lost its session takes the store again only if nobody else had it meanwhile.
-//!   Otherwise what it remembers of the store may be wrong, and it stays closed until it is started anew.
+//! A version before this one knew one node at a time: it holds an advisory lock of its session, which we share among us, and
+//! its name in the row of `claviger_node`, where ours stands now. Neither starts while the other runs, and either is refused
+//! should it come to both.
 
 use tokio::time::sleep;
 use tokio_postgres::types::Type;
 
 use crate::failure::Failure;
 use crate::limits::{LOCK_PAUSE, LOCK_TRIES};
-use crate::session::{Session, Value};
+use crate::session::Session;
 
-/// That this node holds the store.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Tenure {
-    /// Drawn by the database for each opening of the store.
-    holder: String,
-    /// How often the store was taken, by anybody.
-    epoch: i64,
-}
-
-/// Takes the lock for the life of the session; false while another session has it.
+/// Shares the lock of the nodes of this version, for the life of the session; false while a server of an earlier version has
+/// it for itself.
 pub(crate) async fn lock(session: &Session) -> Result<bool, Failure> {
     for attempt in 0..LOCK_TRIES {
         if attempt > 0 {
             sleep(LOCK_PAUSE).await;
         }
-        let answer = session.query("SELECT pg_try_advisory_lock($1)", &[(&LOCK, Type::INT8)]).await?;
+        let answer = session.query("SELECT pg_try_advisory_lock_shared($1)", &[(&LOCK, Type::INT8)]).await?;
         if answer.first().map(|row| row.try_get(0)).transpose()? == Some(true) {
             return Ok(true);
         }
@@ -40,47 +36,61 @@ pub(crate) async fn lock(session: &Session) -> Result<bool, Failure> {
     Ok(false)
 }
 
-/// Makes the tables that are missing. Where an administrator has made them, no right to create any is needed.
+/// Makes the tables that are missing. Where an administrator has made them, no right to create any is needed. Several nodes
+/// may do so at once: whoever is second finds that there is one.
 pub(crate) async fn make_tables(session: &Session) -> Result<(), Failure> {
     for (name, columns) in TABLES {
-        let there = session.query("SELECT to_regclass($1) IS NOT NULL", &[(&name, Type::TEXT)]).await?;
-        if there.first().map(|row| row.try_get(0)).transpose()? != Some(true) {
-            session.run(&format!("CREATE TABLE {name} ({columns})")).await?;
+        if is_there(session, name).await? {
+            continue;
+        }
+        let made = session.run(&format!("CREATE TABLE {name} ({columns})")).await;
+        if made.is_err() && !is_there(session, name).await? {
+            return made;
         }
     }
     Ok(())
 }
 
-/// Takes the store, whoever had it.
-pub(crate) async fn take(session: &Session) -> Result<Tenure, Failure> {
-    let taken = session.query(TAKE, &[]).await?;
-    let taken = taken.first().ok_or_else(|| Failure::Lost("the store was not taken".to_owned()))?;
-    Ok(Tenure { holder: taken.try_get(0)?, epoch: taken.try_get(1)? })
+/// Begins to count commits in the nodes' own name, whoever had the store.
+pub(crate) async fn take(session: &Session) -> Result<(), Failure> {
+    session.run(TAKE).await
 }
 
-/// Takes it again; `None` where another node has had it since.
-pub(crate) async fn take_again(session: &Session, before: &Tenure) -> Result<Option<Tenure>, Failure> {
-    let taken = session.query(TAKE_AGAIN, &[(&before.holder, Type::TEXT)]).await?;
-    let Some(taken) = taken.first() else { return Ok(None) };
-    Ok(Some(Tenure { holder: before.holder.clone(), epoch: taken.try_get(0)? }))
-}
-
-/// Whether this node holds the store, until the transaction that asks is over.
-pub(crate) async fn holds(session: &Session, tenure: &Tenure) -> Result<bool, Failure> {
-    let values: [Value<'_>; 2] = [(&tenure.holder, Type::TEXT), (&tenure.epoch, Type::INT8)];
-    Ok(!session.query(HOLDS, &values).await?.is_empty())
+async fn is_there(session: &Session, table: &str) -> Result<bool, Failure> {
+    let there = session.query("SELECT to_regclass($1) IS NOT NULL", &[(&table, Type::TEXT)]).await?;
+    Ok(there.first().map(|row| row.try_get(0)).transpose()? == Some(true))
 }
 
 /// "claviger" in ASCII. Such locks are per database.
 const LOCK: i64 = 0x636c_6176_6967_6572;
 
-const TABLES: [(&str, &str); 2] = [
+const TABLES: [(&str, &str); 5] = [
     ("claviger_rows", "key bytea PRIMARY KEY, revision bigint NOT NULL, value bytea NOT NULL"),
     ("claviger_node", "id bigint PRIMARY KEY, holder text NOT NULL, epoch bigint NOT NULL"),
+    ("claviger_members", "id text PRIMARY KEY, heard_at timestamptz NOT NULL"),
+    ("claviger_claims", "work text PRIMARY KEY, member text NOT NULL"),
+    (
+        "claviger_news",
+        "epoch bigint PRIMARY KEY, member text NOT NULL, keys bytea NOT NULL, \
+         at timestamptz NOT NULL DEFAULT clock_timestamp()",
+    ),
 ];
 
-const TAKE: &str = "INSERT INTO claviger_node (id, holder, epoch) VALUES (1, gen_random_uuid()::text, 1) \
-                    ON CONFLICT (id) DO UPDATE SET holder = excluded.holder, epoch = claviger_node.epoch + 1 \
-                    RETURNING holder, epoch";
-const TAKE_AGAIN: &str = "UPDATE claviger_node SET epoch = epoch + 1 WHERE id = 1 AND holder = $1 RETURNING epoch";
-const HOLDS: &str = "SELECT 1 FROM claviger_node WHERE id = 1 AND holder = $1 AND epoch = $2 FOR SHARE";
+/// A transaction that has seen nothing yet, in which nobody else commits.
+pub(crate) const BEGIN_TURN: &str = "BEGIN ISOLATION LEVEL SERIALIZABLE; LOCK TABLE claviger_node IN EXCLUSIVE MODE";
+/// The same where such locks are not known, and transactions wait for each other's rows instead of being undone.
+pub(crate) const BEGIN_TURN_BY_ROW: &str = "BEGIN ISOLATION LEVEL SERIALIZABLE";
+/// The number of the last commit.
+pub(crate) const EPOCH: &str = "SELECT epoch FROM claviger_node WHERE id = 1 AND holder = 'members' FOR UPDATE";
+pub(crate) const COUNT: &str = "UPDATE claviger_node SET epoch = $1 WHERE id = 1";
+pub(crate) const TELL: &str = "INSERT INTO claviger_news (epoch, member, keys) VALUES ($1, $2, $3)";
+/// Whether a member was heard of within so many milliseconds.
+pub(crate) const IS_MEMBER: &str = "SELECT 1 FROM claviger_members WHERE id = $1 \
+                                    AND heard_at > clock_timestamp() - $2 * interval '1 millisecond'";
+/// What was committed since. Of its own a member knows.
+pub(crate) const NEWS: &str = "SELECT epoch, CASE WHEN member = $2 THEN ''::bytea ELSE keys END FROM claviger_news \
+                               WHERE epoch > $1 ORDER BY epoch LIMIT $3";
+
+const TAKE: &str = "INSERT INTO claviger_node (id, holder, epoch) VALUES (1, 'members', 1) \
+                    ON CONFLICT (id) DO UPDATE SET holder = 'members', epoch = claviger_node.epoch + 1 \
+                    WHERE claviger_node.holder <> 'members'";

@@ -1,8 +1,9 @@
 //! The engine on a server of its own: PostgreSQL, in plain SQL that CockroachDB and YugabyteDB also take.
 //!
 //! ```text
-//! commit ─→ Writer (write.rs) ─→ the one session that holds the store (hold.rs)
+//! commit ─→ Writer (write.rs) ─→ the one session of this node that commits, in its turn (hold.rs)
 //! get, scan ─→ Readers (read.rs) ─→ a few sessions of their own
+//! join      ─→ Member (member.rs) ─→ what the others have written (news.rs)
 //! view      ─→ one transaction on a session of its own (view.rs)
 //!                                    └ Session (session.rs), TLS (tls.rs), what an answer means (failure.rs)
 //! ```
@@ -14,11 +15,10 @@
 //! - **Outcome.** Until COMMIT is sent, every failure is a refusal: what was not committed never happened. An error that
 //!   answers COMMIT is one too. A lost or late answer to COMMIT is unknown.
 //! - **Durable** on `Ok`: `synchronous_commit` is on, and a server with `fsync = off` is not taken.
-//! - **One node at a time.** The session that commits holds an advisory lock, so that a second node is refused at its
-//!   start; and each commit proves, in its own transaction, that no other node has taken the store since (see `hold`).
-//!   A connection pooler that shares sessions between clients breaks the first, and never the second.
-//! - **Fail closed.** When the session is lost, commits are refused until another one holds the store again. It is tried
-//!   with each commit, no sooner than [`limits::PAUSE_MAX`] after the last failure.
+//! - **Several nodes.** Any number of them open the store; they commit one after the other, and a node's commit proves in its
+//!   own transaction that the node was heard of lately (see `hold`).
+//! - **Fail closed.** When the session is lost, commits are refused until there is another one. It is tried with each commit,
+//!   no sooner than [`limits::PAUSE_MAX`] after the last failure.
 //! - **Rows** lie in the table `claviger_rows (key, revision, value)`; `bytea` sorts by its bytes. A revision is a u64
 //!   in a `bigint`, as two's complement: from 2⁶³ on SQL shows it negative, and nothing here compares it but for
 //!   equality.
@@ -26,6 +26,8 @@
 mod failure;
 mod hold;
 pub mod limits;
+mod member;
+mod news;
 mod pause;
 mod read;
 mod rows;
@@ -38,7 +40,7 @@ mod write;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use claviger_store::{Batch, CommitError, Range, ReadError, Row, Store, StoreKey, View};
+use claviger_store::{Batch, CommitError, Member, Range, ReadError, Row, Store, StoreKey, View};
 use tokio::sync::Mutex;
 
 pub use limits::Deadlines;
@@ -46,12 +48,13 @@ pub use settings::{Settings, Tls, is_this_machine};
 
 use crate::read::Readers;
 use crate::session::Target;
-use crate::write::Writer;
+use crate::write::{Who, Writer};
 
-/// A store in a database. One node opens it at a time.
+/// A store in a database, which several nodes may open at once.
+#[derive(Clone)]
 pub struct PostgresStore {
-    writer: Mutex<Writer>,
-    readers: Readers,
+    writer: Arc<Mutex<Writer>>,
+    readers: Arc<Readers>,
     target: Arc<Target>,
 }
 
@@ -69,8 +72,8 @@ pub enum OpenError {
         /// What it says, or what is said of it.
         why: String,
     },
-    /// Another node works on it.
-    #[error("the store on {0} is in use: another server holds it; stop that one first")]
+    /// A server of a version that works on it alone does so.
+    #[error("the store on {0} is in use by a server of an earlier version, which works alone; stop that one first")]
     InUse(String),
     /// What it acknowledges can be lost.
     #[error("{0} runs with fsync = off, so that a crash loses what it has acknowledged: set fsync = on")]
@@ -88,7 +91,8 @@ impl PostgresStore {
     pub async fn open_with(settings: Settings, deadlines: Deadlines) -> Result<Self, OpenError> {
         let target = Arc::new(Target::new(settings, deadlines)?);
         let writer = Writer::open(Arc::clone(&target)).await?;
-        Ok(Self { writer: Mutex::new(writer), readers: Readers::new(Arc::clone(&target)), target })
+        let (writer, readers) = (Arc::new(Mutex::new(writer)), Arc::new(Readers::new(Arc::clone(&target))));
+        Ok(Self { writer, readers, target })
     }
 }
 
@@ -104,10 +108,14 @@ impl Store for PostgresStore {
 
     async fn commit(&self, batch: Batch) -> Result<(), CommitError> {
         batch.well_formed()?;
-        self.writer.lock().await.commit(&batch).await
+        self.writer.lock().await.commit(None, Who::NOBODY, &batch, &member::keys_of(&batch)).await
     }
 
     async fn view(&self) -> Result<Box<dyn View>, ReadError> {
         view::of(&self.target).await
+    }
+
+    async fn join(&self) -> Result<Option<Arc<dyn Member>>, ReadError> {
+        Ok(Some(Arc::new(member::join(self).await?)))
     }
 }

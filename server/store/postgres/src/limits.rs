@@ -38,3 +38,17 @@ pub const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// A connection on which nothing is heard is asked whether it lives, and given up after three such times.
 pub const KEEPALIVE: Duration = Duration::from_secs(5);
+
+/// A node that was not heard of for so long is a member no more.
+pub const LEASE: Duration = Duration::from_secs(5);
+/// A session in whose turn nothing happens for so long is ended by the server, so that others have theirs.
+pub const TURN_MOST: Duration = Duration::from_secs(2);
+/// From dialling, or asking, to an answer for whoever says that it lives: a node that waits longer for its database is as
+/// good as cut off from it.
+pub const HEARING_MOST: Duration = Duration::from_secs(1);
+/// What is told of commits is kept so long for whoever was away.
+pub const NEWS_KEPT: Duration = Duration::from_mins(10);
+/// A member takes away what is too old after so many times that it was heard of.
+pub const PRUNE_EVERY: u32 = 64;
+/// Commits that are told of at once.
+pub const NEWS_AT_ONCE: i64 = 1000;

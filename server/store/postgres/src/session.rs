@@ -10,7 +10,7 @@ use tokio_postgres::{Client, NoTls, Row};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::failure::{Failure, within};
-use crate::limits::{Deadlines, KEEPALIVE};
+use crate::limits::{Deadlines, KEEPALIVE, TURN_MOST};
 use crate::{OpenError, Settings, Tls, tls};
 
 /// A value of a statement, and its type: with it a statement is one round trip.
@@ -54,6 +54,8 @@ pub(crate) enum Purpose {
     Writing,
     /// Reading one moment for as long as it takes.
     Viewing,
+    /// Saying that a node lives, and asking for what is new. Nothing of it has to outlast the server.
+    Hearing,
 }
 
 impl Purpose {
@@ -67,11 +69,13 @@ impl Purpose {
             Self::Viewing => {
                 format!("SET statement_timeout = {statement}; SET idle_in_transaction_session_timeout = 0")
             }
+            // Whoever stops in the midst of a turn keeps nobody waiting for long.
             Self::Writing => format!(
                 "SET synchronous_commit = on; SET statement_timeout = {statement}; SET lock_timeout = {lock}; \
                  SET idle_in_transaction_session_timeout = {}",
-                (deadlines.statement * 2).as_millis()
+                TURN_MOST.as_millis()
             ),
+            Self::Hearing => format!("SET synchronous_commit = off; SET statement_timeout = {statement}"),
         }
     }
 }
