@@ -15,7 +15,7 @@ use claviger_connectors::{Dial, Direct, Registry};
 use claviger_core::policy::Policies;
 use claviger_service::audit::stream;
 use claviger_service::crypto::OsRandom;
-use claviger_service::{Ground, Settings, SystemClock, Vault, workers};
+use claviger_service::{Ground, Settings, SystemClock, Vault, nodes, workers};
 use claviger_store::Store;
 use governor::clock::DefaultClock;
 use rustls::ServerConfig;
@@ -95,6 +95,8 @@ pub struct Running {
     reload: Arc<Notify>,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
+    /// Hears what other nodes write for as long as anything is done.
+    hearing: (watch::Sender<bool>, JoinHandle<()>),
 }
 
 /// Starts a server on its store. It is sealed, as after every start.
@@ -167,6 +169,8 @@ pub async fn start_on(config: &Config, ground: Ground) -> Result<Running, StartE
         let clock = vault.ground().clock.clone();
         tasks.push(tokio::spawn(certificates.clone().watch(clock, reload.clone(), stopped)));
     }
+    let (hear_no_more, heard) = watch::channel(false);
+    let hearing = (hear_no_more, tokio::spawn(nodes::run(vault.clone(), heard)));
     let (mut metrics, mut scraped) = (None, None);
     if let Some(address) = config.metrics.listen {
         let watched = Watched {
@@ -183,7 +187,19 @@ pub async fn start_on(config: &Config, ground: Ground) -> Result<Running, StartE
         tracing::info!(%address, "metrics are there to be scraped");
     }
     tracing::info!(%address, tls = config.tls.is_some(), "the server listens");
-    Ok(Running { address, vault, site, http, serving: tokio::spawn(server), metrics, scraped, reload, stop, tasks })
+    Ok(Running {
+        address,
+        vault,
+        site,
+        http,
+        serving: tokio::spawn(server),
+        metrics,
+        scraped,
+        reload,
+        stop,
+        tasks,
+        hearing,
+    })
 }
 
 fn listen(
@@ -250,6 +266,9 @@ impl Running {
         for task in self.tasks {
             let _ = task.await;
         }
+        let (stop, hearing) = self.hearing;
+        let _ = stop.send(true);
+        let _ = hearing.await;
         Stopped { store }
     }
 }

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use claviger_api::Secret;
 use claviger_postgres::{PostgresStore, Settings, Tls};
 use claviger_store::Store;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::postgres::{HOST, Postgres, SUPERUSER, random_text};
 
@@ -22,6 +23,7 @@ pub const ENGINE: &str = "CLAVIGER_TEST_ENGINE";
 const SESSIONS_MOST: &str = "400";
 
 /// A database that is a store, and the PostgreSQL that it is in.
+#[derive(Clone)]
 pub struct Database {
     postgres: Arc<Postgres>,
     name: String,
@@ -74,6 +76,14 @@ impl Database {
     pub async fn empty(&self) {
         self.drop_database().await;
         self.create("template1").await;
+    }
+
+    /// Has the PostgreSQL that it is in crash: one of its processes is killed, so that it ends all of them, and begins anew from
+    /// its log.
+    pub async fn crash(&self) {
+        let one = "SELECT pid FROM pg_stat_activity WHERE application_name = 'claviger' LIMIT 1";
+        let pid: i32 = self.admin().await.query_one(one, &[]).await.unwrap().get(0);
+        kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
     }
 
     /// The PostgreSQL that it is in.

@@ -9,6 +9,7 @@ pub mod firewall;
 pub mod in_process;
 pub mod inventory;
 pub mod issuer;
+pub mod line;
 pub mod mariadb;
 pub mod oidc;
 pub mod openapi;

@@ -53,6 +53,8 @@ pub struct Server {
     address: String,
     /// Where its rows are, if not in its directory.
     database: Option<Database>,
+    /// The port of a line to the database, if it is to be reached over one.
+    line: Option<u16>,
 }
 
 /// What a stopped server had: its directory, and its database.
@@ -65,7 +67,15 @@ impl Server {
     /// Starts one on an empty directory: it is not initialised.
     pub async fn start(launch: &Launch) -> Self {
         let database = Database::chosen().await;
-        let mut server = Self { folder: folder(), process: None, address: String::new(), database };
+        let mut server = Self { folder: folder(), process: None, address: String::new(), database, line: None };
+        server.start_again(launch).await;
+        server
+    }
+
+    /// Starts one beside others on a database, which it reaches at this port of a line to it, or at its own.
+    pub async fn on(database: &Database, line: Option<u16>, launch: &Launch) -> Self {
+        let database = Some(database.clone());
+        let mut server = Self { folder: folder(), process: None, address: String::new(), database, line };
         server.start_again(launch).await;
         server
     }
@@ -73,7 +83,7 @@ impl Server {
     /// Starts one on a copy of what this one has, while this one is stopped.
     pub async fn copy(&self, launch: &Launch) -> Self {
         let Kept { folder, database } = self.keep().await;
-        let mut copy = Self { folder, process: None, address: String::new(), database };
+        let mut copy = Self { folder, process: None, address: String::new(), database, line: None };
         copy.start_again(launch).await;
         copy
     }
@@ -133,7 +143,8 @@ impl Server {
     /// Starts it again on the same directory. Its address is another one.
     pub async fn start_again(&mut self, launch: &Launch) {
         assert!(self.process.is_none(), "it runs already");
-        let (process, address) = serve(self.folder.path(), self.database.as_ref(), launch).await;
+        let store = self.database.as_ref().map(|database| database.config(self.folder.path(), self.line));
+        let (process, address) = serve(self.folder.path(), store.as_deref(), launch).await;
         (self.process, self.address) = (Some(process), address);
     }
 
@@ -151,6 +162,16 @@ impl Server {
             signal(process, Signal::KILL);
             self.ended().await;
         }
+    }
+
+    /// Stops it in the midst of whatever it does, until [`Server::go_on`].
+    pub fn pause(&self) {
+        signal(self.process.as_ref().expect("it runs"), Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub fn go_on(&self) {
+        signal(self.process.as_ref().expect("it runs"), Signal::CONT);
     }
 
     /// Waits until it has ended by itself.
@@ -236,7 +257,7 @@ fn is_mounted(directory: &Path) -> bool {
 }
 
 /// Starts a process and waits until it says where it listens.
-async fn serve(folder: &Path, database: Option<&Database>, launch: &Launch) -> (Child, String) {
+async fn serve(folder: &Path, store: Option<&str>, launch: &Launch) -> (Child, String) {
     let config = config_file(folder);
     let level = launch.level.unwrap_or("info");
     let mut text = config_text(&data_directory(folder), level);
@@ -249,9 +270,7 @@ async fn serve(folder: &Path, database: Option<&Database>, launch: &Launch) -> (
     if launch.budgets_as_shipped {
         text = behind_a_proxy(&text);
     }
-    if let Some(database) = database {
-        text += &database.config(folder, None);
-    }
+    text += store.unwrap_or_default();
     fs::write(&config, text + &launch.audit).unwrap();
     let log = File::options().create(true).append(true).open(log_file(folder)).unwrap();
     let known = log.metadata().unwrap().len();

@@ -2,7 +2,8 @@
 //!
 //! A login opens a session, a stored row. Its access token is a JWT (RFC 7519, EdDSA) of at most 15 minutes that names
 //! the session; every request looks the session up, so that an ended one is refused at once. Verified tokens, sessions
-//! and principals are cached, and dropped from the caches by whatever changes them: on one node that is immediate.
+//! and principals are cached, and dropped from the caches by whatever changes them: on one node at once, on
+//! others within a second (`nodes.rs`).
 
 use std::hash::Hash;
 use std::net::IpAddr;
@@ -154,6 +155,7 @@ impl Open {
     /// Who sends this access token: a principal that may log in, in a session that has not ended, from where and with
     /// what the session is bound to.
     pub async fn authenticate(&self, token: &str, origin: &Origin, request: RequestId) -> Result<Caller> {
+        self.nodes.heard().await?;
         let now = self.now();
         let refused = || Error::new(ProblemType::NotAuthenticated, "");
         let ended = || Error::new(ProblemType::SessionEnded, "");
@@ -183,6 +185,7 @@ impl Open {
     ///
     /// The session has ended.
     pub async fn again(&self, caller: &Caller) -> Result<Caller> {
+        self.nodes.heard().await?;
         let live = self.live(caller.session, self.now()).await?;
         let (session, known) = live.ok_or_else(|| Error::new(ProblemType::SessionEnded, ""))?;
         Ok(self.caller(&session, &known, caller.source, caller.request))

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use claviger_api::Scope;
 use claviger_crypto::Random;
-use claviger_store::{CommitError, Keyring, RowId, Sealed, Store};
+use claviger_store::{CommitError, Keyring, Member, RowId, Sealed, Store};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::{Error, Result};
@@ -68,17 +68,18 @@ struct Submission {
 impl Journal {
     /// Starts the writer on a thread of its own: a synced commit blocks the thread that makes it.
     pub fn start(store: Arc<dyn Store>, keyring: Arc<Keyring>, random: Arc<dyn Random>) -> std::io::Result<Self> {
-        Self::watched(store, keyring, random, Arc::new(|_| ()))
+        Self::watched(store, keyring, random, Arc::new(|_| ()), None)
     }
 
-    /// The same, telling `watch` of what is written.
+    /// The same, telling `watch` of what is written; beside others, if it is a member of those who work on the store.
     pub fn watched(
         store: Arc<dyn Store>,
         keyring: Arc<Keyring>,
         random: Arc<dyn Random>,
         watch: Watch,
+        member: Option<Arc<dyn Member>>,
     ) -> std::io::Result<Self> {
-        Self::write(writer::Writer::new(Sealed::new(store), keyring, random, watch))
+        Self::write(writer::Writer::new(Sealed::new(store), keyring, random, watch).among(member))
     }
 
     /// The journal of a vault that is being initialised. A fence of an earlier initialisation that came to nothing may

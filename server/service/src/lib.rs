@@ -23,6 +23,7 @@ pub mod identity;
 pub mod inventory;
 pub mod journal;
 mod kept;
+pub mod nodes;
 pub mod open;
 pub mod page;
 mod purge;

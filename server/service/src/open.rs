@@ -25,8 +25,9 @@ use crate::event::Event;
 use crate::idempotency::Once;
 use crate::identity::Identities;
 use crate::inventory::Places;
-use crate::journal::{Change, Committed, Journal};
+use crate::journal::{Change, Committed, Journal, Watch};
 use crate::kept::Kept;
+use crate::nodes::Nodes;
 use crate::refusals::Told;
 use crate::seal::rekey::Sealing;
 use crate::seal::{LOG_KEY, TOKEN_KEY};
@@ -54,12 +55,16 @@ pub struct Open {
     journal: Journal,
     subjects: Cache<(Scope, PrincipalId), Arc<SubjectKey>>,
     kept: Kept,
+    /// Drops what is kept of a row that was written.
+    pub(crate) watch: Watch,
+    /// The others who work on the store.
+    pub(crate) nodes: Nodes,
     /// Sessions, principals and token keys.
     pub(crate) identities: Arc<Identities>,
     /// Where things are, by id.
     pub(crate) places: Arc<Places>,
     /// What wraps the root key, and how that is being changed.
-    pub(crate) sealing: Sealing,
+    pub(crate) sealing: Arc<Sealing>,
     /// Of which refusals the log tells already.
     pub(crate) told: Told,
     /// How many secrets were set by hand of late.
@@ -79,9 +84,9 @@ pub struct Open {
     /// What the last look at all accounts saw.
     pub(crate) seen_in_upkeep: Mutex<Option<Seen>>,
     /// What is known of backups.
-    pub(crate) backing_up: crate::backup::BackingUp,
+    pub(crate) backing_up: Arc<crate::backup::BackingUp>,
     /// What is known of checks of the whole store.
-    pub(crate) scrubs: crate::scrub::Scrubs,
+    pub(crate) scrubs: Arc<crate::scrub::Scrubs>,
     /// Signs checkpoints.
     pub(crate) log_key: claviger_crypto::SigningKey,
 }
@@ -151,8 +156,18 @@ impl Caller {
 }
 
 impl Open {
-    /// Starts the journal and loads the signing keys.
-    pub(crate) async fn new(ground: Ground, keyring: Arc<Keyring>, sealing: Sealing) -> Result<Self> {
+    /// The same vault with nothing in memory but its keys, as another member of those who work on the store.
+    pub(crate) async fn anew(&self, ground: Ground) -> Result<Self> {
+        let anew = Self::new(ground, self.keyring.clone(), self.sealing.clone()).await?;
+        Ok(Self { backing_up: self.backing_up.clone(), scrubs: self.scrubs.clone(), ..anew })
+    }
+
+    /// Joins those who work on the store, starts the journal and loads the signing keys.
+    pub(crate) async fn new(mut ground: Ground, keyring: Arc<Keyring>, sealing: Arc<Sealing>) -> Result<Self> {
+        let member = ground.store.join().await?;
+        if let Some(member) = &member {
+            ground.store = member.clone();
+        }
         let sealed = Sealed::new(ground.store.clone());
         let store = ground.store.as_ref();
         let token_key = keyring.signing(store, TOKEN_KEY).await?;
@@ -160,11 +175,12 @@ impl Open {
         let log_key = keyring.signing(store, LOG_KEY).await?;
         let places = Arc::new(Places::new());
         let kept = (identities.clone(), places.clone());
-        let watch = Arc::new(move |row: &RowId| {
+        let watch: Watch = Arc::new(move |row: &RowId| {
             kept.0.written(row);
             kept.1.written(row);
         });
-        let journal = Journal::watched(ground.store.clone(), keyring.clone(), ground.random.clone(), watch)
+        let (store, random) = (ground.store.clone(), ground.random.clone());
+        let journal = Journal::watched(store, keyring.clone(), random, watch.clone(), member.clone())
             .map_err(|error| Error::unavailable("The vault could not start its journal.", error))?;
         Ok(Self {
             ground,
@@ -173,6 +189,8 @@ impl Open {
             journal,
             subjects: Cache::new(SUBJECT_KEYS_KEPT),
             kept: Kept::new(),
+            watch,
+            nodes: Nodes::of(member),
             identities,
             places,
             sealing,
@@ -185,8 +203,8 @@ impl Open {
             archived_block: Mutex::default(),
             published: Mutex::default(),
             seen_in_upkeep: Mutex::default(),
-            backing_up: crate::backup::BackingUp::default(),
-            scrubs: crate::scrub::Scrubs::default(),
+            backing_up: Arc::default(),
+            scrubs: Arc::default(),
             log_key,
         })
     }
@@ -325,6 +343,7 @@ impl Open {
 
     /// Commits a change with its events, durably.
     pub(crate) async fn commit(&self, mut change: Change<'_>) -> Result<Committed> {
+        self.nodes.heard().await?;
         let wanted: Vec<(Scope, PrincipalId)> =
             change.events().iter().flat_map(|event| event.subjects().map(|subject| (event.scope(), subject))).collect();
         // Kept here and not only in the cache, which may drop what it likes.

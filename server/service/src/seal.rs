@@ -37,6 +37,11 @@ pub(crate) const TOKEN_KEY: Uuid = Uuid::from_u128(1);
 pub(crate) const LOG_KEY: Uuid = Uuid::from_u128(2);
 /// The clear row that says how the vault is opened.
 const SEAL_ROW: &str = "seal";
+/// Whether it is the row that every open vault depends on: one that is written elsewhere ends that.
+pub(crate) fn is_seal_row(row: &RowId) -> bool {
+    *row == RowId::meta(SEAL_ROW)
+}
+
 /// The fewest characters in a passphrase that seals a vault.
 pub const PASSPHRASE_MIN: usize = 16;
 
@@ -167,7 +172,8 @@ impl Vault {
     /// Forgets the keys.
     pub async fn seal(&self, open: &Open, caller: &Caller, _permit: Permit<SysSeal>) -> Result<SealStatus> {
         let event = open.event(Scope::Operator, EventKind::VaultSealed, caller);
-        open.commit(open.change(event)).await?;
+        // Other nodes hear of this row, and seal themselves.
+        open.commit(open.change(event).touches(RowId::meta(SEAL_ROW))).await?;
         self.close();
         self.seal_status().await
     }

@@ -20,7 +20,8 @@ impl Vault {
     /// Whether the vault serves, and whether its store takes a durable write just now.
     pub async fn health(&self) -> Health {
         let seal = self.seal_status().await.map_or(SealState::Sealed, |status| status.seal);
-        let writable = seal == SealState::Unsealed && self.writes().await.is_ok();
+        let heard = self.open().is_ok_and(|open| open.nodes.are_heard());
+        let writable = seal == SealState::Unsealed && heard && self.writes().await.is_ok();
         Health { seal, writable, version: env!("CARGO_PKG_VERSION").to_owned() }
     }
 

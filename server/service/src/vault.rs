@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use claviger_api::Scope;
 use claviger_api::audit::kind::EventKind;
@@ -21,10 +22,14 @@ use crate::audit::witness::Witness;
 use crate::backup::Backups;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::nodes::Standing;
 use crate::open::Open;
 use crate::seal::Progress;
 use crate::seal::rekey::Sealing;
 use crate::shelf::Shelf;
+
+/// How long a node that opens waits for another one that does.
+const UNSEAL_WITHIN: Duration = Duration::from_secs(10);
 
 /// What a vault stands on.
 #[derive(Clone)]
@@ -143,10 +148,25 @@ impl Vault {
         sealing: Sealing,
         accept_rollback: Option<&str>,
     ) -> Result<()> {
-        let open = Arc::new(Open::new(self.ground.clone(), Arc::new(keyring), sealing).await?);
-        open.hold_against_anchors(accept_rollback).await?;
-        let event = open.automatic(Scope::Operator, EventKind::VaultUnsealed, "system/unseal");
-        open.commit(open.with_daily_look(open.change(event)).await?).await?;
+        let open = Arc::new(Open::new(self.ground.clone(), Arc::new(keyring), Arc::new(sealing)).await?);
+        let opened = async {
+            open.hold_against_anchors(accept_rollback).await?;
+            let _alone = open.nodes.claim_soon("unseal", UNSEAL_WITHIN).await?;
+            // What others have added since the keys were read, and before this node began to hear of it.
+            if open.nodes.member().is_some() && !open.hold_all_keys().await? {
+                return Err(Error::unavailable(
+                    "What opens the vault was changed meanwhile: unseal it again.",
+                    "another root key",
+                ));
+            }
+            let event = open.automatic(Scope::Operator, EventKind::VaultUnsealed, "system/unseal");
+            open.commit(open.with_daily_look(open.change(event)).await?).await
+        };
+        tokio::select! {
+            biased;
+            opened = opened => drop(opened?),
+            never = open.keep_hearing() => match never {},
+        }
         *self.state.write() = State::Open(open);
         self.ground.wake.notify_waiters();
         Ok(())
@@ -155,6 +175,39 @@ impl Vault {
     /// Forgets the keys: they are wiped when the calls under way have ended.
     pub(crate) fn close(&self) {
         *self.state.write() = State::Sealed;
+    }
+
+    /// The same, if it is still open as it was.
+    pub(crate) fn close_if(&self, open: &Arc<Open>) {
+        let mut state = self.state.write();
+        if matches!(&*state, State::Open(now) if Arc::ptr_eq(now, open)) {
+            *state = State::Sealed;
+        }
+    }
+
+    /// Takes up work as another member of those who work on the store, where the membership is over: nothing that was in memory
+    /// counts but the keys, and those only if nobody has sealed the vault or changed its root key meanwhile.
+    pub(crate) async fn rejoin(&self, before: &Arc<Open>) -> Result<()> {
+        let open = Arc::new(before.anew(self.ground.clone()).await?);
+        // From here on it hears for itself; what was said until now the one before still hears.
+        if let Standing::Sealed(why) = before.hear().await? {
+            tracing::warn!(why, "this node seals itself");
+            self.close_if(before);
+            return Ok(());
+        }
+        let against = open.contradiction().await?;
+        if against.is_some() || !open.hold_all_keys().await? {
+            tracing::error!(?against, "the store is not the one that this node has worked on; it seals itself");
+            self.close_if(before);
+            return Ok(());
+        }
+        let mut state = self.state.write();
+        if matches!(&*state, State::Open(now) if Arc::ptr_eq(now, before)) {
+            *state = State::Open(open);
+        }
+        drop(state);
+        self.ground.wake.notify_waiters();
+        Ok(())
     }
 
     pub(crate) fn sealed_store(&self) -> Sealed {

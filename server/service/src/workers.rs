@@ -19,6 +19,7 @@ use uuid::Uuid;
 use crate::audit::witness::Asked;
 use crate::backup::back_up;
 use crate::error::Result;
+use crate::nodes::Claim;
 use crate::open::Open;
 use crate::scrub::scrub;
 use crate::vault::Vault;
@@ -71,21 +72,24 @@ pub(crate) struct InHand(Mutex<HashSet<(u8, Uuid)>>);
 
 /// Something that is held by whoever does not come by a due timer.
 pub(crate) struct Held<'a> {
+    _hand: Taken<'a>,
+    _claim: Claim,
+}
+
+struct Taken<'a> {
     hands: &'a InHand,
     place: (u8, Uuid),
 }
 
-impl Drop for Held<'_> {
+impl Drop for Taken<'_> {
     fn drop(&mut self) {
         self.hands.0.lock().remove(&self.place);
     }
 }
 
 impl InHand {
-    /// Holds something that nobody has in hand, so that no worker takes it up.
-    pub(crate) fn hold(&self, kind: TimerKind, id: Uuid) -> Option<Held<'_>> {
-        let place = (kind as u8, id);
-        self.0.lock().insert(place).then(|| Held { hands: self, place })
+    fn take(&self, place: (u8, Uuid)) -> Option<Taken<'_>> {
+        self.0.lock().insert(place).then(|| Taken { hands: self, place })
     }
 
     /// Whether nothing is.
@@ -93,6 +97,11 @@ impl InHand {
     pub(crate) fn is_empty(&self) -> bool {
         self.0.lock().is_empty()
     }
+}
+
+/// What other nodes know a piece of work by.
+fn work_of((kind, id): (u8, Uuid)) -> String {
+    format!("timer/{kind}/{id}")
 }
 
 impl TimerKind {
@@ -214,24 +223,37 @@ pub async fn run(vault: Arc<Vault>, mut stop: watch::Receiver<bool>) {
 }
 
 async fn look_after(open: Arc<Open>) {
+    if !open.nodes.keep("look").await {
+        return;
+    }
     if let Err(error) = open.look_after_secrets().await {
         tracing::warn!(?error, "what policies say of secrets could not be done; it is looked at again");
     }
 }
 
 async fn look_around(open: Arc<Open>) {
+    if !open.nodes.keep("round").await {
+        return;
+    }
     open.look_for_logins().await;
 }
 
 async fn ask_witnesses(vault: Arc<Vault>, asked: Arc<tokio::sync::Mutex<Asked>>) {
-    if vault.open().is_ok()
-        && let Err(error) = vault.ask_witnesses(&mut *asked.lock().await).await
-    {
+    let Ok(open) = vault.open() else { return };
+    let its = open.nodes.keep("witnesses").await;
+    drop(open);
+    if its && let Err(error) = vault.ask_witnesses(&mut *asked.lock().await).await {
         tracing::warn!(?error, "witnesses could not be asked; they are asked again");
     }
 }
 
 async fn back_up_store(vault: Arc<Vault>) {
+    let Ok(open) = vault.open() else { return };
+    let claim = open.nodes.claim("backup").await;
+    drop(open);
+    if claim.is_none() {
+        return tokio::time::sleep(TICK).await;
+    }
     if let Err(error) = back_up(&vault).await {
         tracing::warn!(?error, "a backup was not taken");
         // A failure that comes back at once must not spin.
@@ -261,6 +283,9 @@ async fn index_logs(vault: Arc<Vault>) {
 /// Piece by piece, like the index.
 async fn archive_logs(vault: Arc<Vault>) {
     while let Ok(open) = vault.open() {
+        if !open.nodes.keep("archive").await {
+            return;
+        }
         match open.archive_a_piece().await {
             Ok(true) => {}
             Ok(false) => return,
@@ -281,7 +306,11 @@ pub(crate) async fn act_on_due(open: &Arc<Open>, at_once: &Arc<Semaphore>) -> Re
             continue;
         }
         tokio::spawn(async move {
-            if let Err(error) = hand.open.act(timer).await {
+            // Another node has it: it is looked at again.
+            let Some(_claim) = hand.open.nodes.claim(&work_of(hand.place)).await else {
+                return tokio::time::sleep(TICK).await;
+            };
+            if let Err(error) = hand.open.act_if_there(timer).await {
                 tracing::warn!(?error, kind = timer.kind, "what was due could not be done; it is tried again");
                 // A failure that comes back at once must not spin.
                 tokio::time::sleep(TICK).await;
@@ -339,6 +368,23 @@ impl Open {
                 Some(_) | None => return Ok(timers),
             }
         }
+    }
+
+    /// Holds something that nobody has in hand, here or on another node, so that no worker takes it up.
+    pub(crate) async fn hold(&self, kind: TimerKind, id: Uuid) -> Option<Held<'_>> {
+        let place = (kind as u8, id);
+        let hand = self.in_hand.take(place)?;
+        let claim = self.nodes.claim(&work_of(place)).await?;
+        Some(Held { _hand: hand, _claim: claim })
+    }
+
+    /// Does what a due timer is for, unless another node has done it before this one took it in hand.
+    async fn act_if_there(&self, timer: Timer) -> Result<()> {
+        let among_others = self.nodes.member().is_some();
+        if among_others && self.ground().store.get(&timer.row().to_key()).await?.is_none() {
+            return Ok(());
+        }
+        self.act(timer).await
     }
 
     /// Does what a due timer is for.

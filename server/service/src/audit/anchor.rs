@@ -59,7 +59,7 @@ impl Open {
     }
 
     /// What an anchor says against this store.
-    async fn contradiction(&self) -> Result<Option<String>> {
+    pub(crate) async fn contradiction(&self) -> Result<Option<String>> {
         for anchor in &self.ground().anchors {
             let note = match anchor.read() {
                 Ok(Some(note)) => note,

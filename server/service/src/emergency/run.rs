@@ -166,7 +166,7 @@ impl Open {
         let customer = emergency.customer;
         let fresh = RotationId::from_uuid(self.new_uuid());
         // Held from before it is there: no worker takes it up beside this one.
-        let hand = self.in_hand.hold(TimerKind::RotationDue, fresh.uuid());
+        let hand = self.hold(TimerKind::RotationDue, fresh.uuid()).await;
         for tries in 0..=FIRST_MOST {
             match self.begin_line(emergency, line.account, fresh, None, tries == FIRST_MOST).await? {
                 Begun::Nothing => return Ok(Told::Nothing),
@@ -185,7 +185,7 @@ impl Open {
     /// Carries a rotation on that was there before; one that a worker has in hand is waited for a while.
     async fn carry_on(&self, customer: CustomerId, id: RotationId) -> Result<Told> {
         for _ in 0..HAND_TRIES {
-            if let Some(_hand) = self.in_hand.hold(TimerKind::RotationDue, id.uuid()) {
+            if let Some(_hand) = self.hold(TimerKind::RotationDue, id.uuid()).await {
                 self.drive(customer, id).await?;
                 break;
             }

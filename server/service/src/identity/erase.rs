@@ -5,6 +5,7 @@
 //! proof and every receipt. What a backup from before holds is the backup's to forget.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::record::FieldName;
@@ -24,6 +25,8 @@ use crate::records::{BreakGlassRecord, CheckoutRecord, FormerPrincipalRecord, Pr
 
 /// What stands where a name or a reason was.
 const ERASED: &str = "erased";
+/// How long it is waited for another node that writes an index.
+const INDEX_WITHIN: Duration = Duration::from_secs(10);
 
 impl Open {
     /// Erases a removed principal's name, and its fields in every log. What it did stays, under its id.
@@ -83,6 +86,7 @@ impl Open {
             }
             // A page that is being written would bring the words back.
             let _one = self.indexing.lock().await;
+            let _here = self.nodes.claim_soon("index", INDEX_WITHIN).await?;
             let mut first = Vec::new();
             for scope in &scopes {
                 let (pages, from) = self.pages_about(*scope, id).await?;

@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 
 use claviger_api::Scope;
 use claviger_api::audit::hash::Hash;
-use claviger_crypto::Random;
-use claviger_store::{Batch, CommitError, Expected, FIRST_REVISION, Keyring, Row, RowId, Sealed, StoreKey};
+use claviger_crypto::{Random, SubjectKey};
+use claviger_store::{
+    Batch, CommitError, Expected, FIRST_REVISION, Keyring, Range, Row, RowId, Sealed, StoreKey, Table,
+};
 
 use super::change::Prepared;
 use super::grown::Grown;
 use super::head::{LogHead, LogTile};
 use crate::error::{Error, Result};
+use crate::event::StoredLeaf;
 
 /// Leaf hashes in a full tile (C2SP tlog-tiles: 2⁸).
 pub const TILE_WIDTH: usize = 256;
@@ -78,17 +81,27 @@ impl<'a> Group<'a> {
 
     /// Adds a change, or refuses it. A change whose expectations do not hold leaves the group as it was; a failure
     /// half-way through a change breaks the whole group, so that no part of a change is ever stored.
-    pub async fn add(&mut self, change: Prepared, known: &BTreeMap<Scope, OpenLog>) -> Result<Events> {
+    pub async fn add(
+        &mut self,
+        change: Prepared,
+        known: &BTreeMap<Scope, OpenLog>,
+        behind: &BTreeMap<Scope, OpenLog>,
+    ) -> Result<Events> {
         self.check(&change).await?;
-        let added = self.apply(change, known).await;
+        let added = self.apply(change, known, behind).await;
         self.broken |= added.is_err();
         added
     }
 
-    async fn apply(&mut self, change: Prepared, known: &BTreeMap<Scope, OpenLog>) -> Result<Events> {
+    async fn apply(
+        &mut self,
+        change: Prepared,
+        known: &BTreeMap<Scope, OpenLog>,
+        behind: &BTreeMap<Scope, OpenLog>,
+    ) -> Result<Events> {
         let scopes = change.leaves.iter().map(|leaf| leaf.scope).chain(change.put.iter().map(|put| put.id.scope()));
         for scope in scopes.chain(change.delete.iter().map(RowId::scope)).collect::<Vec<_>>() {
-            self.open(scope, known).await?;
+            self.open(scope, known, behind).await?;
         }
         self.written.extend(change.touched);
         let mut events = Events::new();
@@ -203,13 +216,18 @@ impl<'a> Group<'a> {
     }
 
     /// Takes the scope's log up: as this group has left it, as the writer knows it, or as it is stored.
-    async fn open(&mut self, scope: Scope, known: &BTreeMap<Scope, OpenLog>) -> Result<()> {
+    async fn open(
+        &mut self,
+        scope: Scope,
+        known: &BTreeMap<Scope, OpenLog>,
+        behind: &BTreeMap<Scope, OpenLog>,
+    ) -> Result<()> {
         if self.logs.contains_key(&scope) {
             return Ok(());
         }
         let log = match known.get(&scope) {
             Some(log) => log.clone(),
-            None => OpenLog::load(self.context.sealed, self.context.keyring, scope).await?,
+            None => OpenLog::load(self.context.sealed, self.context.keyring, scope, behind.get(&scope)).await?,
         };
         self.grown.insert(scope, Grown::from(log.head.frontier.clone()));
         self.logs.insert(scope, log);
@@ -230,15 +248,29 @@ impl<'a> Group<'a> {
 }
 
 impl OpenLog {
-    /// Reads a log's head, and the entries behind its last full tile.
-    pub async fn load(sealed: &Sealed, keyring: &Keyring, scope: Scope) -> Result<Self> {
+    /// Reads a log's head, and the entries behind its last full tile: those that were not there before. What is in a log stays.
+    pub async fn load(sealed: &Sealed, keyring: &Keyring, scope: Scope, before: Option<&Self>) -> Result<Self> {
         let Some(stored) = sealed.read::<LogHead>(keyring, &RowId::log_head(scope)).await? else {
             return Ok(Self { head: LogHead::empty(), revision: 0, tail: Vec::new() });
         };
         let size = stored.value.frontier.size();
-        let mut tail = Vec::new();
-        for index in size - size % (TILE_WIDTH as u64)..size {
-            tail.push(super::head::leaf_hash(sealed, keyring, scope, index).await?);
+        let first = size - size % (TILE_WIDTH as u64);
+        let before = before.filter(|before| (first..=size).contains(&before.head.frontier.size()));
+        let (mut tail, from) =
+            before.map_or((Vec::new(), first), |before| (before.tail.clone(), before.head.frontier.size()));
+        if from < size {
+            let mut range = Range::scope(Table::LogLeaves, scope).limit(TILE_WIDTH);
+            (range.start, range.end) = (RowId::log_leaf(scope, from).to_key(), RowId::log_leaf(scope, size).to_key());
+            for leaf in sealed.list::<StoredLeaf>(keyring, &range).await? {
+                tail.push(leaf.value.entry(scope, |_| None::<Box<SubjectKey>>)?.hash());
+            }
+        }
+        if tail.len() as u64 != size - first {
+            let wanted = size - first;
+            return Err(Error::internal(format_args!(
+                "{} of the last {wanted} entries of a log are there",
+                tail.len()
+            )));
         }
         Ok(Self { head: stored.value, revision: stored.revision, tail })
     }

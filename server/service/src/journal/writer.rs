@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use claviger_api::Scope;
 use claviger_crypto::Random;
-use claviger_store::{Batch, CommitError, Expected, Keyring, RowId, Sealed};
+use claviger_store::{Batch, CommitError, Expected, Keyring, Member, RowId, Sealed, StoreKey, Table, Turn};
 use tokio::sync::{mpsc, oneshot};
 
 use super::group::{Context, Events, Finished, Group, OpenLog};
@@ -16,6 +17,8 @@ use crate::error::{Error, Result};
 const GROUP_MOST: usize = 256;
 /// How often a fence is tried before the outcome is given up as unknown.
 const FENCE_TRIES: u32 = 3;
+/// How long a group is added to while other nodes wait for their turn: the rest has the next one.
+const TURN_MOST: Duration = Duration::from_millis(500);
 
 pub(super) struct Writer {
     sealed: Sealed,
@@ -23,6 +26,9 @@ pub(super) struct Writer {
     random: Arc<dyn Random>,
     watch: Watch,
     logs: BTreeMap<Scope, OpenLog>,
+    /// Logs that others have extended since, as they were.
+    behind: BTreeMap<Scope, OpenLog>,
+    member: Option<Arc<dyn Member>>,
 }
 
 type Waiting = Vec<(oneshot::Sender<Result<Committed>>, Events)>;
@@ -36,7 +42,14 @@ enum Fate {
 
 impl Writer {
     pub fn new(sealed: Sealed, keyring: Arc<Keyring>, random: Arc<dyn Random>, watch: Watch) -> Self {
-        Self { sealed, keyring, random, watch, logs: BTreeMap::new() }
+        let (logs, behind) = (BTreeMap::new(), BTreeMap::new());
+        Self { sealed, keyring, random, watch, logs, behind, member: None }
+    }
+
+    /// Beside other nodes, as one of them.
+    pub fn among(mut self, member: Option<Arc<dyn Member>>) -> Self {
+        self.member = member;
+        self
     }
 
     /// Begins this log, which has no entry yet, over a head of this revision.
@@ -46,41 +59,78 @@ impl Writer {
     }
 
     pub async fn run(mut self, mut queue: mpsc::Receiver<Submission>) {
+        let mut waiting = Vec::new();
         loop {
-            let mut waiting = Vec::new();
-            if queue.recv_many(&mut waiting, GROUP_MOST).await == 0 {
+            if waiting.is_empty() && queue.recv_many(&mut waiting, GROUP_MOST).await == 0 {
                 return;
             }
-            self.commit(waiting).await;
+            waiting = self.commit(waiting).await;
         }
     }
 
-    async fn commit(&mut self, submissions: Vec<Submission>) {
+    /// The right to write, where there are others, with what they have written taken in.
+    async fn turn(&mut self) -> std::result::Result<Option<(Box<dyn Turn>, Instant)>, CommitError> {
+        let Some(member) = &self.member else { return Ok(None) };
+        let mut turn = member.turn().await?;
+        for row in turn.news().iter().filter_map(|key| RowId::from_key(key).ok()) {
+            if row.table() == Table::LogHeads {
+                self.behind.extend(self.logs.remove_entry(&row.scope()));
+            }
+            (self.watch)(&row);
+        }
+        Ok(Some((turn, Instant::now())))
+    }
+
+    /// Commits what waits; gives back what is to wait for the next group.
+    async fn commit(&mut self, submissions: Vec<Submission>) -> Vec<Submission> {
+        let turn = match self.turn().await {
+            Ok(turn) => turn,
+            Err(failed) => {
+                for Submission { answer, .. } in submissions {
+                    drop(answer.send(Err(failed.clone().into())));
+                }
+                return Vec::new();
+            }
+        };
+        let mut later = Vec::new();
         let context = Context { sealed: &self.sealed, keyring: &self.keyring, random: self.random.as_ref() };
         let mut group = Group::new(context);
         let mut waiting: Waiting = Vec::new();
         #[cfg(feature = "failpoints")]
         let mut kinds = crate::failpoint::Kinds::default();
         for Submission { change, answer } in submissions {
+            if turn.as_ref().is_some_and(|(_, since)| since.elapsed() > TURN_MOST) && !waiting.is_empty() {
+                later.push(Submission { change, answer });
+                continue;
+            }
             #[cfg(feature = "failpoints")]
             kinds.note(&change);
-            match group.add(change, &self.logs).await {
+            match group.add(change, &self.logs, &self.behind).await {
                 Ok(events) => waiting.push((answer, events)),
                 // Whoever asked may be gone; the answer then is nobody's.
                 Err(refused) => drop(answer.send(Err(refused))),
             }
         }
+        let turn = turn.map(|(turn, _)| turn);
         if waiting.is_empty() {
-            return;
+            if let Some(turn) = turn {
+                turn.pass().await;
+            }
+            return later;
         }
         let written = group.written();
         let outcome = match group.finish() {
             Ok(finished) => {
                 #[cfg(feature = "failpoints")]
                 kinds.hit(crate::failpoint::Side::Before);
-                self.store_batch(finished).await
+                self.store_batch(finished, turn, &written).await
             }
-            Err(failed) => Err(failed),
+            Err(failed) => {
+                if let Some(turn) = turn {
+                    turn.pass().await;
+                }
+                Err(failed)
+            }
         };
         #[cfg(feature = "failpoints")]
         kinds.hit(crate::failpoint::Side::After);
@@ -88,12 +138,23 @@ impl Writer {
             (self.watch)(row);
         }
         answer(waiting, outcome);
+        later
     }
 
     /// Stores the batch. On success the logs move on; on any failure they are read anew before the next group.
-    async fn store_batch(&mut self, finished: Finished) -> Result<BTreeMap<Scope, Grown>> {
+    async fn store_batch(
+        &mut self,
+        finished: Finished,
+        turn: Option<Box<dyn Turn>>,
+        written: &[RowId],
+    ) -> Result<BTreeMap<Scope, Grown>> {
         let Finished { batch, logs, grown, witness } = finished;
-        let Err(failed) = self.sealed.store().commit(batch).await else {
+        let stored = match turn {
+            None => self.sealed.store().commit(batch).await,
+            Some(turn) => turn.commit(batch, news(written, &logs)).await,
+        };
+        let Err(failed) = stored else {
+            self.behind.retain(|scope, _| !logs.contains_key(scope));
             self.logs.extend(logs);
             return Ok(grown);
         };
@@ -118,7 +179,7 @@ impl Writer {
         &self,
         logs: &BTreeMap<Scope, OpenLog>,
         known: &BTreeMap<Scope, OpenLog>,
-        (key, row): &(claviger_store::StoreKey, claviger_store::Row),
+        (key, row): &(StoreKey, claviger_store::Row),
     ) -> Fate {
         let Some((scope, log)) = logs.iter().next() else { return Fate::Undecided };
         let before = log.revision - 1;
@@ -149,13 +210,18 @@ impl Writer {
         let id = RowId::log_head(scope);
         let log = match known.filter(|log| log.revision == before) {
             Some(log) => log.clone(),
-            None => OpenLog::load(&self.sealed, &self.keyring, scope).await?,
+            None => OpenLog::load(&self.sealed, &self.keyring, scope, None).await?,
         };
         let put = self.sealed.put(&self.keyring, &id, before + 1, &log.head, self.random.as_ref())?;
         let expected = if before == 0 { Expected::Absent } else { Expected::Revision(before) };
         let batch = Batch { expect: vec![(put.key.clone(), expected)], put: vec![(put.key, put.row)], delete: vec![] };
         Ok(self.sealed.store().commit(batch).await?)
     }
+}
+
+/// What other nodes are told: whatever they may keep in memory of it.
+fn news(written: &[RowId], logs: &BTreeMap<Scope, OpenLog>) -> Vec<StoreKey> {
+    written.iter().map(RowId::to_key).chain(logs.keys().map(|scope| RowId::log_head(*scope).to_key())).collect()
 }
 
 /// Tells everybody in the group the same outcome.

@@ -19,6 +19,7 @@ impl Open {
     /// Writes the pages of one block, of the first log that has a full one without. Whether there was one.
     pub(crate) async fn index_a_block(&self) -> Result<bool> {
         let _one = self.indexing.lock().await;
+        let Some(_here) = self.nodes.claim("index").await else { return Ok(false) };
         let customers = self.keyring().customers().into_iter().map(Scope::Customer);
         for scope in std::iter::once(Scope::Operator).chain(customers) {
             if self.indexed_blocks(scope).await? < self.head(scope).await?.frontier.size() / WIDTH {

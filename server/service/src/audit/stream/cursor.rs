@@ -63,7 +63,7 @@ impl Open {
         Ok(rows)
     }
 
-    fn stream_cursor_row(&self, stream: &Part, log: Scope) -> RowId {
+    pub(super) fn stream_cursor_row(&self, stream: &Part, log: Scope) -> RowId {
         let table = Table::StreamCursors.tag();
         RowId::stream_cursor(log, &self.keyring().lookup().index(table, log, stream.as_str().as_bytes()))
     }

@@ -82,6 +82,17 @@ pub async fn run(vault: Arc<Vault>, mut stop: watch::Receiver<bool>) {
 async fn keep_delivering(stream: Arc<Stream>, vault: Arc<Vault>, heads: watch::Receiver<Heads>) {
     let mut wait = BACK_OFF_LEAST;
     loop {
+        let its = match vault.open() {
+            // By its row: no name is in the store in clear.
+            Ok(open) => {
+                open.nodes.keep(&open.stream_cursor_row(&stream.name, Scope::Operator).to_key().to_string()).await
+            }
+            Err(_) => false,
+        };
+        if !its {
+            tokio::time::sleep(SEALED_LOOK).await;
+            continue;
+        }
         let mut delivery = Delivery::of(&stream, &vault, heads.clone());
         let ended = match delivery.run().await {
             Ok(never) => match never {},
