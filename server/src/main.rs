@@ -10,9 +10,11 @@ use claviger_server::dev::{self, Hints};
 use claviger_server::{Config, Stopped, check_files, logging, manager, openapi, start};
 use claviger_service::crypto::harden_process;
 use tokio::signal::unix::{SignalKind, signal};
+use zeroizing_alloc::ZeroAlloc;
 
+/// Wipes what is given back: libraries' buffers, too, hold what went through them.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: ZeroAlloc<mimalloc::MiMalloc> = ZeroAlloc(mimalloc::MiMalloc);
 
 /// The privileged credential vault of an MSP: the server.
 #[derive(Parser)]

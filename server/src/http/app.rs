@@ -11,7 +11,7 @@ use super::table;
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{Service, ServiceFactory, ServiceRequest, ServiceResponse, fn_service};
 use actix_web::http::Method;
-use actix_web::http::header::{CACHE_CONTROL, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use actix_web::http::header::{CACHE_CONTROL, HeaderMap, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use actix_web::{App, Error, HttpMessage as _, web};
 use claviger_api::RequestId;
 use claviger_service::clock::new_uuid;
@@ -62,7 +62,7 @@ fn table_into(config: &mut web::ServiceConfig, table: Vec<Endpoint>) {
 /// An id, a path that can be routed, the headers of every answer, and a line in the log.
 fn every_request<S, B>(
     site: &Site,
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: &S,
 ) -> impl Future<Output = Result<ServiceResponse<EitherBody<B>>, Error>> + use<S, B>
 where
@@ -70,6 +70,7 @@ where
     B: MessageBody,
 {
     let begun = Instant::now();
+    own_headers(&mut request);
     let ground = site.vault.ground();
     let id = RequestId::from_uuid(new_uuid(ground.clock.now(), ground.random.as_ref()));
     request.extensions_mut().insert(id);
@@ -87,6 +88,19 @@ where
         log(&response, id, begun);
         Ok(response)
     }
+}
+
+/// Headers are pieces of the buffer that they were read into, with the body beside them, and actix keeps the heads of requests for
+/// later ones: with copies, the buffer goes, and is wiped, with its connection.
+fn own_headers(request: &mut ServiceRequest) {
+    let headers = request.headers_mut();
+    let mut own = HeaderMap::with_capacity(headers.len());
+    for (name, value) in headers.iter() {
+        if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
+            own.append(name.clone(), value);
+        }
+    }
+    *headers = own;
 }
 
 fn no_path(request: ServiceRequest) -> ServiceResponse {
