@@ -5,7 +5,7 @@ use std::time::Duration;
 use claviger_api::BackupId;
 use claviger_api::wire::{
     Backup, BackupState, BegunRekey, Health, InitRequest, InitResponse, NewSeal, PageQuery, Rekey, RekeyKey,
-    RekeyStatus, Scrub, SealStatus, Status, UnsealRequest,
+    RekeyStatus, RestoreStatus, Resume, Scrub, SealStatus, Status, UnsealRequest,
 };
 
 use crate::poll::{Waited, poll};
@@ -93,6 +93,34 @@ impl Sys<'_> {
         match poll(at_most, async || self.backup(id).await, over).await? {
             Waited::Done(backup) | Waited::TimeOver(backup) => Ok(backup),
         }
+    }
+
+    /// Whether the vault was restored from a backup, and what comparing it with the world has shown.
+    pub async fn restored(&self) -> Result<RestoreStatus> {
+        self.0.get("/v1/sys/restore").await
+    }
+
+    /// Has each stored secret of a restored vault tried once, beside all else.
+    pub async fn compare_restored(&self) -> Result<RestoreStatus> {
+        self.0.act("/v1/sys/restore/compare").await
+    }
+
+    /// Waits, for at most this long, until that is over.
+    pub async fn wait_for_comparison(&self, at_most: Duration) -> Result<RestoreStatus> {
+        let over = |now: &RestoreStatus| {
+            now.restored
+                .as_ref()
+                .and_then(|restored| restored.compared.as_ref())
+                .is_none_or(|c| c.finished_at.is_some())
+        };
+        match poll(at_most, async || self.restored().await, over).await? {
+            Waited::Done(status) | Waited::TimeOver(status) => Ok(status),
+        }
+    }
+
+    /// Lets a restored vault act again.
+    pub async fn resume_restored(&self, resume: &Resume) -> Result<RestoreStatus> {
+        self.0.post("/v1/sys/restore/resume", resume).await
     }
 
     /// Makes what shall open the vault. New shares are shown in this answer and never again.

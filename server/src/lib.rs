@@ -12,6 +12,7 @@ pub mod logging;
 pub mod manager;
 mod metrics;
 mod private;
+pub mod restore;
 mod running;
 mod shelf;
 mod store;

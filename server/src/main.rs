@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand};
 use claviger_server::dev::{self, Hints};
+use claviger_server::restore::{Backup, Keys};
 use claviger_server::{Config, Stopped, check_files, logging, manager, openapi, start};
 use claviger_service::crypto::harden_process;
 use tokio::signal::unix::{SignalKind, signal};
@@ -39,8 +40,36 @@ enum Command {
         /// The file
         file: PathBuf,
     },
+    /// Say whether a backup is whole, and with --verify prove that every row of it opens and every log is whole
+    CheckBackup {
+        #[command(flatten)]
+        from: From,
+    },
+    /// Make an empty store of a backup; the vault that starts there acts on no system before it is resumed
+    Restore {
+        #[command(flatten)]
+        from: From,
+        /// The configuration file of the server that it is restored for
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
     /// Print the API's description (OpenAPI 3.1)
     Openapi,
+}
+
+#[derive(Args)]
+struct From {
+    /// The backup
+    file: PathBuf,
+    /// The file of an age private key that it was written for (mode 0600)
+    #[arg(long, value_name = "FILE")]
+    identity: PathBuf,
+    /// Open every row: asks for the shares, or the passphrase, that opened the vault then
+    #[arg(long)]
+    verify: bool,
+    /// Read them from standard input, one a line
+    #[arg(long, requires = "verify")]
+    stdin: bool,
 }
 
 #[derive(Args)]
@@ -65,6 +94,8 @@ fn main() -> ExitCode {
         Command::Run(run) => run.run(),
         Command::DevLogin { dir } => dev_login(&dir),
         Command::CheckConfig { file } => check_config(&file),
+        Command::CheckBackup { from } => restored(&from, None),
+        Command::Restore { from, config } => restored(&from, Some(&config)),
         Command::Openapi => openapi().map(|text| println!("{text}")).map_err(Into::into),
     };
     match done {
@@ -89,6 +120,27 @@ fn check_config(file: &std::path::Path) -> Result<()> {
     }
     println!("{} is right", file.display());
     Ok(())
+}
+
+fn restored(from: &From, config: Option<&std::path::Path>) -> Result<()> {
+    if from.verify {
+        harden_process()?;
+    }
+    let config = config.map(Config::read).transpose()?;
+    let backup = Backup::open(from.file.clone(), &from.identity)?;
+    let keys = if from.stdin { Keys::Stdin } else { Keys::Terminal };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut say = std::io::stdout();
+        let whole = backup.check(&mut say)?;
+        if from.verify {
+            backup.prove(keys, &mut say).await?;
+        }
+        match config {
+            Some(config) => backup.restore(&whole, &config, &mut say).await,
+            None => Ok(()),
+        }
+    })
 }
 
 impl Run {

@@ -62,6 +62,7 @@ impl Watched {
         let now = ground.clock.now();
         let open = match self.vault.open().ok() {
             Some(open) => Some(OfOpen {
+                paused: open.paused().is_some(),
                 seen: open.seen_in_upkeep(),
                 published: open.published(),
                 scrubbed: open.scrubbed(),

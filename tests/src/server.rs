@@ -13,6 +13,7 @@ use claviger_rocksdb::RocksStore;
 use claviger_store::Store;
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use tempfile::TempDir;
+use tokio::io::AsyncWriteExt as _;
 
 use crate::database::Database;
 use crate::poll::until;
@@ -138,6 +139,30 @@ impl Server {
 
     fn store_directory(&self) -> PathBuf {
         self.data_directory().join("store")
+    }
+
+    /// A server that was not started yet, in a directory that is empty but for its configuration.
+    pub async fn nowhere(launch: &Launch) -> Self {
+        let database = Database::chosen().await;
+        let server = Self { folder: folder(), process: None, address: String::new(), database, line: None };
+        let store = server.database.as_ref().map(|database| database.config(server.folder.path(), None));
+        let text = config_text(&server.data_directory(), "info") + &store.unwrap_or_default() + &launch.audit;
+        fs::write(server.config_file(), text).unwrap();
+        server
+    }
+
+    /// Runs the server's program with these words and this on standard input, beside whatever runs: its exit code, and what it said.
+    pub async fn tool(words: &[&str], input: &str) -> (i32, String) {
+        let mut command = tokio::process::Command::new(server_program());
+        command.args(words).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().unwrap();
+        let mut stdin = child.stdin.take().expect("a pipe");
+        // A command that reads nothing may have closed it.
+        let _ = stdin.write_all(input.as_bytes()).await;
+        drop(stdin);
+        let output = child.wait_with_output().await.unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code().expect("it ended by itself"), String::from_utf8_lossy(&said).into_owned())
     }
 
     /// Starts it again on the same directory. Its address is another one.

@@ -34,6 +34,11 @@ impl Vault {
         copy
     }
 
+    /// A vault with the same people on a server of its own, which was started already and is sealed.
+    pub fn on(&self, server: Server) -> Self {
+        Self { server, people: self.people.duplicate() }
+    }
+
     /// Starts it again on the same directory, and unseals it. Its address is another one.
     pub async fn restart(&mut self) {
         self.restart_with(&Launch::default()).await;

@@ -12,10 +12,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use claviger_api::wire::{
-    BackupState, BreakGlassState, EmergencyState, IssuerKeys, NewAccount, NewBreakGlass, NewCheckout, NewEmergency,
-    NewIssuer, NewReview, NewRotation, NewServiceAccount, OnConflict, Role, WithComment,
+    BackupState, BreakGlassState, EmergencyState, IssuerKeys, LockCustomer, NewAccount, NewBreakGlass, NewCheckout,
+    NewCustomer, NewEmergency, NewIssuer, NewReview, NewRotation, NewServiceAccount, OffboardCustomer, OnConflict,
+    Role, WithComment,
 };
-use claviger_api::{BackupId, BreakGlassId, EmergencyId, Part, ProblemType};
+use claviger_api::{BackupId, BreakGlassId, CustomerId, EmergencyId, Part, ProblemType};
 use claviger_client::Client;
 use claviger_tests::in_process::InProcess;
 use claviger_tests::inventory::{add_customer, add_postgres, new_provider, part, secret, wanted};
@@ -70,6 +71,7 @@ struct Ids {
     emergency: String,
     glass: String,
     backup: String,
+    former: String,
 }
 
 #[tokio::test]
@@ -363,6 +365,7 @@ impl Ids {
             glass: glass.to_string(),
             provider: provider.name.to_string(),
             backup: taken_backup(administrator).await.to_string(),
+            former: offboarded(administrator).await.to_string(),
         }
     }
 
@@ -383,6 +386,7 @@ impl Ids {
             glass: "bg_0197a3c2e1f07b1a8c3d4e5f60718293".to_owned(),
             provider: "nothing".to_owned(),
             backup: "bk_0197a3c2e1f07b1a8c3d4e5f60718293".to_owned(),
+            former: "cu_0197a3c2e1f07b1a8c3d4e5f60718293".to_owned(),
         }
     }
 
@@ -401,6 +405,7 @@ impl Ids {
             "glass" => &self.glass,
             "provider" => &self.provider,
             "backup" => &self.backup,
+            "former" => &self.former,
             "factor" => "fa_0197a3c2e1f07b1a8c3d4e5f60718293",
             other => panic!("a part of a path that this test does not know: {other}"),
         }
@@ -434,6 +439,20 @@ fn plain(reply: &Reply) -> (u16, String) {
     let mut problem = reply.problem();
     problem.instance = None;
     (reply.status.as_u16(), serde_json::to_string(&problem).unwrap())
+}
+
+/// A customer that was offboarded.
+async fn offboarded(administrator: &Client) -> CustomerId {
+    let gone = part("gone");
+    let new = NewCustomer { slug: gone.clone(), display_name: "Gone".to_owned() };
+    let id = administrator.customers().add(&new).await.unwrap().id;
+    let lock = LockCustomer { reason: "x".to_owned(), at_once: true };
+    administrator.customers().lock(&gone, &lock).await.unwrap();
+    administrator.customers().wait_for_lock(&gone, Duration::from_mins(1)).await.unwrap();
+    let offboard = OffboardCustomer { reason: "x".to_owned(), confirm: gone.clone() };
+    administrator.customers().offboard(&gone, &offboard).await.unwrap();
+    administrator.customers().wait_for_offboarding(id, Duration::from_mins(1)).await.unwrap().unwrap();
+    id
 }
 
 /// A backup that is taken: one that is being taken is written to, whoever asks for what meanwhile.

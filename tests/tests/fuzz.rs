@@ -36,8 +36,8 @@ const AT_MOST: Duration = Duration::from_mins(8);
 /// What a system can be has so many edges that they would take most of the time; requests are made up for these all the same.
 const BROAD: [&str; 2] = ["addSystem", "changeSystem"];
 
-/// These end the session, or close the vault: each is fuzzed alone, and last.
-const LAST: [&str; 2] = ["logOut", "seal"];
+/// These shut the customer away, end the session, or close the vault: each is fuzzed alone, and last.
+const LAST: [&str; 3] = ["logOut", "seal", "lockCustomer"];
 
 #[tokio::test]
 async fn no_answer_is_the_servers_own_failure_or_undocumented() {
@@ -49,6 +49,9 @@ async fn no_answer_to_what_ends_a_session_or_the_vault_is_either() {
     let vault = Vault::start().await;
     let administrator = vault.people.administrator.token();
     let technician = vault.people.technician.token();
+    add_customer(&vault.administrator(), "acme").await;
+    let alone = ["--checks", CHECKS, "--include-operation-id", LAST[2]];
+    fuzz(&vault, administrator, "[parameters]\n'path.customer' = 'acme'\n", &alone, 1).await;
     let alone = ["--checks", CHECKS, "--include-operation-id", LAST[0]];
     fuzz(&vault, technician, "", &alone, 1).await;
     assert_eq!(status(&vault, technician).await, 401, "the fuzzer logged out");

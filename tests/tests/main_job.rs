@@ -35,6 +35,8 @@ mod life;
 mod limits;
 #[path = "main_job/linux.rs"]
 mod linux;
+#[path = "main_job/lock.rs"]
+mod lock;
 #[path = "main_job/manual.rs"]
 mod manual;
 #[path = "main_job/mariadb.rs"]

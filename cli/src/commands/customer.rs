@@ -1,14 +1,24 @@
 //! `claviger customer`: the businesses the MSP serves.
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand};
-use claviger_client::api::Part;
-use claviger_client::api::wire::{ApprovalRule, Conditions, CustomerChange, CustomerLimits, NewCustomer};
+use claviger_client::Exit;
+use claviger_client::api::wire::{
+    ApprovalRule, Conditions, Customer as Shown, CustomerChange, CustomerLimits, LockCustomer, LockState, NewCustomer,
+    OffboardCustomer,
+};
+use claviger_client::api::{CustomerId, Part};
 
 use crate::commands::around::Around;
 use crate::commands::policy::Policy;
 use crate::connection::Context;
 use crate::duration::Seconds;
 use crate::failure::Failure;
+use crate::progress::Progress;
+
+/// The longest that an offboarding is waited for.
+const OFFBOARD_WAIT_MOST: Duration = Duration::from_hours(1);
 
 #[derive(Subcommand)]
 pub enum Customer {
@@ -42,6 +52,44 @@ pub enum Customer {
     },
     /// Set what the customer wants of everybody who works there; what is not named is not limited any more
     Limit(Box<Limit>),
+    /// End what is checked out there, rotate it, and drop the customer's key from the server's memory
+    Lock {
+        /// The customer
+        customer: Part,
+        /// Why, for both audit logs
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// Do not wait for rotations under way: they go on when it is unlocked
+        #[arg(long)]
+        at_once: bool,
+        /// The longest to wait until it is locked; it goes on without you
+        #[arg(long, value_name = "DURATION", default_value = "5m")]
+        wait: Seconds,
+    },
+    /// Take a locked customer's key into the server's memory again
+    Unlock {
+        /// The customer
+        customer: Part,
+        /// Why, for both audit logs
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+    /// Destroy a locked customer's key, and remove all that it opened; nobody gets it back
+    Offboard {
+        /// The customer
+        customer: Part,
+        /// Why, for the operator's audit log
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// The customer once more, since nobody gets it back
+        #[arg(long, value_name = "CUSTOMER")]
+        confirm: Part,
+    },
+    /// List the customers that were offboarded, or show one with its signed receipt
+    Offboarded {
+        /// The customer's id
+        id: Option<CustomerId>,
+    },
     /// Remove a customer that has no systems any more
     Remove {
         /// The customer
@@ -97,10 +145,49 @@ impl Customer {
                 output.one(&customers.set(&customer, &change).await?)
             }
             Self::Limit(limit) => output.one(&customers.limit(&limit.customer, &limit.wire()).await?),
+            Self::Lock { customer, reason, at_once, wait } => {
+                let mut progress = Progress::new();
+                progress.show("what is checked out ends, and is rotated");
+                customers.lock(&customer, &LockCustomer { reason, at_once }).await?;
+                let now = customers.wait_for_lock(&customer, Duration::from_secs(wait.get())).await?;
+                drop(progress);
+                output.one(&now)?;
+                is_locked(&now)
+            }
+            Self::Unlock { customer, reason } => output.one(&customers.unlock(&customer, &reason).await?),
+            Self::Offboard { customer, reason, confirm } => {
+                let mut progress = Progress::new();
+                let id = customers.offboard(&customer, &OffboardCustomer { reason, confirm }).await?.id;
+                progress.show("its key is destroyed, and what it opened is removed; it goes on without you");
+                let done = customers.wait_for_offboarding(id, OFFBOARD_WAIT_MOST).await?;
+                drop(progress);
+                match done {
+                    Some(done) => output.one(&done),
+                    None => output.done(&format!("it goes on; see claviger customer offboarded {id}")),
+                }
+            }
+            Self::Offboarded { id: Some(id) } => output.one(&customers.offboarding(id).await?),
+            Self::Offboarded { id: None } => output.many(&customers.offboardings().all().await?),
             Self::Remove { customer } => {
                 customers.remove(&customer).await?;
                 output.done(&format!("removed {customer}"))
             }
         }
+    }
+}
+
+/// For scripts: whether it is locked.
+fn is_locked(customer: &Shown) -> Result<(), Failure> {
+    match customer.lock {
+        Some(lock) if lock.state == LockState::Locked => Ok(()),
+        lock => Err(Failure::Own {
+            exit: Exit::Conflict,
+            what: format!(
+                "{} is not locked yet: {} accounts are not settled",
+                customer.slug,
+                lock.map_or(0, |lock| lock.waits_for)
+            ),
+            help: Some("it goes on by itself; --at-once does not wait for them".to_owned()),
+        }),
     }
 }

@@ -14,10 +14,12 @@ use crate::progress::note;
 
 mod backup;
 mod rekey;
+mod restore;
 mod scrub;
 
 use backup::Backup;
 use rekey::Rekey;
+use restore::Restore;
 use scrub::Scrub;
 
 #[derive(Subcommand)]
@@ -35,6 +37,9 @@ pub enum Operator {
     /// Change what opens the vault: new shares or another passphrase, and another root key
     #[command(subcommand)]
     Rekey(Rekey),
+    /// What became of a vault that was restored from a backup, and letting it act again
+    #[command(subcommand)]
+    Restore(Restore),
     /// Wrap all keys under a new root key; what opens the vault stays as it is
     RotateRoot,
 }
@@ -96,6 +101,7 @@ impl Operator {
             Self::Scrub(scrub) => scrub.run(context).await,
             Self::Seal => context.output.one(&context.client()?.sys().seal().await?),
             Self::Rekey(rekey) => rekey.run(context).await,
+            Self::Restore(restore) => restore.run(context).await,
             Self::RotateRoot => {
                 context.client()?.sys().rotate_root().await?;
                 context.output.done("all keys are wrapped under a new root key")

@@ -3,9 +3,10 @@
 use claviger_client::api::Timestamp;
 use claviger_client::api::wire::{
     AccessLine, Account, AccountSettings, AccountUpkeep, ApprovalRule, AuditEvent, Backup, BreakGlass, Checkout,
-    Conditions, Customer, Dependent, DependentStep, Emergency, EmergencyLine, EmergencyStep, Exposure, Factor, Grant,
-    GrantKind, IdentityProvider, Inactive, Issuer, IssuerKeys, LogArchive, Principal, ReusedSecret, Review, ReviewLine,
-    Role, Rotation, ScrubFault, System, SystemSpec, Task, UnusedAccount, WhatIfDecision,
+    ComparedAccount, Conditions, Customer, Dependent, DependentStep, Emergency, EmergencyLine, EmergencyStep, Exposure,
+    Factor, Grant, GrantKind, IdentityProvider, Inactive, Issuer, IssuerKeys, LogArchive, Offboarding, Principal,
+    ReusedSecret, Review, ReviewLine, Role, Rotation, ScrubFault, System, SystemSpec, Task, UnusedAccount,
+    WhatIfDecision,
 };
 use serde::Serialize;
 
@@ -70,6 +71,14 @@ impl Row for Customer {
     }
 }
 
+impl Row for Offboarding {
+    const HEADS: &'static [&'static str] = &["customer", "id", "key destroyed", "rows"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![self.slug.to_string(), self.customer.to_string(), seconds(self.destroyed_at), self.rows.to_string()]
+    }
+}
+
 impl Row for Backup {
     const HEADS: &'static [&'static str] = &["backup", "state", "of", "rows", "bytes", "file"];
 
@@ -101,6 +110,14 @@ impl Row for ScrubFault {
             entries,
             self.detail.clone(),
         ]
+    }
+}
+
+impl Row for ComparedAccount {
+    const HEADS: &'static [&'static str] = &["account", "as stored"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![self.account.to_string(), word(&self.outcome)]
     }
 }
 

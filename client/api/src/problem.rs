@@ -137,6 +137,9 @@ problems! {
     CustomerFrozen "customer-frozen" 409 Conflict Later
         "Check-outs of this customer are frozen"
         "Every secret of the customer is being replaced; get the emergency rotation that the detail names to see how far it is.";
+    CustomerLocked "customer-locked" 409 Unavailable No
+        "The customer is locked"
+        "Its key is not in memory, so nothing of it can be read or done; an administrator unlocks it with 'claviger customer unlock'.";
     Forbidden "forbidden" 403 Forbidden No
         "Not allowed"
         "Ask an administrator for a grant that covers it.";
@@ -176,6 +179,9 @@ problems! {
     NotInitialised "not-initialised" 503 Unavailable Later
         "The vault is not initialised"
         "Run 'claviger operator init' once.";
+    NotPaused "not-paused" 409 Conflict No
+        "The vault is not paused"
+        "Only a vault that was restored from a backup is compared with the world and resumed; this one was not, or is resumed.";
     NotUnresolved "not-unresolved" 409 Conflict No
         "The account's last rotation is not unresolved"
         "Check the account out: the vault knows which secret opens it, or will shortly.";
@@ -194,6 +200,9 @@ problems! {
     PasskeysOff "passkeys-off" 409 Failed No
         "This vault has no passkeys"
         "Use an authenticator app, or let the operator set public_url under [http] in the server's configuration.";
+    Paused "paused" 503 Unavailable Later
+        "The vault was restored from a backup and acts on no system yet"
+        "An operator compares it with the world ('claviger operator restore compare') and resumes it ('claviger operator restore resume').";
     RevealsSpent "reveals-spent" 429 Failed Later
         "The grant's reveals of this hour are spent"
         "Wait as long as Retry-After says.";

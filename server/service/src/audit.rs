@@ -2,7 +2,7 @@
 
 use claviger_api::audit::hash::{Hash, node_hash};
 use claviger_api::audit::merkle::{HashSource, consistency_proof, inclusion_proof, root_at, root_of};
-use claviger_api::audit::note::{Checkpoint, Signer, VerifierKey, origin};
+use claviger_api::audit::note::{Checkpoint, Signer, VerifierKey, origin, sign_note};
 use claviger_api::audit::record::{Entry, FieldName};
 use claviger_api::audit::tile::TILE_HEIGHT;
 use claviger_api::wire::{CheckpointResponse, Proof, ProofQuery};
@@ -159,7 +159,13 @@ impl Open {
         checkpoint.sign(&NoteSigner { name: &checkpoint.origin, key: &self.log_key })
     }
 
-    fn verifier_key(&self, scope: Scope) -> Result<VerifierKey> {
+    /// A note of the vault's own, signed as the operator's log is.
+    pub(crate) fn signed_note(&self, body: &str) -> String {
+        let name = origin(&self.ground().settings.name, Scope::Operator);
+        sign_note(body, &NoteSigner { name: &name, key: &self.log_key })
+    }
+
+    pub(crate) fn verifier_key(&self, scope: Scope) -> Result<VerifierKey> {
         let name = origin(&self.ground().settings.name, scope);
         VerifierKey::new(&name, self.log_key.public_key()).map_err(Error::internal)
     }

@@ -21,7 +21,7 @@ use claviger_store::{Range, RowId, Table, Versioned};
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::idempotency::Once;
-use crate::inventory::short_text;
+use crate::inventory::{Standing, short_text};
 use crate::open::{Caller, Open, deciding, deciding_once};
 use crate::page::{Page, Paging};
 use crate::records::{
@@ -45,6 +45,7 @@ impl Open {
         caller: &Caller,
         _permits: (Permit<AccountRotate>, Permit<CheckoutRevoke>),
     ) -> Result<wire::Emergency> {
+        self.must_act()?;
         short_text("reason", reason)?;
         let scope = Scope::Customer(customer);
         let id = deciding_once(once, || async {
@@ -157,14 +158,19 @@ impl Open {
         self.emergency_view(customer, id).await
     }
 
-    /// Refuses a check-out while an emergency rotation has frozen the customer.
-    pub(crate) async fn not_frozen(&self, customer: CustomerId) -> Result<()> {
-        match self.emergency_at(customer).await? {
+    /// Refuses a check-out while an emergency rotation has frozen the customer, or it is being locked. The revision of its row, to
+    /// be expected by whoever checks out: no lock comes in between.
+    pub(crate) async fn serves(&self, customer: CustomerId) -> Result<u64> {
+        let Standing { emergency, locks, revision } = self.standing_of(customer).await?;
+        if locks {
+            return Err(Error::locked(customer));
+        }
+        match emergency {
             Some(UnderWay { id, frozen: true }) => Err(Error::new(
                 ProblemType::CustomerFrozen,
                 format!("Every secret of this customer is being replaced ({id}); check-outs go on when that is done."),
             )),
-            Some(UnderWay { frozen: false, .. }) | None => Ok(()),
+            Some(UnderWay { frozen: false, .. }) | None => Ok(revision),
         }
     }
 

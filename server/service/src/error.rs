@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use claviger_api::CustomerId;
 use claviger_api::problem::{ProblemType, ValueError};
 use claviger_core::checkout::Refusal;
 use claviger_core::policy::{Condition, Denied};
@@ -18,6 +19,8 @@ pub struct Error {
     pub errors: Vec<ValueError>,
     /// Whole seconds to wait before the next try.
     pub retry_after_seconds: Option<u64>,
+    /// The customer that is locked, where that is why: whoever may not know of the customer is told that there is none.
+    pub locked: Option<CustomerId>,
     /// For the log alone. It never holds a secret, and never reaches a client.
     pub operator: Option<OperatorNote>,
 }
@@ -31,12 +34,24 @@ pub type Result<T> = std::result::Result<T, Error>;
 impl Error {
     /// A refusal with its own detail.
     pub fn new(problem: ProblemType, detail: impl Into<String>) -> Self {
-        Self { problem, detail: detail.into(), errors: Vec::new(), retry_after_seconds: None, operator: None }
+        Self {
+            problem,
+            detail: detail.into(),
+            errors: Vec::new(),
+            retry_after_seconds: None,
+            locked: None,
+            operator: None,
+        }
     }
 
     /// There is no such thing, or none the caller may know of.
     pub fn not_found() -> Self {
         Self::new(ProblemType::NotFound, "")
+    }
+
+    /// Its key is not in memory.
+    pub fn locked(customer: CustomerId) -> Self {
+        Self { locked: Some(customer), ..Self::new(ProblemType::CustomerLocked, "") }
     }
 
     /// One value that cannot be accepted.
@@ -105,6 +120,9 @@ impl From<ReadError> for Error {
 
 impl From<SealedError> for Error {
     fn from(error: SealedError) -> Self {
+        if let SealedError::Locked(customer) = error {
+            return Self::locked(customer);
+        }
         Self::unavailable("A record cannot be opened; the operator's log names it.", error)
     }
 }

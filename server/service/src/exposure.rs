@@ -78,6 +78,7 @@ impl Open {
         caller: &Caller,
         permit: impl AsyncFn(Place) -> Option<Permit<AccountRotate>>,
     ) -> Result<RotationsStarted> {
+        self.must_act()?;
         if let Some(reason) = reason {
             short_text("reason", reason)?;
         }

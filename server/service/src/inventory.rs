@@ -18,6 +18,8 @@ use crate::records::{AccountRecord, CustomerRecord, NameRecord, SystemRecord};
 pub mod accounts;
 pub mod customers;
 pub mod import;
+mod lock;
+mod offboard;
 pub mod systems;
 mod text;
 pub(crate) mod upkeep;
@@ -45,13 +47,24 @@ impl Place {
     }
 }
 
+/// Whether a customer is served.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Standing {
+    /// The emergency rotation under way.
+    pub emergency: Option<UnderWay>,
+    /// Whether it is locked, or being locked.
+    pub locks: bool,
+    /// Of the customer's row.
+    pub revision: u64,
+}
+
 /// Where things are, kept at hand. Ids are never used again and names do not change; what is removed is dropped here.
 pub struct Places {
     paths: Cache<AccountPath, Place>,
     slugs: Cache<CustomerId, Part>,
     marks: Cache<AccountId, Mark>,
     limits: Cache<CustomerId, Arc<Limits>>,
-    emergencies: Cache<CustomerId, Option<UnderWay>>,
+    standings: Cache<CustomerId, Standing>,
     checkouts: Cache<CheckoutId, CustomerId>,
     rotations: Cache<RotationId, CustomerId>,
     /// Counts the writes that what is kept depends on.
@@ -65,7 +78,7 @@ impl Places {
             slugs: Cache::new(KEPT),
             marks: Cache::new(KEPT),
             limits: Cache::new(KEPT),
-            emergencies: Cache::new(KEPT),
+            standings: Cache::new(KEPT),
             checkouts: Cache::new(KEPT),
             rotations: Cache::new(KEPT),
             writes: AtomicU64::new(0),
@@ -87,7 +100,7 @@ impl Places {
             self.paths.clear();
             self.slugs.remove(&customer);
             self.limits.remove(&customer);
-            self.emergencies.remove(&customer);
+            self.standings.remove(&customer);
         }
     }
 }
@@ -135,18 +148,20 @@ impl Open {
         Ok(limits)
     }
 
-    /// The customer's emergency rotation under way; kept at hand like its limits, so that a check-out reads no row more.
-    pub(crate) async fn emergency_at(&self, customer: CustomerId) -> Result<Option<UnderWay>> {
-        if let Some(known) = self.places.emergencies.get(&customer) {
+    /// Whether the customer is served just now; kept at hand like its limits, so that a check-out reads no row more.
+    pub(crate) async fn standing_of(&self, customer: CustomerId) -> Result<Standing> {
+        if let Some(known) = self.places.standings.get(&customer) {
             return Ok(known);
         }
         let writes = self.places.writes.load(Ordering::SeqCst);
-        let under_way = self.load::<CustomerRecord>(&RowId::customer(customer)).await?.value.emergency;
-        self.places.emergencies.insert(customer, under_way);
+        let row = self.load::<CustomerRecord>(&RowId::customer(customer)).await?;
+        let (emergency, locks) = (row.value.emergency, row.value.lock.is_some());
+        let standing = Standing { emergency, locks, revision: row.revision };
+        self.places.standings.insert(customer, standing);
         if self.places.writes.load(Ordering::SeqCst) != writes {
-            self.places.emergencies.remove(&customer);
+            self.places.standings.remove(&customer);
         }
-        Ok(under_way)
+        Ok(standing)
     }
 
     /// What the account is that this is, or is a checkout of; kept at hand, so that a reveal reads no row more. What is

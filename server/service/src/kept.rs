@@ -8,6 +8,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
+use claviger_api::Scope;
 use claviger_store::{Row, RowId, StoreKey, Table};
 use quick_cache::sync::Cache;
 
@@ -32,6 +33,11 @@ impl Kept {
     pub fn find<T: Clone + 'static>(&self, key: &StoreKey, row: &Row) -> Option<T> {
         let one = self.0.get(key).filter(|one| same(&one.row, row))?;
         one.record.downcast_ref::<T>().cloned()
+    }
+
+    /// Forgets what is kept of a scope.
+    pub fn forget(&self, scope: Scope) {
+        self.0.retain(|key, _| RowId::from_key(key).is_ok_and(|id| id.scope() != scope));
     }
 
     /// Keeps what was opened or is to be stored, if it is of a table that may be kept.
@@ -83,6 +89,7 @@ fn may_be_kept(table: Table) -> bool {
         | Table::BreakGlasses
         | Table::StreamCursors
         | Table::Backups
+        | Table::Offboardings
         | Table::Timers
         | Table::Idempotency
         | Table::LogHeads

@@ -29,6 +29,7 @@ pub mod page;
 mod purge;
 mod records;
 mod refusals;
+pub mod restore;
 pub mod reuse;
 pub mod rotation;
 pub mod scrub;

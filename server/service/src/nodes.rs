@@ -21,6 +21,8 @@ use uuid::Uuid;
 
 use crate::error::{Error, Result};
 use crate::open::Open;
+use crate::records::CustomerRecord;
+use crate::restore::is_pause_row;
 use crate::seal::is_seal_row;
 use crate::vault::Vault;
 
@@ -291,11 +293,16 @@ impl Open {
         Ok(true)
     }
 
-    /// Holds a customer's key as the store has it by now: not at all, where it has none.
+    /// Holds a customer's key as the store has it by now: not at all, where it has none, or the customer is locked.
     pub(crate) async fn hold_key_of(&self, customer: CustomerId) -> Result<()> {
+        let row = self.read::<CustomerRecord>(&RowId::customer(customer)).await?;
+        if row.and_then(|row| row.value.lock).is_some_and(|lock| lock.locked_at.is_some()) {
+            self.drop_key(customer);
+            return Ok(());
+        }
         match self.keyring().unlock_customer(self.ground().store.as_ref(), customer).await {
             Err(SealedError::Missing(_)) => {
-                self.keyring().drop_customer(customer);
+                self.drop_key(customer);
                 Ok(())
             }
             held => Ok(held?),
@@ -308,6 +315,9 @@ impl Open {
         let mut customers: Vec<CustomerId> = Vec::new();
         for row in &rows {
             (self.watch)(row);
+            if is_pause_row(row) {
+                self.load_pause().await?;
+            }
             match (row.table(), row.scope()) {
                 (Table::Keys, scope) => match (keys_owner(row), scope) {
                     (Some((purpose, person)), _) if purpose == Purpose::Subject.tag() => {

@@ -12,7 +12,8 @@ use claviger_api::{CustomerId, PrincipalId, RequestId, Scope, SessionId, Timesta
 use claviger_core::policy::{Act, Circumstances, Compiled, Condition, Denied, Permit, Resource, Subject, authorize};
 use claviger_crypto::{Random, SubjectKey};
 use claviger_store::{
-    FIRST_REVISION, Keyring, Range, Record, Row, RowId, Sealed, SealedPut, Versioned, WrappedKey, open_record,
+    FIRST_REVISION, Keyring, Range, Record, Row, RowId, Sealed, SealedBy, SealedError, SealedPut, Versioned,
+    WrappedKey, open_record,
 };
 use jiff::SignedDuration;
 use parking_lot::Mutex;
@@ -73,6 +74,8 @@ pub struct Open {
     pub(crate) in_hand: crate::workers::InHand,
     /// The newest checkpoint of each log that witnesses have cosigned, with their lines.
     pub(crate) cosigned: Mutex<HashMap<Scope, String>>,
+    /// One at a time takes a customer's key into memory or drops it.
+    pub(crate) locking: tokio::sync::Mutex<()>,
     /// One at a time writes an index or takes words out of it.
     pub(crate) indexing: tokio::sync::Mutex<()>,
     /// How many blocks of each log are indexed.
@@ -87,6 +90,8 @@ pub struct Open {
     pub(crate) backing_up: Arc<crate::backup::BackingUp>,
     /// What is known of checks of the whole store.
     pub(crate) scrubs: Arc<crate::scrub::Scrubs>,
+    /// Whether the vault was restored and acts on no system yet.
+    pub(crate) pause: crate::restore::Pause,
     /// Signs checkpoints.
     pub(crate) log_key: claviger_crypto::SigningKey,
 }
@@ -159,6 +164,7 @@ impl Open {
     /// The same vault with nothing in memory but its keys, as another member of those who work on the store.
     pub(crate) async fn anew(&self, ground: Ground) -> Result<Self> {
         let anew = Self::new(ground, self.keyring.clone(), self.sealing.clone()).await?;
+        anew.load_pause().await?;
         Ok(Self { backing_up: self.backing_up.clone(), scrubs: self.scrubs.clone(), ..anew })
     }
 
@@ -198,6 +204,7 @@ impl Open {
             sets: crate::reuse::Sets::default(),
             in_hand: crate::workers::InHand::default(),
             cosigned: Mutex::default(),
+            locking: tokio::sync::Mutex::default(),
             indexing: tokio::sync::Mutex::default(),
             indexed: Mutex::default(),
             archived_block: Mutex::default(),
@@ -205,6 +212,7 @@ impl Open {
             seen_in_upkeep: Mutex::default(),
             backing_up: Arc::default(),
             scrubs: Arc::default(),
+            pause: crate::restore::Pause::default(),
             log_key,
         })
     }
@@ -301,7 +309,7 @@ impl Open {
     pub(crate) async fn read<T: Kind>(&self, id: &RowId) -> Result<Option<Versioned<T>>> {
         let key = id.to_key();
         let Some(row) = self.ground.store.get(&key).await? else { return Ok(None) };
-        if let Some(value) = self.kept.find::<T>(&key, &row) {
+        if let Some(value) = self.kept.find::<T>(&key, &row).filter(|_| self.opens(id)) {
             return Ok(Some(Versioned { id: id.clone(), revision: row.revision, value }));
         }
         let opened: Versioned<T> = open_record(&self.keyring, id.clone(), &row)?;
@@ -309,14 +317,44 @@ impl Open {
         Ok(Some(opened))
     }
 
+    /// Whether the key of this row is in memory. What is kept at hand of a customer that was locked meanwhile is not given out.
+    fn opens(&self, id: &RowId) -> bool {
+        id.table().sealed_by() != SealedBy::Owner || self.keyring.holds(id.scope())
+    }
+
+    /// Drops a customer's key, and all that was opened with it.
+    pub(crate) fn drop_key(&self, customer: CustomerId) {
+        let scope = Scope::Customer(customer);
+        self.keyring.drop_customer(customer);
+        self.kept.forget(scope);
+        self.subjects.retain(|(of, _), _| *of != scope);
+        self.archived_block.lock().take_if(|block| block.scope() == scope);
+    }
+
     /// A record that must be there for whoever may know of it.
     pub(crate) async fn load<T: Kind>(&self, id: &RowId) -> Result<Versioned<T>> {
         self.read(id).await?.ok_or_else(Error::not_found)
     }
 
-    /// The records of a range.
+    /// The records of a range; of one across customers, those of locked ones are left out.
     pub(crate) async fn list<T: Record>(&self, range: &Range) -> Result<Vec<Versioned<T>>> {
-        Ok(self.sealed.list(&self.keyring, range).await?)
+        Ok(self.piece(range).await?.0)
+    }
+
+    /// The same, and where the next piece begins.
+    pub(crate) async fn piece<T: Record>(&self, range: &Range) -> Result<(Vec<Versioned<T>>, Option<Range>)> {
+        let rows = self.ground.store.scan(range).await?;
+        let next = rows.last().filter(|_| rows.len() == range.limit).map(|(last, _)| range.clone().after(last));
+        let mut opened = Vec::with_capacity(rows.len());
+        for (key, row) in rows {
+            let id = RowId::from_key(&key).map_err(SealedError::from)?;
+            match open_record(&self.keyring, id, &row) {
+                Ok(record) => opened.push(record),
+                Err(SealedError::Locked(_)) if range.is_across_scopes() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok((opened, next))
     }
 
     /// An event of somebody's doing.

@@ -96,18 +96,16 @@ impl Open {
         let mut range = paging.within(range)?.limit(paging.limit().saturating_add(1));
         let mut items: Vec<Versioned<T>> = Vec::new();
         loop {
-            let rows = self.list::<T>(&range).await?;
-            let last = rows.last().map(|row| row.id.to_key());
-            let full = rows.len() == range.limit;
+            let (rows, next) = self.piece::<T>(&range).await?;
             items.extend(rows.into_iter().filter(|row| wanted(&row.value)));
             if items.len() > paging.limit() {
                 items.truncate(paging.limit());
                 let next_cursor = items.last().map(|row| cursor_after(&row.id));
                 return Ok(Page { items, next_cursor });
             }
-            match last {
-                Some(last) if full => range = range.after(&last),
-                Some(_) | None => return Ok(Page { items, next_cursor: None }),
+            match next {
+                Some(next) => range = next,
+                None => return Ok(Page { items, next_cursor: None }),
             }
         }
     }
@@ -117,12 +115,11 @@ impl Open {
         let mut range = range.clone();
         let mut rows = Vec::new();
         loop {
-            let found = self.list::<T>(&range).await?;
-            let full = found.len() == range.limit;
+            let (found, next) = self.piece::<T>(&range).await?;
             rows.extend(found);
-            match rows.last() {
-                Some(last) if full => range = range.after(&last.id.to_key()),
-                Some(_) | None => return Ok(rows),
+            match next {
+                Some(next) => range = next,
+                None => return Ok(rows),
             }
         }
     }

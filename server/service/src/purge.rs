@@ -151,14 +151,13 @@ impl Open {
     ) -> Result<usize> {
         let (mut range, mut erased) = (range.limit(PAGE), 0);
         loop {
-            let rows = self.list::<T>(&range).await?;
-            let last = rows.last().map(|row| row.id.to_key()).filter(|_| rows.len() == PAGE);
+            let (rows, next) = self.piece::<T>(&range).await?;
             let old: Vec<Versioned<T>> = rows.into_iter().filter(|row| over(&row.id, &row.value)).collect();
             if !old.is_empty() {
                 erased += self.erase_page(&old, what, &beside).await?;
             }
-            match last {
-                Some(last) => range = range.after(&last),
+            match next {
+                Some(next) => range = next,
                 None => return Ok(erased),
             }
         }

@@ -49,8 +49,61 @@ pub struct CustomerRecord {
     /// Where its clocks are, by the IANA database.
     #[serde(default)]
     pub time_zone: Option<String>,
+    /// That it is locked, or is being locked.
+    #[serde(default)]
+    pub lock: Option<LockRecord>,
     /// When it was added.
     pub created_at: Timestamp,
+}
+
+/// A customer that was offboarded.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct OffboardingRecord {
+    /// What it was called.
+    pub slug: Part,
+    /// When its key was destroyed.
+    pub destroyed_at: Timestamp,
+    /// Who had it done.
+    pub by: PrincipalId,
+    /// How many rows were removed.
+    pub rows: u64,
+    /// The signed note that says so.
+    pub receipt: String,
+}
+
+/// Who has a customer offboarded, and how far that is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OffboardRecord {
+    /// Who.
+    pub by: PrincipalId,
+    /// Since when; its timer's time.
+    pub since: Timestamp,
+    /// When the key was destroyed.
+    #[serde(default)]
+    pub destroyed_at: Option<Timestamp>,
+    /// How many rows are removed.
+    #[serde(default)]
+    pub rows: u64,
+}
+
+/// That a customer is locked, or is being locked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LockRecord {
+    /// When somebody asked for it.
+    pub since: Timestamp,
+    /// Who.
+    pub by: PrincipalId,
+    /// Whether it does not wait for rotations.
+    pub at_once: bool,
+    /// How many accounts it waits for.
+    pub waits_for: u64,
+    /// When it looks again; its timer's time.
+    pub look_at: Timestamp,
+    /// Since when it is locked.
+    pub locked_at: Option<Timestamp>,
+    /// That it is being offboarded.
+    #[serde(default)]
+    pub offboard: Option<OffboardRecord>,
 }
 
 /// A system.
@@ -804,6 +857,7 @@ tables! {
     BreakGlassRecord: BreakGlasses;
     StreamCursorRecord: StreamCursors;
     BackupRecord: Backups;
+    OffboardingRecord: Offboardings;
     ArchiveRecord: LogArchives;
     RotationRecord: Rotations;
     EmergencyRecord: Emergencies;

@@ -90,7 +90,10 @@ impl Open {
             };
             self.commit(self.change(event)).await
         };
-        if let Err(error) = told.await {
+        // A locked customer's log takes no entry.
+        if let Err(error) = told.await
+            && error.locked.is_none()
+        {
             tracing::warn!(?error, "a refusal could not be told in the log");
         }
     }

@@ -161,14 +161,7 @@ impl Open {
                 Some(self.slug_of(customer).await.map_or_else(|_| customer.to_string(), |slug| slug.to_string()))
             }
         };
-        ScrubFault {
-            customer,
-            kind: fault.kind,
-            row: fault.row.as_ref().map(ToString::to_string),
-            first_entry: fault.entries.map(|(first, _)| first),
-            last_entry: fault.entries.map(|(_, last)| last),
-            detail: fault.detail.clone(),
-        }
+        fault.shown(customer)
     }
 }
 

@@ -15,7 +15,7 @@ use claviger_crypto::envelope::Aad;
 use claviger_crypto::key::{RootKey, SealKey};
 use claviger_crypto::wrap::{unwrap, wrap};
 use claviger_crypto::{PassphraseSeal, Random, shares};
-use claviger_store::{FIRST_REVISION, Keyring, RowId, Sealed, Table, Versioned, customers_with_keys};
+use claviger_store::{FIRST_REVISION, Keyring, RowId, Sealed, Store, Table, Versioned, customers_with_keys};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -24,11 +24,13 @@ use crate::clock::new_uuid;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::open::{Caller, Open, wrapped_put};
-use crate::records::{GrantRecord, NameRecord, PrincipalRecord, ProgramRecord};
+use crate::records::{CustomerRecord, GrantRecord, NameRecord, PrincipalRecord, ProgramRecord};
 use crate::vault::Vault;
 
+mod elsewhere;
 pub mod rekey;
 
+pub use elsewhere::Opening;
 use rekey::Sealing;
 
 /// The signing key of access tokens.
@@ -152,21 +154,27 @@ impl Vault {
         if self.open().is_ok() {
             return Ok(config.value.status(SealState::Unsealed, 0));
         }
-        let seal = match &config.value.kind {
-            SealKindConfig::Passphrase { sealed } => Some(open_passphrase(sealed, key).await?),
-            SealKindConfig::Shamir { .. } => progress.give(&config.value, key)?,
-        };
-        let Some(seal) = seal else {
+        let Some(seal) = progress.take(&config.value, key).await? else {
             return Ok(config.value.status(SealState::Sealed, progress.provided()));
         };
-        let root = config.value.root(&seal, config.revision)?;
-        let keyring = Keyring::open(self.ground().store.as_ref(), root).await?;
-        for customer in customers_with_keys(self.ground().store.as_ref()).await? {
-            keyring.unlock_customer(self.ground().store.as_ref(), customer).await?;
-        }
+        let keyring = keyring_of(self.ground().store.as_ref(), &config, &seal).await?;
+        self.unlock_customers(&keyring).await?;
         self.open_with(keyring, Sealing::by(seal, config.revision), accept_rollback).await?;
         *progress = Progress::default();
         Ok(config.value.status(SealState::Unsealed, 0))
+    }
+
+    /// Takes the keys of all customers into memory, but of those that are locked.
+    async fn unlock_customers(&self, keyring: &Keyring) -> Result<()> {
+        let (store, sealed) = (self.ground().store.as_ref(), self.sealed_store());
+        for customer in customers_with_keys(store).await? {
+            let row = sealed.read::<CustomerRecord>(keyring, &RowId::customer(customer)).await?;
+            let lock = row.and_then(|row| row.value.lock);
+            if lock.is_none_or(|lock| lock.locked_at.is_none()) {
+                keyring.unlock_customer(store, customer).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Forgets the keys.
@@ -187,6 +195,11 @@ impl Vault {
     async fn seal_config(&self) -> Result<Option<Versioned<SealConfig>>> {
         seal_config(&self.sealed_store()).await
     }
+}
+
+/// Opens the operator's keys of a store.
+async fn keyring_of(store: &dyn Store, config: &Versioned<SealConfig>, seal: &SealKey) -> Result<Keyring> {
+    Ok(Keyring::open(store, config.value.root(seal, config.revision)?).await?)
 }
 
 async fn seal_config(sealed: &Sealed) -> Result<Option<Versioned<SealConfig>>> {
@@ -286,7 +299,15 @@ impl Progress {
         self.gathering.as_ref().map_or(0, |gathering| gathering.progress().held)
     }
 
-    /// Takes one share; with the last one the root key. A set that does not fit is forgotten: one of it is wrong.
+    /// Takes one share, or the passphrase; with the last one that is needed the seal key.
+    async fn take(&mut self, config: &SealConfig, key: &Secret) -> Result<Option<SealKey>> {
+        match &config.kind {
+            SealKindConfig::Passphrase { sealed } => open_passphrase(sealed, key).await.map(Some),
+            SealKindConfig::Shamir { .. } => self.give(config, key),
+        }
+    }
+
+    /// Takes one share; with the last one the seal key. A set that does not fit is forgotten: one of it is wrong.
     fn give(&mut self, config: &SealConfig, share: &Secret) -> Result<Option<SealKey>> {
         let gathering = self.gathering.get_or_insert_with(|| shares::Gathering::new(config.vault, config.check));
         let wrong = |error: &dyn std::fmt::Display| Error::new(ProblemType::WrongShare, error.to_string());

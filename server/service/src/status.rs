@@ -7,7 +7,7 @@ use claviger_store::{Batch, Expected, Range, RowId, Table};
 
 use crate::error::Result;
 use crate::open::Open;
-use crate::records::{BreakGlassRecord, ReviewRecord, RotationRecord};
+use crate::records::{BreakGlassRecord, CustomerRecord, ReviewRecord, RotationRecord};
 use crate::vault::Vault;
 
 /// The clear row that a health check rewrites.
@@ -57,6 +57,8 @@ impl Open {
             let rows = self.all::<ReviewRecord>(&range).await?;
             open_reviews += rows.iter().filter(|row| row.value.closed.is_none()).count();
         }
+        let all = self.all::<CustomerRecord>(&Range::table(Table::Customers)).await?;
+        let locked = all.iter().filter(|row| !self.keyring().holds(Scope::Customer(row.value.id))).count();
         let now = self.now();
         let (mut open, mut unreviewed, mut overdue) = (0, 0, 0);
         for row in self.all::<BreakGlassRecord>(&Range::table(Table::BreakGlasses)).await? {
@@ -75,7 +77,8 @@ impl Open {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             store_format: claviger_store::FORMAT,
             single_copy: SINGLE_COPY,
-            customers: customers.len() as u64,
+            customers: (customers.len() + locked) as u64,
+            locked_customers: locked as u64,
             unresolved_rotations: unresolved_rotations as u64,
             open_reviews: open_reviews as u64,
             open_break_glass: open,
@@ -85,6 +88,7 @@ impl Open {
             backup_trouble: self.backup_trouble(),
             store_checked_at: scrubbed.filter(|scrubbed| scrubbed.whole).map(|scrubbed| scrubbed.at),
             store_faults: scrubbed.map_or(0, |scrubbed| scrubbed.faults),
+            restored_from: self.paused().map(|paused| paused.moment),
             streams: self.ground().streams.iter().map(|stream| stream.status()).collect(),
         })
     }

@@ -31,11 +31,11 @@ pub use owed::Owed;
 const ACTOR: &str = "system/upkeep";
 
 /// A standing account with all that a look decides by.
-struct Kept {
-    account: AccountRecord,
+pub(crate) struct Kept {
+    pub account: AccountRecord,
     policy: RotationPolicy,
-    state: AccountState,
-    seen: Option<Versioned<WatchRecord>>,
+    pub state: AccountState,
+    pub seen: Option<Versioned<WatchRecord>>,
     /// How far those are who depend on its secret.
     follow_up: Option<FollowUp>,
     due: Option<Due>,
@@ -45,12 +45,12 @@ struct Kept {
 }
 
 /// A customer's standing accounts as they are now.
-struct House {
+pub(crate) struct House {
     customer: CustomerId,
     emergency: bool,
-    systems: BTreeMap<SystemId, SystemRecord>,
+    pub systems: BTreeMap<SystemId, SystemRecord>,
     /// What is due first comes first.
-    kept: Vec<Kept>,
+    pub kept: Vec<Kept>,
     load: Load,
 }
 
@@ -107,6 +107,15 @@ impl Open {
     /// A customer's standing accounts; `None` while the customer is locked, or where no policy says anything and nobody
     /// depends on a secret.
     async fn house(&self, customer: CustomerId) -> Result<Option<House>> {
+        self.accounts_of(customer, false).await
+    }
+
+    /// A customer's standing accounts, whatever policies say.
+    pub(crate) async fn whole_house(&self, customer: CustomerId) -> Result<Option<House>> {
+        self.accounts_of(customer, true).await
+    }
+
+    async fn accounts_of(&self, customer: CustomerId, all: bool) -> Result<Option<House>> {
         let Some(of_customer) = self.read::<CustomerRecord>(&RowId::customer(customer)).await? else {
             return Ok(None);
         };
@@ -127,7 +136,7 @@ impl Open {
             asked.push((account, policy));
         }
         let mut follow_ups = self.rows_by_account::<FollowUpRecord>(Table::FollowUps, scope).await?;
-        if asked.iter().all(|(_, policy)| policy.is_empty()) && follow_ups.is_empty() {
+        if !all && asked.iter().all(|(_, policy)| policy.is_empty()) && follow_ups.is_empty() {
             return Ok(None);
         }
         let exposed = if asked.iter().any(|(_, policy)| policy.after_exposure_hours.is_some_and(|hours| hours > 0)) {

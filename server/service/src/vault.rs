@@ -160,7 +160,8 @@ impl Vault {
                 ));
             }
             let event = open.automatic(Scope::Operator, EventKind::VaultUnsealed, "system/unseal");
-            open.commit(open.with_daily_look(open.change(event)).await?).await
+            let change = open.tell_restored(open.change(event)).await?;
+            open.commit(open.with_daily_look(change).await?).await
         };
         tokio::select! {
             biased;

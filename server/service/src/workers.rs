@@ -21,6 +21,7 @@ use crate::backup::back_up;
 use crate::error::Result;
 use crate::nodes::Claim;
 use crate::open::Open;
+use crate::restore::compare;
 use crate::scrub::scrub;
 use crate::vault::Vault;
 
@@ -64,6 +65,10 @@ pub enum TimerKind {
     CertificateProof = 9,
     /// Who depends on an account's secret is to be brought up to date.
     FollowUpDue = 11,
+    /// A customer is being locked.
+    LockDue = 12,
+    /// A customer is being offboarded.
+    OffboardDue = 13,
 }
 
 /// What is being worked on.
@@ -105,7 +110,7 @@ fn work_of((kind, id): (u8, Uuid)) -> String {
 }
 
 impl TimerKind {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 12] = [
         Self::CheckoutDue,
         Self::RotationDue,
         Self::LoginRemoval,
@@ -116,6 +121,8 @@ impl TimerKind {
         Self::EmergencyDue,
         Self::CertificateProof,
         Self::FollowUpDue,
+        Self::LockDue,
+        Self::OffboardDue,
     ];
 
     /// The timer's row.
@@ -142,7 +149,9 @@ impl TimerKind {
             | Self::DailyLook
             | Self::ReviewDue
             | Self::BreakGlassDue
-            | Self::EmergencyDue => false,
+            | Self::EmergencyDue
+            | Self::LockDue
+            | Self::OffboardDue => false,
         }
     }
 }
@@ -164,6 +173,7 @@ pub async fn run(vault: Arc<Vault>, mut stop: watch::Receiver<bool>) {
     let mut asking: Option<JoinHandle<()>> = None;
     let mut scrubbing: Option<JoinHandle<()>> = None;
     let mut backing_up: Option<JoinHandle<()>> = None;
+    let mut comparing: Option<JoinHandle<()>> = None;
     loop {
         let woken = wake.notified();
         vault.turn();
@@ -180,6 +190,11 @@ pub async fn run(vault: Arc<Vault>, mut stop: watch::Receiver<bool>) {
             && vault.open().is_ok_and(|open| open.backup_is_due())
         {
             backing_up = Some(tokio::spawn(back_up_store(vault.clone())));
+        }
+        if comparing.as_ref().is_none_or(JoinHandle::is_finished)
+            && vault.open().is_ok_and(|open| open.comparison_is_due())
+        {
+            comparing = Some(tokio::spawn(compare_store(vault.clone())));
         }
         tokio::select! {
             () = woken => {}
@@ -199,17 +214,17 @@ pub async fn run(vault: Arc<Vault>, mut stop: watch::Receiver<bool>) {
             }
             // One look at a time, however long it waits for systems.
             _ = looks.tick(), if look.as_ref().is_none_or(JoinHandle::is_finished) => {
-                look = vault.open().ok().map(|open| tokio::spawn(look_after(open)));
+                look = acting(&vault).map(|open| tokio::spawn(look_after(open)));
             }
             // Beside it: systems that do not answer keep a round waiting, and no secret.
             _ = rounds.tick(), if round.as_ref().is_none_or(JoinHandle::is_finished) => {
-                round = vault.open().ok().map(|open| tokio::spawn(look_around(open)));
+                round = acting(&vault).map(|open| tokio::spawn(look_around(open)));
             }
             _ = archives.tick(), if archiving.as_ref().is_none_or(JoinHandle::is_finished) => {
                 archiving = Some(tokio::spawn(archive_logs(vault.clone())));
             }
             _ = stop.changed() => {
-                [look, round, indexing, asking, archiving, scrubbing, backing_up].into_iter().flatten().for_each(|work| work.abort());
+                [look, round, indexing, asking, archiving, scrubbing, backing_up, comparing].into_iter().flatten().for_each(|work| work.abort());
                 // What is kept elsewhere is as new as what is left here.
                 if let Ok(open) = vault.open()
                     && let Err(error) = open.publish_checkpoints(&mut published).await
@@ -219,6 +234,24 @@ pub async fn run(vault: Arc<Vault>, mut stop: watch::Receiver<bool>) {
                 return;
             }
         }
+    }
+}
+
+/// The vault, where it is open and not paused.
+fn acting(vault: &Vault) -> Option<Arc<Open>> {
+    vault.open().ok().filter(|open| open.paused().is_none())
+}
+
+async fn compare_store(vault: Arc<Vault>) {
+    let Ok(open) = vault.open() else { return };
+    if !open.nodes.keep("compare").await {
+        return tokio::time::sleep(TICK).await;
+    }
+    drop(open);
+    if let Err(error) = compare(&vault).await {
+        tracing::warn!(?error, "the vault could not be compared with the world to the end; it goes on");
+        // A failure that comes back at once must not spin.
+        tokio::time::sleep(TICK).await;
     }
 }
 
@@ -282,7 +315,7 @@ async fn index_logs(vault: Arc<Vault>) {
 
 /// Piece by piece, like the index.
 async fn archive_logs(vault: Arc<Vault>) {
-    while let Ok(open) = vault.open() {
+    while let Some(open) = acting(&vault) {
         if !open.nodes.keep("archive").await {
             return;
         }
@@ -342,8 +375,11 @@ impl Drop for Hand {
 }
 
 impl Open {
-    /// Every timer that is due, the earliest first.
+    /// Every timer that is due, the earliest first; none while the vault is paused.
     pub(crate) async fn due(&self) -> Result<Vec<Timer>> {
+        if self.paused().is_some() {
+            return Ok(Vec::new());
+        }
         self.timers(Range::timers_due(self.now())).await
     }
 
@@ -353,16 +389,16 @@ impl Open {
     ///
     /// The store cannot be read.
     pub async fn due_since(&self) -> Result<Option<Timestamp>> {
-        let first = self.ground().store.scan(&Range::timers_due(self.now()).limit(1)).await?;
-        Ok(first.first().and_then(|(key, _)| Some(RowId::from_key(key).ok()?.as_timer()?.due)))
+        Ok(self.due().await?.first().map(|timer| timer.due))
     }
 
-    /// Every timer of a range, in order.
+    /// Every timer of a range, in order. Those of locked customers wait.
     pub(crate) async fn timers(&self, mut range: Range) -> Result<Vec<Timer>> {
         let mut timers = Vec::new();
         loop {
             let rows = self.ground().store.scan(&range).await?;
-            timers.extend(rows.iter().filter_map(|(key, _)| RowId::from_key(key).ok()?.as_timer()));
+            let found = rows.iter().filter_map(|(key, _)| RowId::from_key(key).ok()?.as_timer());
+            timers.extend(found.filter(|timer| self.keyring().holds(timer.scope)));
             match rows.last() {
                 Some((last, _)) if rows.len() == range.limit => range = range.after(last),
                 Some(_) | None => return Ok(timers),
@@ -415,6 +451,8 @@ impl Open {
             (TimerKind::EmergencyDue, Scope::Customer(customer)) => {
                 self.emergency_due(customer, EmergencyId::from_uuid(timer.id)).await
             }
+            (TimerKind::LockDue, Scope::Customer(customer)) => self.lock_due(customer).await,
+            (TimerKind::OffboardDue, Scope::Operator) => self.offboard_due(CustomerId::from_uuid(timer.id)).await,
             (TimerKind::PrincipalGone, Scope::Operator) => self.cut(&timer).await,
             (TimerKind::DailyLook, Scope::Operator) => self.look_daily(&timer).await,
             (
@@ -423,12 +461,13 @@ impl Open {
                 | TimerKind::LoginRemoval
                 | TimerKind::CertificateProof
                 | TimerKind::FollowUpDue
+                | TimerKind::LockDue
                 | TimerKind::ReviewDue
                 | TimerKind::BreakGlassDue
                 | TimerKind::EmergencyDue,
                 Scope::Operator,
             )
-            | (TimerKind::PrincipalGone | TimerKind::DailyLook, Scope::Customer(_)) => Ok(()),
+            | (TimerKind::PrincipalGone | TimerKind::DailyLook | TimerKind::OffboardDue, Scope::Customer(_)) => Ok(()),
         }
     }
 }

@@ -14,6 +14,7 @@ use actix_web::{HttpRequest, web};
 use bytes::Bytes;
 use claviger_api::wire::BODY_MAX;
 use claviger_api::{Part, ProblemType, RequestId};
+use claviger_core::policy::{CustomerView, Resource};
 use claviger_service::{Error, Origin, Result, Vault};
 use futures::Stream;
 use tokio::sync::Semaphore;
@@ -125,6 +126,13 @@ impl Call {
     /// Whose request it is.
     pub fn session(&self) -> Result<&Session> {
         self.session.as_ref().ok_or_else(|| Error::internal("an endpoint asks for a permit without a session"))
+    }
+
+    /// That a customer is locked is told to whoever may know of the customer.
+    pub fn hidden(&self, error: Error) -> Error {
+        let Some(customer) = error.locked else { return error };
+        let knows = |session: &Session| session.may::<CustomerView>(&Resource::Customer(customer));
+        if self.session.as_ref().is_some_and(knows) { error } else { Error::not_found() }
     }
 
     /// A name in the path.

@@ -2,8 +2,8 @@
 
 use claviger_api::ProblemType::{
     AccountHeld, AccountUnavailable, ApprovalNeeded, BreakGlassClosed, CheckoutEnded, CheckoutNotReady, CustomerFrozen,
-    Forbidden, FreshFactorNeeded, NotFound, NothingStored, NothingToDecide, OutOfHours, RevealsSpent, SystemFailed,
-    TicketNeeded, WrongAccountKind, WrongNetwork,
+    Forbidden, FreshFactorNeeded, NotFound, NothingStored, NothingToDecide, OutOfHours, Paused, RevealsSpent,
+    SystemFailed, TicketNeeded, WrongAccountKind, WrongNetwork,
 };
 use claviger_api::wire::{
     Checkout, CheckoutQuery, Extend, NewCheckout, PageQuery, Revealed, SignKey, Signed, WithComment, WithReason,
@@ -58,6 +58,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             TicketNeeded,
             WrongNetwork,
             NotFound,
+            Paused,
             SystemFailed,
         ]),
         Endpoint::post("/v1/checkouts/{checkout}/checkin", "checkIn", "End the use, or withdraw before it.", check_in)

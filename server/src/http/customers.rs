@@ -1,16 +1,21 @@
 //! `/v1/customers`.
 
 use claviger_api::ProblemType::{InUse, NameTaken, NotFound};
-use claviger_api::wire::{Customer, CustomerChange, CustomerLimits, ImportRequest, Imported, NewCustomer, PageQuery};
+use claviger_api::wire::{
+    Customer, CustomerChange, CustomerLimits, ImportRequest, Imported, LockCustomer, NewCustomer, OffboardCustomer,
+    Offboarding, PageQuery, WithReason,
+};
 use claviger_core::policy::{
-    AccountCreate, CustomerCreate, CustomerLimit, CustomerRemove, CustomerUpdate, CustomerView,
+    AccountCreate, CustomerCreate, CustomerLimit, CustomerLock, CustomerOffboard, CustomerRemove, CustomerUnlock,
+    CustomerUpdate, CustomerView, SysStatus,
 };
 use claviger_service::{Once, Paging, Result};
 
-use super::answer::{Created, Json, Listed, NoContent};
+use super::answer::{Accepted, Created, Json, Listed, NoContent};
 use super::body::Body;
 use super::door::Session;
 use super::endpoint::Endpoint;
+use super::named::FormerCustomer;
 use super::on::{OnCustomer, OnOperator};
 use super::query::Query;
 
@@ -32,6 +37,37 @@ pub fn endpoints() -> Vec<Endpoint> {
             "Set what the customer wants of everybody who works there, in place of what it wanted before. For the customer's \
              own administrator.",
             limit,
+        ),
+        Endpoint::post(
+            "/v1/customers/{customer}/actions/lock",
+            "lockCustomer",
+            "End what is checked out at a customer, rotate it, and drop the customer's key from memory.",
+            lock,
+        ),
+        Endpoint::post(
+            "/v1/customers/{customer}/actions/unlock",
+            "unlockCustomer",
+            "Take a locked customer's key into memory again; what fell due meanwhile is done first.",
+            unlock,
+        ),
+        Endpoint::post(
+            "/v1/customers/{customer}/actions/offboard",
+            "offboardCustomer",
+            "Destroy a locked customer's key, and remove all that it opened. Nobody gets it back.",
+            offboard,
+        )
+        .fails(&[InUse]),
+        Endpoint::get(
+            "/v1/offboardings",
+            "listOffboardings",
+            "Customers that were offboarded, the last first.",
+            offboardings,
+        ),
+        Endpoint::get(
+            "/v1/offboardings/{former}",
+            "showOffboarding",
+            "One of them, by the customer's id, with its signed receipt.",
+            offboarding,
         ),
         Endpoint::delete("/v1/customers/{customer}", "removeCustomer", "Remove a customer without systems.", remove)
             .fails(&[InUse]),
@@ -77,6 +113,47 @@ async fn limit(
     Body(limits): Body<CustomerLimits>,
 ) -> Result<Json<Customer>> {
     session.open.limit_customer(on.id, &limits, &session.caller, on.permit).await.map(Json)
+}
+
+async fn lock(
+    session: Session,
+    on: OnCustomer<CustomerLock>,
+    Body(lock): Body<LockCustomer>,
+) -> Result<Accepted<Customer>> {
+    session.open.lock_customer(on.id, &lock, &session.caller, on.permit).await.map(Accepted)
+}
+
+async fn unlock(
+    session: Session,
+    on: OnCustomer<CustomerUnlock>,
+    Body(why): Body<WithReason>,
+) -> Result<Json<Customer>> {
+    session.open.unlock_customer(on.id, &why.reason, &session.caller, on.permit).await.map(Json)
+}
+
+async fn offboard(
+    session: Session,
+    on: OnCustomer<CustomerOffboard>,
+    Body(offboard): Body<OffboardCustomer>,
+) -> Result<Accepted<Customer>> {
+    session.open.offboard_customer(on.id, &offboard, &session.caller, on.permit).await.map(Accepted)
+}
+
+async fn offboardings(
+    session: Session,
+    OnOperator(permit): OnOperator<SysStatus>,
+    Query(page): Query<PageQuery>,
+) -> Result<Listed<Offboarding>> {
+    let paging = Paging::new(page.limit, page.cursor.as_deref())?;
+    session.open.offboardings(&paging, permit).await.map(Listed)
+}
+
+async fn offboarding(
+    session: Session,
+    OnOperator(permit): OnOperator<SysStatus>,
+    FormerCustomer(id): FormerCustomer,
+) -> Result<Json<Offboarding>> {
+    session.open.offboarding(id, permit).await.map(Json)
 }
 
 async fn remove(session: Session, on: OnCustomer<CustomerRemove>) -> Result<NoContent> {

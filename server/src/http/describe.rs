@@ -92,9 +92,9 @@ impl Description {
         }
     }
 
-    /// What the caller may not know of does not exist.
+    /// What the caller may not know of does not exist; of what is locked nothing is known.
     pub fn hides(&mut self) {
-        self.fails(&[ProblemType::NotFound]);
+        self.fails(&[ProblemType::NotFound, ProblemType::CustomerLocked]);
     }
 
     /// It can answer with these problems.

@@ -1,6 +1,6 @@
 //! `/v1/customers/{customer}/emergencies`: every standing secret of a customer is replaced, now.
 
-use claviger_api::ProblemType::{FreshFactorNeeded, InUse, OutOfHours, WrongNetwork};
+use claviger_api::ProblemType::{FreshFactorNeeded, InUse, OutOfHours, Paused, WrongNetwork};
 use claviger_api::wire::{Emergency, EmergencyPlan, NewEmergency, PageQuery, WithReason};
 use claviger_core::policy::{AccountRotate, CheckoutRevoke, Resource, RotationView};
 use claviger_service::{Once, Paging, Result};
@@ -21,7 +21,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             "Freeze a customer's check-outs, end the running ones, and replace every standing secret, tier by tier.",
             start,
         )
-        .fails(&[InUse, FreshFactorNeeded, OutOfHours, WrongNetwork]),
+        .fails(&[InUse, FreshFactorNeeded, OutOfHours, Paused, WrongNetwork]),
         Endpoint::get(
             "/v1/customers/{customer}/emergencies",
             "listEmergencies",

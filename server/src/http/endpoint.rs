@@ -159,7 +159,7 @@ async fn serve<A: 'static, H: Handler<A>>(
         Ok(()) => handler.run(&mut call).await.and_then(Answer::response),
         Err(error) => Err(error),
     };
-    let response = answered.unwrap_or_else(|error| refuse(&error, call.id()));
+    let response = answered.unwrap_or_else(|error| refuse(&call.hidden(error), call.id()));
     Ok(respond(request, call.unread(), response))
 }
 

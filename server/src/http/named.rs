@@ -2,7 +2,7 @@
 //! `{provider}`, a grant by `{grant}`, a second
 //! factor by `{factor}`.
 
-use claviger_api::{BackupId, EmergencyId, FactorId, GrantId, Part, ProblemType, ReviewId, UserName};
+use claviger_api::{BackupId, CustomerId, EmergencyId, FactorId, GrantId, Part, ProblemType, ReviewId, UserName};
 use claviger_service::Result;
 
 use super::call::Call;
@@ -61,6 +61,19 @@ impl Argument for EmergencyNumbered {
 impl Argument for Line {
     async fn take(call: &mut Call) -> Result<Self> {
         Ok(Self { review: call.number("review")?, grant: call.number("grant")? })
+    }
+
+    fn describe(description: &mut Description) {
+        description.fails(&[ProblemType::NotFound]);
+    }
+}
+
+/// The customer of `{former}`, by its id: it was offboarded.
+pub struct FormerCustomer(pub CustomerId);
+
+impl Argument for FormerCustomer {
+    async fn take(call: &mut Call) -> Result<Self> {
+        call.number("former").map(Self)
     }
 
     fn describe(description: &mut Description) {

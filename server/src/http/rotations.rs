@@ -2,7 +2,7 @@
 
 use claviger_api::Part;
 use claviger_api::ProblemType::{
-    AccountHeld, AccountUnavailable, Forbidden, FreshFactorNeeded, InUse, NotFound, NothingStored, OutOfHours,
+    AccountHeld, AccountUnavailable, Forbidden, FreshFactorNeeded, InUse, NotFound, NothingStored, OutOfHours, Paused,
     RotationRunning, WrongNetwork,
 };
 use claviger_api::wire::{NewRotation, Rotation, RotationQuery, RotationsStarted};
@@ -30,6 +30,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             Forbidden,
             FreshFactorNeeded,
             InUse,
+            Paused,
             NotFound,
             NothingStored,
             OutOfHours,

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use claviger_api::ProblemType::{
-    self, AlreadyInitialised, BackupsOff, InUse, NotFound, NotInitialised, Sealed, StoreRolledBack, WrongShare,
+    self, AlreadyInitialised, BackupsOff, InUse, NotFound, NotInitialised, NotPaused, Paused, Sealed, StoreRolledBack,
+    WrongShare,
 };
 use claviger_api::wire::{
-    Backup, BegunRekey, Health, InitRequest, InitResponse, NewSeal, PageQuery, Rekey, RekeyKey, RekeyStatus, Scrub,
-    SealState, SealStatus, Status, UnsealRequest,
+    Backup, BegunRekey, Health, InitRequest, InitResponse, NewSeal, PageQuery, Rekey, RekeyKey, RekeyStatus,
+    RestoreStatus, Resume, Scrub, SealState, SealStatus, Status, UnsealRequest,
 };
-use claviger_core::policy::{SysBackup, SysRekey, SysScrub, SysSeal, SysStatus};
+use claviger_core::policy::{SysBackup, SysRekey, SysRestore, SysScrub, SysSeal, SysStatus};
 use claviger_service::{Error, Once, Paging, Result, Vault};
 
 use super::answer::{Accepted, Created, Json, Listed, NoContent};
@@ -58,6 +59,21 @@ pub fn endpoints() -> Vec<Endpoint> {
             .fails(&[NotFound]),
         Endpoint::post("/v1/sys/rekey/keys", "giveRekeyKey", "Give one old or new key of a rekey.", give_rekey_key)
             .fails(&[NotFound, Sealed, WrongShare]),
+        Endpoint::get(
+            "/v1/sys/restore",
+            "showRestored",
+            "Whether the vault was restored from a backup, and what comparing it with the world has shown.",
+            show_restored,
+        ),
+        Endpoint::post(
+            "/v1/sys/restore/compare",
+            "compareRestored",
+            "Have each stored secret tried once, beside all else.",
+            compare_restored,
+        )
+        .fails(&[NotPaused]),
+        Endpoint::post("/v1/sys/restore/resume", "resumeRestored", "Let a restored vault act again.", resume_restored)
+            .fails(&[NotPaused, Paused]),
         Endpoint::post("/v1/sys/rotate-root", "rotateRoot", "Wrap all keys under a new root key.", rotate_root),
     ]
 }
@@ -182,4 +198,23 @@ async fn give_rekey_key(
 
 async fn rotate_root(session: Session, OnOperator(permit): OnOperator<SysRekey>) -> Result<NoContent> {
     session.open.rotate_root(&session.caller, permit).await.map(|()| NoContent)
+}
+
+async fn show_restored(session: Session, OnOperator(permit): OnOperator<SysStatus>) -> Result<Json<RestoreStatus>> {
+    session.open.restored(permit).await.map(Json)
+}
+
+async fn compare_restored(
+    session: Session,
+    OnOperator(permit): OnOperator<SysRestore>,
+) -> Result<Accepted<RestoreStatus>> {
+    session.open.ask_to_compare(&session.caller, permit).await.map(Accepted)
+}
+
+async fn resume_restored(
+    session: Session,
+    OnOperator(permit): OnOperator<SysRestore>,
+    Body(body): Body<Resume>,
+) -> Result<Json<RestoreStatus>> {
+    session.open.resume(&body, &session.caller, permit).await.map(Json)
 }

@@ -230,6 +230,7 @@ fn example(template: &str) -> String {
         .replace("{review}", &format!("rv_{id}"))
         .replace("{emergency}", &format!("em_{id}"))
         .replace("{backup}", &format!("bk_{id}"))
+        .replace("{former}", &format!("cu_{id}"))
         .replace("{provider}", "entra")
         .replace("{customer}", "nowhere")
         .replace("{system}", "nothing")

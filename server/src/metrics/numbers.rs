@@ -37,6 +37,8 @@ pub struct Numbers {
 /// What is known of an open vault.
 #[derive(Debug, Clone)]
 pub struct OfOpen {
+    /// Whether it was restored and acts on no system yet.
+    pub paused: bool,
     /// What the last look at all accounts saw, if there was one.
     pub seen: Option<Seen>,
     /// How far checkpoints have come.
@@ -128,6 +130,7 @@ impl Numbers {
 
 impl OfOpen {
     fn write(&self, now: Timestamp, number: &mut impl FnMut(&str, &str, u64)) {
+        number("paused", "Whether the vault was restored and acts on no system yet", u64::from(self.paused));
         number("timer_late_seconds", "How long the first of what is due has waited", since(self.due_since, now));
         if let Some(at) = self.published.at {
             number("checkpoints_published_at_seconds", "When checkpoints were last published, in Unix time", unix(at));
@@ -204,6 +207,7 @@ mod tests {
     fn everything() -> Numbers {
         let owed = Owed { unresolved: 3, still_accepted: 5, unproven: 6, unproven_since: Some(at(40)) };
         let open = OfOpen {
+            paused: false,
             seen: Some(Seen { at: Timestamp::UNIX_EPOCH, overdue: 1, drifted: 2, behind: 4, owed }),
             published: Published { at: Some(at(50)), anchors_failing: 1 },
             scrubbed: Some(Scrubbed { at: Timestamp::UNIX_EPOCH, faults: 2, whole: true }),
@@ -233,6 +237,7 @@ mod tests {
             "claviger_certificate_refused 0",
             "claviger_store_disk_free_bytes 7",
             "claviger_store_disk_size_bytes 8",
+            "claviger_paused 0",
             "claviger_timer_late_seconds 7",
             "claviger_checkpoints_published_at_seconds 50",
             "claviger_anchors_failing 1",

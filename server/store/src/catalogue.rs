@@ -76,6 +76,8 @@ pub enum Table {
     StreamCursors = 0x2d,
     /// Backups that were taken, and where they are.
     Backups = 0x2e,
+    /// Customers that were offboarded.
+    Offboardings = 0x2f,
     /// What falls due when.
     Timers = 0x30,
     /// Which request an Idempotency-Key belongs to.
@@ -142,6 +144,7 @@ const fn facts(table: Table) -> Facts {
         T::BreakGlasses  => row(Scoped(UUID),                   Owner,    true),  // scope ‖ break-glass
         T::StreamCursors => row(Scoped(HASH),                   Operator, false), // scope ‖ lookup index of the stream's name
         T::Backups       => row(Scoped(UUID),                   Operator, true),  // scope ‖ backup
+        T::Offboardings  => row(Scoped(UUID),                   Operator, true),  // scope ‖ customer
         T::Timers        => row(Due,                            Owner,    true),  // due ms be8 ‖ scope ‖ kind u8 ‖ id
         T::Idempotency   => row(Scoped(HASH),                   Owner,    true),  // scope ‖ hash of principal and key
         T::LogHeads      => row(Scoped(0),                      Operator, false), // scope
@@ -187,7 +190,7 @@ pub enum SealedBy {
 
 impl Table {
     /// All tables, in the order of their tags.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 41] = [
         Self::Meta,
         Self::Keys,
         Self::Names,
@@ -221,6 +224,7 @@ impl Table {
         Self::BreakGlasses,
         Self::StreamCursors,
         Self::Backups,
+        Self::Offboardings,
         Self::Timers,
         Self::Idempotency,
         Self::LogHeads,
@@ -298,6 +302,7 @@ mod tests {
             "2c BreakGlasses",
             "2d StreamCursors",
             "2e Backups",
+            "2f Offboardings",
             "30 Timers",
             "31 Idempotency",
             "40 LogHeads",

@@ -53,6 +53,9 @@ pub enum FormatError {
     /// It holds rows but no format, or a format that is no number.
     #[error("this is no store of Claviger's, or its format row is damaged: point the configuration at the right one")]
     NotOurs,
+    /// It was being filled with rows from elsewhere.
+    #[error("the store was being filled with {0}, and not to its end: run that again")]
+    Unfinished(String),
     /// It could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
@@ -93,13 +96,10 @@ impl Chain {
     }
 
     async fn create(&self, store: &dyn Store) -> Result<u32, FormatError> {
-        let anything = Range {
-            start: StoreKey::from_stored(vec![]),
-            end: StoreKey::from_stored(vec![0xff]),
-            limit: 1,
-            reverse: false,
-        };
-        if !store.scan(&anything).await?.is_empty() {
+        if let Some(what) = crate::load::unfinished(store).await? {
+            return Err(FormatError::Unfinished(what));
+        }
+        if !store.scan(&Range::everything().limit(1)).await?.is_empty() {
             return Err(FormatError::NotOurs);
         }
         write(store, self.newest(), Expected::Absent, 1).await?;
@@ -120,7 +120,8 @@ async fn write(store: &dyn Store, format: u32, expected: Expected, revision: u64
     Ok(store.commit(batch).await?)
 }
 
-fn key() -> StoreKey {
+/// Where the format is.
+pub(crate) fn key() -> StoreKey {
     RowId::meta("format").to_key()
 }
 

@@ -194,6 +194,14 @@ impl Keyring {
         self.customers.write().remove(&customer);
     }
 
+    /// Whether the key of this scope's rows is held.
+    pub fn holds(&self, scope: Scope) -> bool {
+        match scope {
+            Scope::Operator => true,
+            Scope::Customer(customer) => self.customers.read().contains_key(&customer),
+        }
+    }
+
     /// The customers whose keys are held.
     pub fn customers(&self) -> Vec<CustomerId> {
         self.customers.read().keys().copied().collect()
@@ -468,7 +476,8 @@ fn webhook_row(customer: CustomerId) -> RowId {
     RowId::key(Scope::Customer(customer), Purpose::Webhooks, Uuid::nil())
 }
 
-fn customer_row(customer: CustomerId) -> RowId {
+/// Where a customer's key is, for whoever destroys it.
+pub fn customer_row(customer: CustomerId) -> RowId {
     RowId::key(Scope::Customer(customer), Purpose::Customer, Uuid::nil())
 }
 

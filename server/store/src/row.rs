@@ -198,6 +198,11 @@ impl RowId {
         Self::new(Table::Backups, Scope::Operator, &[backup.uuid().as_bytes()])
     }
 
+    /// A customer that was offboarded.
+    pub fn offboarding(customer: CustomerId) -> Self {
+        Self::new(Table::Offboardings, Scope::Operator, &[customer.uuid().as_bytes()])
+    }
+
     /// A session.
     pub fn session(session: SessionId) -> Self {
         Self::new(Table::Sessions, Scope::Operator, &[session.uuid().as_bytes()])
@@ -385,6 +390,11 @@ impl Range {
         let mut range = Self::table(Table::Timers);
         range.end = StoreKey::from_stored([&[Table::Timers.tag()], after.to_be_bytes().as_slice()].concat());
         range
+    }
+
+    /// Whether it may hold rows of several scopes: a whole table's, or a piece of it.
+    pub fn is_across_scopes(&self) -> bool {
+        self.start.as_bytes().len() <= 1 || self.end.as_bytes().len() <= 1
     }
 
     /// At most this many rows.

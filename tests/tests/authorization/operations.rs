@@ -54,7 +54,7 @@ pub const OPEN: [&str; 22] = [
 ];
 
 /// Refused to everybody whose second factor is not fresh.
-pub const SENSITIVE: [&str; 50] = [
+pub const SENSITIVE: [&str; 54] = [
     "addIdentityProvider",
     "addIssuer",
     "addServiceAccount",
@@ -69,6 +69,7 @@ pub const SENSITIVE: [&str; 50] = [
     "changePassword",
     "changeServiceAccount",
     "changeSystem",
+    "compareRestored",
     "confirmPasskey",
     "confirmReEnrolUser",
     "confirmTotp",
@@ -83,6 +84,7 @@ pub const SENSITIVE: [&str; 50] = [
     "makeRecoveryCodes",
     "markKnown",
     "markUnknown",
+    "offboardCustomer",
     "offerPasskey",
     "offerTotp",
     "openBreakGlass",
@@ -96,6 +98,7 @@ pub const SENSITIVE: [&str; 50] = [
     "removeUser",
     "renewGrant",
     "replaceToken",
+    "resumeRestored",
     "resumeServiceAccount",
     "resumeUser",
     "revealUnresolved",
@@ -105,6 +108,7 @@ pub const SENSITIVE: [&str; 50] = [
     "suspendServiceAccount",
     "suspendUser",
     "unlinkUser",
+    "unlockCustomer",
 ];
 
 /// Refused to them on an account that is sensitive.
@@ -175,10 +179,18 @@ pub const TABLE: &[Wanted] = &[
     vault("showRekey", READERS, ""),
     vault("cancelRekey", ADMINISTRATOR, ""),
     vault("rotateRoot", ADMINISTRATOR, ""),
+    vault("showRestored", READERS, ""),
+    vault("compareRestored", ADMINISTRATOR, ""),
+    vault("resumeRestored", ADMINISTRATOR, r#"{"reason":"a test"}"#),
     vault("addCustomer", ADMINISTRATOR, r#"{"slug":"new","display_name":"x"}"#),
     vault("listCustomers", ALL, ""),
     customer("showCustomer", ALL, ""),
     customer("changeCustomer", ADMINISTRATOR, r#"{"display_name":"x"}"#),
+    customer("lockCustomer", ADMINISTRATOR, r#"{"reason":"x"}"#),
+    customer("offboardCustomer", ADMINISTRATOR, r#"{"reason":"x","confirm":"x"}"#),
+    vault("listOffboardings", READERS, ""),
+    vault("showOffboarding", READERS, ""),
+    customer("unlockCustomer", ADMINISTRATOR, r#"{"reason":"x"}"#),
     // Of the customer's own people only, whatever the role.
     customer("limitCustomer", NONE, r#"{"max_checkout_seconds":60}"#),
     customer("removeCustomer", ADMINISTRATOR, ""),

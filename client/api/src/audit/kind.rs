@@ -251,6 +251,30 @@ words! {
     VaultRekeyCancelled = "vault.rekey_cancelled",
     /// The vault has another root key; what opens it is the same.
     VaultRootRotated = "vault.root_rotated",
+    /// The vault was restored from a backup, and is paused.
+    VaultRestored = "vault.restored",
+    /// Somebody has every stored secret tried, to see what happened since the backup.
+    VaultCompareBegun = "vault.compare_begun",
+    /// Every stored secret was tried that could be.
+    VaultCompared = "vault.compared",
+    /// A restored vault acts again.
+    VaultResumed = "vault.resumed",
+    /// In both logs: a customer is being locked; what is checked out ends, and is rotated.
+    CustomerLocking = "customer.locking",
+    /// A lock waits for rotations, or logins that are being removed.
+    CustomerLockWaits = "customer.lock_waits",
+    /// In both logs: the customer is locked, and its key is not in memory.
+    CustomerLocked = "customer.locked",
+    /// In both logs: the customer is not locked any more.
+    CustomerUnlocked = "customer.unlocked",
+    /// Somebody has a locked customer offboarded: its key is destroyed, and all that it opens is removed.
+    CustomerOffboarding = "customer.offboarding",
+    /// A customer's key is destroyed: nothing of it can be read any more.
+    CustomerKeyDestroyed = "customer.key_destroyed",
+    /// Rows of a customer whose key is destroyed were removed.
+    CustomerRowsRemoved = "customer.rows_removed",
+    /// Nothing of the customer is left but the hashes of its log.
+    CustomerOffboarded = "customer.offboarded",
 }
 
 #[cfg(test)]

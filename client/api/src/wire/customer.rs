@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Conditions, RotationPolicy};
-use crate::{CustomerId, Part, Timestamp};
+use crate::{CustomerId, Part, PrincipalId, Timestamp};
 
 /// `POST /v1/customers`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -54,8 +54,86 @@ pub struct Customer {
     /// Where its clocks are; UTC when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_zone: Option<String>,
+    /// That it is locked, or is being locked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock: Option<CustomerLock>,
     /// When it was added.
     pub created_at: Timestamp,
+}
+
+/// A customer that is locked, or is being locked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CustomerLock {
+    /// How far it is.
+    pub state: LockState,
+    /// When somebody asked for it.
+    pub since: Timestamp,
+    /// Who.
+    pub by: PrincipalId,
+    /// Whether it does not wait for rotations.
+    pub at_once: bool,
+    /// How many accounts it waits for, when it last looked.
+    pub waits_for: u64,
+    /// Since when it is locked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locked_at: Option<Timestamp>,
+}
+
+/// How far a lock is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum LockState {
+    /// What was checked out ends and is rotated; nothing new is checked out.
+    Locking,
+    /// Its key is not in memory, and nothing of it can be read.
+    Locked,
+    /// Its key and all that it opens are being destroyed.
+    Offboarding,
+}
+
+/// `POST /v1/customers/{customer}/actions/offboard`: of a customer that is locked.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct OffboardCustomer {
+    /// Why; 1 to 500 characters, in the operator's log.
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 500))]
+    pub reason: String,
+    /// The customer's slug once more: nobody gets it back.
+    pub confirm: Part,
+}
+
+/// `GET /v1/offboardings`: a customer that was offboarded.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Offboarding {
+    /// The customer's id; its log's checkpoints bear it.
+    pub customer: CustomerId,
+    /// What it was called.
+    pub slug: Part,
+    /// When its key was destroyed.
+    pub destroyed_at: Timestamp,
+    /// Who had it done.
+    pub by: PrincipalId,
+    /// How many rows were removed.
+    pub rows: u64,
+    /// What says so, signed with the key of the operator's log (a C2SP signed note): also, what can still open older copies.
+    pub receipt: String,
+}
+
+/// `POST /v1/customers/{customer}/actions/lock`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct LockCustomer {
+    /// Why; 1 to 500 characters, in both logs.
+    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 500))]
+    pub reason: String,
+    /// Do not wait for rotations under way: they go on when it is unlocked.
+    #[serde(default)]
+    pub at_once: bool,
 }
 
 /// `POST /v1/customers/{customer}/actions/limit`: what the customer wants of everybody who works there, on top of their

@@ -204,6 +204,9 @@ pub struct Status {
     pub single_copy: bool,
     /// Customers.
     pub customers: u64,
+    /// Those of them that are locked: nothing of them is counted below.
+    #[serde(default)]
+    pub locked_customers: u64,
     /// Rotations whose account cannot be offered until they are settled.
     pub unresolved_rotations: u64,
     /// Reviews of who reaches a customer that are not closed.
@@ -230,6 +233,9 @@ pub struct Status {
     /// Why the last try to take one failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup_trouble: Option<String>,
+    /// While the vault is paused: the moment of the backup that it was restored from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restored_from: Option<Timestamp>,
     /// Streams of the audit log.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub streams: Vec<StreamStatus>,

@@ -60,6 +60,8 @@ actions! {
     SysBackup = "sys.backup";
     /// Change what opens the vault, and the root key.
     SysRekey = "sys.rekey";
+    /// Have a restored vault compared with the world, and let it act again.
+    SysRestore = "sys.restore";
     /// Add a customer.
     CustomerCreate = "customer.create";
     /// See a customer.
@@ -70,6 +72,12 @@ actions! {
     CustomerLimit = "customer.limit";
     /// Remove a customer.
     CustomerRemove = "customer.remove";
+    /// End what is checked out at a customer, and drop its key from memory.
+    CustomerLock = "customer.lock";
+    /// Take a locked customer's key into memory again.
+    CustomerUnlock = "customer.unlock";
+    /// Destroy a customer's key, and all that it opens.
+    CustomerOffboard = "customer.offboard";
     /// Add a system to a customer.
     SystemCreate = "system.create";
     /// See a system.

@@ -87,10 +87,14 @@ const fn bound(action: Action) -> Bound {
         | A::SysScrub
         | A::SysBackup
         | A::SysRekey
+        | A::SysRestore
         | A::CustomerCreate
         | A::CustomerUpdate
         | A::CustomerLimit
         | A::CustomerRemove
+        | A::CustomerLock
+        | A::CustomerUnlock
+        | A::CustomerOffboard
         | A::SystemCreate
         | A::SystemUpdate
         | A::SystemRemove

@@ -75,15 +75,22 @@ impl Action {
             | Self::AccountRotate
             | Self::CheckoutCreate
             | Self::CheckoutExtend
-            | Self::CheckoutTakeOver => Weight::Usual,
+            | Self::CheckoutTakeOver
+            | Self::CustomerLock => Weight::Usual,
             // Show the secret; takes the mark off.
             Self::CheckoutReveal | Self::RotationPerform | Self::AccountUpdate => Weight::OfSensitive,
             // Everybody waits until the holders of the shares have come together again.
             Self::SysSeal
             // Says what opens the vault from now on.
             | Self::SysRekey
+            // Acts on every system by what may be old.
+            | Self::SysRestore
             // Gone is gone: with an account its secrets are erased.
             | Self::CustomerRemove
+            // What was shut away is within reach again.
+            | Self::CustomerUnlock
+            // Gone for good, with every copy.
+            | Self::CustomerOffboard
             | Self::AccountRemove
             // Says to which address secrets are sent.
             | Self::SystemUpdate

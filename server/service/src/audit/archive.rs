@@ -52,6 +52,13 @@ pub struct ArchiveRecord {
     pub archived_at: Timestamp,
 }
 
+impl ReadBlock {
+    /// Whose log it is of.
+    pub(crate) const fn scope(&self) -> Scope {
+        self.scope
+    }
+}
+
 /// The block that was read last: a search reads one after the other.
 #[derive(Clone)]
 pub(crate) struct ReadBlock {

@@ -54,7 +54,7 @@ impl Open {
         permit: &Permit<CheckoutCreate>,
     ) -> Result<(CheckoutId, bool)> {
         let Place { customer, system, account } = place;
-        self.not_frozen(customer).await?;
+        let serves = self.serves(customer).await?;
         let holder = self.holder(caller.id).await?;
         let record = self.load::<AccountRecord>(&RowId::account(customer, account)).await?;
         let row = self.load::<StateRecord>(&RowId::account_state(customer, account)).await?;
@@ -102,7 +102,8 @@ impl Open {
             .with(FieldName::NotBefore, checkout.not_before.map(|start| start.to_string()).unwrap_or_default())
             .with(FieldName::Approvals, approvals_of(&checkout))
             .with(FieldName::Grant, permit.grant().map(|grant| grant.to_string()).unwrap_or_default());
-        let mut change = self.change(event).expect(&record).expect(&holder);
+        let mut change =
+            self.change(event).expect(&record).expect(&holder).expect_at(RowId::customer(customer), serves);
         let has_place = !matches!(checkout.state, State::Pending { .. } | State::Scheduled { .. });
         if has_place && is_ephemeral(&record.value) {
             change = self.with_new_login(change, customer, &record.value, &mut state, &mut checkout)?;

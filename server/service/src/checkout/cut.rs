@@ -98,6 +98,38 @@ impl Open {
         .await
     }
 
+    /// Ends whatever is checked out, asked for or waited for at a customer. How many checkouts it were.
+    pub(crate) async fn end_all_at(&self, customer: CustomerId, actor: &'static str, why: &str) -> Result<usize> {
+        let mut ended = 0;
+        loop {
+            let open = self.open_checkouts(|at, _| at == customer).await?;
+            if open.is_empty() {
+                return Ok(ended);
+            }
+            let ends = open.into_iter().map(|(_, checkout)| self.end_one(customer, checkout, actor, why));
+            let done: Vec<Result<()>> = stream::iter(ends).buffer_unordered(AT_ONCE).collect().await;
+            self.ground().wake.notify_waiters();
+            ended += done.len();
+            done.into_iter().collect::<Result<()>>()?;
+        }
+    }
+
+    /// Ends one of them.
+    pub(crate) async fn end_one(
+        &self,
+        customer: CustomerId,
+        id: CheckoutId,
+        actor: &'static str,
+        why: &str,
+    ) -> Result<()> {
+        deciding(|| async {
+            let case = self.case(customer, id).await?;
+            let Some(change) = self.end_cut(&case, actor, why).await? else { return Ok(()) };
+            self.commit(change).await.map(drop)
+        })
+        .await
+    }
+
     /// Ends a checkout whose holder's right to it has gone; nothing is to be done where it has ended.
     pub(crate) async fn end_cut(&self, case: &Case, actor: &'static str, why: &str) -> Result<Option<Change<'_>>> {
         let checkout = &case.checkout.value.0;

@@ -158,7 +158,7 @@ impl Open {
     /// The same, of a timer that was read.
     pub(super) async fn checkout_of(&self, timer: &Timer) -> Result<Option<(CustomerId, Checkout)>> {
         let Scope::Customer(customer) = timer.scope else { return Ok(None) };
-        if timer.kind != TimerKind::CheckoutDue as u8 {
+        if timer.kind != TimerKind::CheckoutDue as u8 || !self.keyring().holds(timer.scope) {
             return Ok(None);
         }
         let id = RowId::checkout(customer, CheckoutId::from_uuid(timer.id));

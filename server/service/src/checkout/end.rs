@@ -8,6 +8,7 @@ use claviger_api::wire::{self, CheckoutState, EndCause, RotationCause, TTL_DEFAU
 use claviger_api::{CheckoutId, CustomerId, Scope};
 use claviger_core::checkout::{Checkout, FellDue, Refusal, State, WAIT_MOST};
 use claviger_core::policy::{CheckoutCheckin, CheckoutRevoke, CheckoutTakeOver, Permit};
+use claviger_store::RowId;
 
 use super::{Case, FoundCheckout, is_ephemeral, is_standing};
 use crate::break_glass::Glass;
@@ -72,7 +73,7 @@ impl Open {
             if let Some(done) = self.done(scope, once, caller).await? {
                 return Ok(CheckoutId::from_uuid(done));
             }
-            self.not_frozen(customer).await?;
+            let serves = self.serves(customer).await?;
             let glass = self.glass(customer, permit.break_glass()).await?;
             if Glass::approves(glass.as_ref(), permit.approvals()).is_some() {
                 return Err(Refusal::NotApproved.into());
@@ -85,7 +86,8 @@ impl Open {
             let next = Checkout { under_glass, ..next };
             let event = self.event(scope, EventKind::CheckoutEnded, caller);
             let event = event.with_personal(caller.id, FieldName::Reason, reason);
-            let change = self.ended(&case, EndCause::TakenOver, event, Some(&next)).await?.expect(&holder);
+            let change = self.ended(&case, EndCause::TakenOver, event, Some(&next)).await?;
+            let change = change.expect(&holder).expect_at(RowId::customer(customer), serves);
             let change = self.noted(change, glass.as_ref(), next.id)?;
             self.commit(self.remember(change, scope, once, caller, next.id.uuid())?).await?;
             Ok(next.id)
@@ -151,7 +153,7 @@ impl Open {
         let before = &case.checkout.value.0;
         let mut state = case.state.value.0.clone();
         // What was seen under break-glass, or ends in an emergency, is rotated, whatever the account's setting.
-        let emergency = self.emergency_at(customer).await?.is_some();
+        let emergency = self.standing_of(customer).await?.emergency.is_some();
         let rotates = case.account.settings.rotate_on_end || before.under_glass.is_some() || emergency;
         let rotates = rotates && is_standing(&case.account);
         let mut checkout = before.clone().end(why, rotates, &mut state, self.now())?;

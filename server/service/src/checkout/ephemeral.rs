@@ -38,6 +38,7 @@ impl Open {
         state: &mut AccountState,
         checkout: &mut Checkout,
     ) -> Result<Change<'a>> {
+        self.must_act()?;
         state.secrets.last_version += 1;
         let version = state.secrets.last_version;
         let random = self.random();

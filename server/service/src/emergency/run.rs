@@ -14,7 +14,6 @@ use claviger_core::emergency::{
 use claviger_core::rotation::{Action, Rotation, Step};
 use claviger_store::{RowId, Versioned};
 use futures::future::join_all;
-use futures::stream::{self, StreamExt as _};
 use jiff::SignedDuration;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -30,8 +29,6 @@ use crate::records::{
 use crate::rotation::start::{Begin, Later};
 use crate::workers::TimerKind;
 
-/// Check-outs that are ended at once: their commits share flushes.
-const ENDS_AT_ONCE: usize = 32;
 /// The first try of what waits for a silent system; each further account a second later, so that they do not all come at
 /// once when it answers again.
 const SILENT_FOR: SignedDuration = SignedDuration::from_secs(60);
@@ -79,18 +76,8 @@ impl Open {
     /// Ends whatever is checked out, asked for or waited for at the customer, then says so.
     async fn end_all(&self, emergency: &Emergency) -> Result<()> {
         let customer = emergency.customer;
-        let mut ended = 0;
-        loop {
-            let open = self.open_checkouts(|at, _| at == customer).await?;
-            if open.is_empty() {
-                break;
-            }
-            let ends = open.into_iter().map(|(_, checkout)| self.end_one(customer, checkout, emergency.id));
-            let done: Vec<Result<()>> = stream::iter(ends).buffer_unordered(ENDS_AT_ONCE).collect().await;
-            self.ground().wake.notify_waiters();
-            ended += done.len();
-            done.into_iter().collect::<Result<()>>()?;
-        }
+        let why = format!("emergency rotation {}", emergency.id);
+        let ended = self.end_all_at(customer, ACTOR, &why).await?;
         deciding(|| async {
             let row = self.load::<EmergencyRecord>(&RowId::emergency(customer, emergency.id)).await?;
             let rotating = Emergency { phase: Phase::Rotating, ..row.value.0.clone() };
@@ -98,16 +85,6 @@ impl Open {
                 .emergency_event(Scope::Customer(customer), EventKind::EmergencyCheckoutsEnded, None, emergency)
                 .with(FieldName::Detail, format_args!("{ended} checkouts"));
             self.commit(self.change(event).update(&row, &EmergencyRecord(rotating))?).await.map(drop)
-        })
-        .await
-    }
-
-    async fn end_one(&self, customer: CustomerId, id: claviger_api::CheckoutId, of: EmergencyId) -> Result<()> {
-        deciding(|| async {
-            let case = self.case(customer, id).await?;
-            let why = format!("emergency rotation {of}");
-            let Some(change) = self.end_cut(&case, ACTOR, &why).await? else { return Ok(()) };
-            self.commit(change).await.map(drop)
         })
         .await
     }
@@ -211,7 +188,7 @@ impl Open {
         adopts: bool,
     ) -> Result<Begun> {
         let customer = emergency.customer;
-        let frozen = self.emergency_at(customer).await? == Some(UnderWay { id: emergency.id, frozen: true });
+        let frozen = self.standing_of(customer).await?.emergency == Some(UnderWay { id: emergency.id, frozen: true });
         if frozen {
             self.end_stragglers(emergency, account).await?;
         }
@@ -287,7 +264,8 @@ impl Open {
     async fn end_stragglers(&self, emergency: &Emergency, account: AccountId) -> Result<()> {
         let row = self.read::<StateRecord>(&RowId::account_state(emergency.customer, account)).await?;
         for seat in row.into_iter().flat_map(|row| row.value.0.seats) {
-            self.end_one(emergency.customer, seat.checkout, emergency.id).await?;
+            let why = format!("emergency rotation {}", emergency.id);
+            self.end_one(emergency.customer, seat.checkout, ACTOR, &why).await?;
         }
         Ok(())
     }

@@ -57,6 +57,7 @@ impl Open {
             let told = event(Scope::Operator).with_personal(caller.id, FieldName::Reason, reason);
             let mut change = self.change(told).update(&former, &nameless)?.erase(key(Scope::Operator, id));
             let mut scopes = vec![Scope::Operator];
+            self.none_locked().await?;
             for customer in self.keyring().customers() {
                 let scope = Scope::Customer(customer);
                 if self.ground().store.get(&key(scope, id).to_key()).await?.is_none() {

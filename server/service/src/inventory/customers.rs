@@ -3,7 +3,9 @@
 use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::record::FieldName;
 use claviger_api::problem::{ProblemType, ValueError};
-use claviger_api::wire::{Customer, CustomerChange, CustomerLimits, NewCustomer, RotationPolicy};
+use claviger_api::wire::{
+    Customer, CustomerChange, CustomerLimits, CustomerLock, LockState, NewCustomer, RotationPolicy,
+};
 use claviger_api::{CustomerId, Scope};
 use claviger_core::policy::{
     BadCondition, Condition, CustomerCreate, CustomerLimit, CustomerRemove, CustomerUpdate, CustomerView, Limits,
@@ -45,6 +47,7 @@ impl Open {
                 slug: new.slug.clone(),
                 display_name: display_name.to_owned(),
                 emergency: None,
+                lock: None,
                 rotation_policy: RotationPolicy::default(),
                 time_zone: None,
                 limits: Limits::default(),
@@ -176,7 +179,13 @@ impl Open {
         .await
     }
 
-    fn customer_event(&self, scope: Scope, kind: EventKind, record: &CustomerRecord, caller: &Caller) -> Event {
+    pub(super) fn customer_event(
+        &self,
+        scope: Scope,
+        kind: EventKind,
+        record: &CustomerRecord,
+        caller: &Caller,
+    ) -> Event {
         self.event(scope, kind, caller).with(FieldName::Customer, &record.slug)
     }
 }
@@ -190,7 +199,7 @@ pub(crate) fn bad_limits(bad: Vec<BadCondition>) -> Error {
     Error::values(bad.into_iter().map(one).collect())
 }
 
-fn view(record: CustomerRecord) -> Customer {
+pub(super) fn view(record: CustomerRecord) -> Customer {
     Customer {
         id: record.id,
         slug: record.slug,
@@ -198,6 +207,18 @@ fn view(record: CustomerRecord) -> Customer {
         limits: record.limits.view(),
         rotation_policy: record.rotation_policy,
         time_zone: record.time_zone,
+        lock: record.lock.map(|lock| CustomerLock {
+            state: match (lock.locked_at, lock.offboard) {
+                (_, Some(_)) => LockState::Offboarding,
+                (Some(_), None) => LockState::Locked,
+                (None, None) => LockState::Locking,
+            },
+            since: lock.since,
+            by: lock.by,
+            at_once: lock.at_once,
+            waits_for: lock.waits_for,
+            locked_at: lock.locked_at,
+        }),
         created_at: record.created_at,
     }
 }

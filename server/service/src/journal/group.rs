@@ -26,7 +26,8 @@ pub(super) type Events = Vec<(Scope, u64)>;
 pub struct OpenLog {
     pub(super) head: LogHead,
     pub(super) revision: u64,
-    pub(super) tail: Vec<Hash>,
+    /// Unknown of a locked customer's log, which takes no entries.
+    pub(super) tail: Option<Vec<Hash>>,
 }
 
 /// What the group reads and seals with.
@@ -125,7 +126,7 @@ impl<'a> Group<'a> {
                 self.context.random,
             )?;
             grown.push(leaf.hash);
-            log.tail.push(leaf.hash);
+            log.tail.as_mut().ok_or_else(|| Error::internal("a log without its end"))?.push(leaf.hash);
             self.first_leaf.get_or_insert_with(|| (put.key.clone(), put.row.clone()));
             self.rows.insert(put.key, Some(put.row));
             events.push((leaf.scope, index));
@@ -169,6 +170,12 @@ impl<'a> Group<'a> {
 
     /// Every expectation must hold after the changes before this one.
     async fn check(&mut self, change: &Prepared) -> Result<()> {
+        // A locked customer's log takes no entry, and nobody else's change fails for it.
+        if let Some(Scope::Customer(locked)) =
+            change.leaves.iter().map(|leaf| leaf.scope).find(|scope| !self.context.keyring.holds(*scope))
+        {
+            return Err(Error::locked(locked));
+        }
         let mut stored = Vec::new();
         let revision = |row: &Option<Row>| row.as_ref().map(|row| row.revision);
         for (id, expected) in &change.expect {
@@ -225,7 +232,8 @@ impl<'a> Group<'a> {
         if self.logs.contains_key(&scope) {
             return Ok(());
         }
-        let log = match known.get(&scope) {
+        let is_whole = |log: &&OpenLog| log.tail.is_some() || !self.context.keyring.holds(scope);
+        let log = match known.get(&scope).filter(is_whole) {
             Some(log) => log.clone(),
             None => OpenLog::load(self.context.sealed, self.context.keyring, scope, behind.get(&scope)).await?,
         };
@@ -236,10 +244,9 @@ impl<'a> Group<'a> {
 
     /// A tile that is full is stored once and never changes.
     fn fill_tile(&mut self, scope: Scope, size: u64) -> Result<()> {
-        let Some(log) = self.logs.get_mut(&scope).filter(|log| log.tail.len() == TILE_WIDTH) else {
-            return Ok(());
-        };
-        let tile = LogTile { hashes: std::mem::take(&mut log.tail) };
+        let tail = self.logs.get_mut(&scope).and_then(|log| log.tail.as_mut());
+        let Some(tail) = tail.filter(|tail| tail.len() == TILE_WIDTH) else { return Ok(()) };
+        let tile = LogTile { hashes: std::mem::take(tail) };
         let id = RowId::log_tile(scope, 0, size / (TILE_WIDTH as u64) - 1);
         let put = self.context.sealed.put(self.context.keyring, &id, FIRST_REVISION, &tile, self.context.random)?;
         self.tiles.push((put.key, put.row));
@@ -251,13 +258,16 @@ impl OpenLog {
     /// Reads a log's head, and the entries behind its last full tile: those that were not there before. What is in a log stays.
     pub async fn load(sealed: &Sealed, keyring: &Keyring, scope: Scope, before: Option<&Self>) -> Result<Self> {
         let Some(stored) = sealed.read::<LogHead>(keyring, &RowId::log_head(scope)).await? else {
-            return Ok(Self { head: LogHead::empty(), revision: 0, tail: Vec::new() });
+            return Ok(Self { head: LogHead::empty(), revision: 0, tail: Some(Vec::new()) });
         };
         let size = stored.value.frontier.size();
+        if !keyring.holds(scope) {
+            return Ok(Self { head: stored.value, revision: stored.revision, tail: None });
+        }
         let first = size - size % (TILE_WIDTH as u64);
         let before = before.filter(|before| (first..=size).contains(&before.head.frontier.size()));
-        let (mut tail, from) =
-            before.map_or((Vec::new(), first), |before| (before.tail.clone(), before.head.frontier.size()));
+        let known = before.and_then(|before| Some((before.tail.clone()?, before.head.frontier.size())));
+        let (mut tail, from) = known.unwrap_or((Vec::new(), first));
         if from < size {
             let mut range = Range::scope(Table::LogLeaves, scope).limit(TILE_WIDTH);
             (range.start, range.end) = (RowId::log_leaf(scope, from).to_key(), RowId::log_leaf(scope, size).to_key());
@@ -272,6 +282,6 @@ impl OpenLog {
                 tail.len()
             )));
         }
-        Ok(Self { head: stored.value, revision: stored.revision, tail })
+        Ok(Self { head: stored.value, revision: stored.revision, tail: Some(tail) })
     }
 }

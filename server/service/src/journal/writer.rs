@@ -54,7 +54,7 @@ impl Writer {
 
     /// Begins this log, which has no entry yet, over a head of this revision.
     pub fn beginning(mut self, scope: Scope, revision: u64) -> Self {
-        self.logs.insert(scope, OpenLog { head: LogHead::empty(), revision, tail: Vec::new() });
+        self.logs.insert(scope, OpenLog { head: LogHead::empty(), revision, tail: Some(Vec::new()) });
         self
     }
 

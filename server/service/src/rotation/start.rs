@@ -98,6 +98,7 @@ impl Open {
         caller: &Caller,
         _permit: Permit<AccountRotate>,
     ) -> Result<wire::Rotation> {
+        self.must_act()?;
         if let Some(reason) = why.reason {
             short_text("reason", reason)?;
         }
@@ -135,6 +136,7 @@ impl Open {
         caller: &Caller,
         permit: impl AsyncFn(Place) -> Option<Permit<AccountRotate>>,
     ) -> Result<RotationsStarted> {
+        self.must_act()?;
         let mut started = RotationsStarted { rotations: Vec::new(), skipped: Vec::new() };
         for row in self.all::<AccountRecord>(&Range::scope(Table::Accounts, Scope::Customer(customer))).await? {
             let place = Place { customer, system: row.value.system, account: row.value.id };

@@ -5,14 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use claviger_api::Scope;
 use claviger_api::audit::hash::Hash;
 use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::note::origin;
 use claviger_api::audit::record::FieldName;
-use claviger_api::wire::ScrubFaultKind;
+use claviger_api::wire::{ScrubFault, ScrubFaultKind};
+use claviger_api::{CustomerId, Scope};
 use claviger_crypto::{Digest, SubjectKey};
-use claviger_store::{Keyring, Record, Row, RowId, SealedError, StoreKey, Table, open_record, opens};
+use claviger_store::{Keyring, Record, Row, RowId, SealedError, StoreKey, Table, customer_row, open_record, opens};
 
 use super::log::Log;
 use crate::audit::archive::ArchiveRecord;
@@ -47,6 +47,27 @@ impl Fault {
     /// About a row.
     pub fn at(row: &RowId, kind: ScrubFaultKind, detail: impl Into<String>) -> Self {
         Self { row: Some(row.clone()), ..Self::of(row.scope(), kind, detail) }
+    }
+
+    /// In words, with the customer's id.
+    pub fn in_words(&self) -> String {
+        let whose = match self.scope {
+            Scope::Operator => None,
+            Scope::Customer(customer) => Some(customer.to_string()),
+        };
+        super::in_words(&self.shown(whose))
+    }
+
+    /// As it is shown, where this is what the customer is called.
+    pub fn shown(&self, customer: Option<String>) -> ScrubFault {
+        ScrubFault {
+            customer,
+            kind: self.kind,
+            row: self.row.as_ref().map(ToString::to_string),
+            first_entry: self.entries.map(|(first, _)| first),
+            last_entry: self.entries.map(|(_, last)| last),
+            detail: self.detail.clone(),
+        }
     }
 
     /// About entries of a log, from the first to before the end.
@@ -90,6 +111,8 @@ pub struct Checker {
     sums: BTreeMap<Scope, Digest>,
     heads: BTreeMap<Scope, Option<LogHead>>,
     logs: BTreeMap<Scope, Log>,
+    /// Customers that have a key.
+    keys: BTreeSet<CustomerId>,
     /// The newest checkpoint of each log that the operator log holds.
     published: HashMap<String, (u64, String)>,
     /// Logs that had another past when the operator log saw them.
@@ -108,6 +131,7 @@ impl Checker {
             sums: BTreeMap::new(),
             heads: BTreeMap::new(),
             logs: BTreeMap::new(),
+            keys: BTreeSet::new(),
             published: HashMap::new(),
             contradicted: BTreeSet::new(),
             archived: BTreeMap::new(),
@@ -126,6 +150,11 @@ impl Checker {
         if let Some(term) = keyring.freshness_term(&id, row) {
             let sum = self.sums.entry(id.scope()).or_insert(Digest::ZERO);
             *sum = sum.add(term);
+        }
+        if let Scope::Customer(customer) = id.scope()
+            && id == customer_row(customer)
+        {
+            self.keys.insert(customer);
         }
         if id.table() == Table::LogHeads {
             let head = self.opened::<LogHead>(keyring, &id, row);
@@ -169,6 +198,12 @@ impl Checker {
             let Some(head) = head else { continue };
             self.found.logs += 1;
             let log = self.logs.remove(scope).unwrap_or_default();
+            // Of a customer that was offboarded only hashes are left. Whoever takes the key away changes the sum of the rows.
+            if let Scope::Customer(customer) = scope
+                && !self.keys.contains(customer)
+            {
+                continue;
+            }
             let archived = self.archived.get(scope).copied().unwrap_or(0);
             let (faults, tiles) = log.finish(*scope, &head.frontier, archived);
             let is_whole = faults.is_empty();

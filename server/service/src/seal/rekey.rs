@@ -223,9 +223,18 @@ impl Open {
 
     /// Another root key; what opens the vault stays as it is.
     pub async fn rotate_root(&self, caller: &Caller, _permit: Permit<SysRekey>) -> Result<()> {
+        self.replace_root(self.event(Scope::Operator, EventKind::VaultRootRotated, caller)).await
+    }
+
+    /// What opens the vault now, in words.
+    pub(crate) async fn opened_by(&self) -> Result<String> {
+        Ok(in_words(&self.seal_row().await?.value.kind))
+    }
+
+    /// The same, for a reason of the vault's own.
+    pub(crate) async fn replace_root(&self, event: Event) -> Result<()> {
         let mut top = self.sealing.top.write().await;
         let kind = self.seal_row().await?.value.kind;
-        let event = self.event(Scope::Operator, EventKind::VaultRootRotated, caller);
         let revision = self.with_new_root(event, &top, &top.seal, kind).await?;
         top.revision = revision;
         Ok(())

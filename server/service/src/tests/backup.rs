@@ -9,7 +9,7 @@ use claviger_api::wire::{self, BackupState};
 use claviger_api::{Scope, Timestamp};
 use claviger_core::policy::Resource;
 use claviger_crypto::recipients::{Identities, Reading, Recipient};
-use claviger_store::{Row, StoreKey};
+use claviger_store::{Batch, FORMAT, Row, RowId, Store as _, StoreKey};
 use jiff::SignedDuration;
 
 use super::shelf::Memory;
@@ -25,6 +25,7 @@ pub struct Case {
     pub world: World,
     pub shelf: Memory,
     pub identity: Identities,
+    pub recipients: Vec<Recipient>,
 }
 
 impl Case {
@@ -33,20 +34,23 @@ impl Case {
         let (mut world, shelf) = (Box::pin(World::new()).await, Memory::default());
         let identity = age::x25519::Identity::generate();
         let recipients: Vec<Recipient> = vec![identity.to_public().to_string().parse().unwrap()];
+        let format = Row { revision: 1, value: FORMAT.to_be_bytes().to_vec().into() };
+        let put = vec![(RowId::meta("format").to_key(), format)];
+        world.store.commit(Batch { put, ..Batch::default() }).await.unwrap();
         let every = Some(SignedDuration::from_hours(24));
-        let backups = Backups { shelf: Arc::new(shelf.clone()), recipients, every, keep };
+        let backups = Backups { shelf: Arc::new(shelf.clone()), recipients: recipients.clone(), every, keep };
         let ground = Ground { backups: Some(Arc::new(backups)), ..world.vault.ground().clone() };
         world.vault = Vault::new(ground).into();
         world.unseal().await;
         let identity = Identities::parse(identity.to_string().expose_secret()).unwrap();
-        Self { world, shelf, identity }
+        Self { world, shelf, identity, recipients }
     }
 
     async fn root(&self) -> Caller {
         self.world.root().await
     }
 
-    async fn ask(&self, once: &Once) -> wire::Backup {
+    pub async fn ask(&self, once: &Once) -> wire::Backup {
         let (open, root) = (self.world.open(), self.root().await);
         let permit = may(&open, &root, Resource::Operator);
         open.ask_for_backup(once, &root, permit).await.unwrap()
@@ -59,7 +63,7 @@ impl Case {
     }
 
     /// Does what workers do, if it is time.
-    async fn work(&self) -> bool {
+    pub async fn work(&self) -> bool {
         let due = self.world.open().backup_is_due();
         if due {
             back_up(&self.world.vault).await.unwrap();
@@ -75,7 +79,7 @@ impl Case {
         self.shelf.files.lock()[name].clone()
     }
 
-    fn read(&self, name: &str) -> (Head, Vec<(StoreKey, Row)>) {
+    pub fn read(&self, name: &str) -> (Head, Vec<(StoreKey, Row)>) {
         let bytes = self.file(name);
         let (head, mut reader) = Reader::begin(Reading::begin(&self.identity, bytes.as_slice()).unwrap()).unwrap();
         let mut rows = Vec::new();

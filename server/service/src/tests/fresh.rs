@@ -8,8 +8,8 @@ use claviger_api::wire::{
 };
 use claviger_core::policy::{
     AccountRemove, AccountRevealUnresolved, AccountUpdate, Act, Action, AuditExport, BreakGlassAgree, BreakGlassOpen,
-    BreakGlassReview, CheckoutApprove, CustomerLimit, CustomerRemove, PrincipalManage, Resource, SysRekey, SysSeal,
-    SystemUpdate, Weight,
+    BreakGlassReview, CheckoutApprove, CustomerLimit, CustomerOffboard, CustomerRemove, CustomerUnlock,
+    PrincipalManage, Resource, SysRekey, SysRestore, SysSeal, SystemUpdate, Weight,
 };
 
 use super::world::{Refused as _, World, may, new_grant, of, part, seconds};
@@ -30,7 +30,10 @@ async fn all(world: &World, [root, ann, cara, gil]: [&Caller; 4], requested: Res
     vec![
         ask::<SysSeal>(world, root, Resource::Operator).await,
         ask::<SysRekey>(world, root, Resource::Operator).await,
+        ask::<SysRestore>(world, root, Resource::Operator).await,
         ask::<CustomerRemove>(world, root, acme).await,
+        ask::<CustomerUnlock>(world, root, acme).await,
+        ask::<CustomerOffboard>(world, root, acme).await,
         ask::<CustomerLimit>(world, cara, acme).await,
         ask::<SystemUpdate>(world, root, system).await,
         ask::<AccountRemove>(world, root, place.resource()).await,

@@ -32,9 +32,9 @@ use crate::records::{
     AccountRecord, BackupRecord, BreakGlassRecord, CeremonyRecord, CeremonyState, CheckoutRecord, CustomerRecord,
     DiscoveryRecord, EmergencyLineRecord, EmergencyRecord, FactorsRecord, FingerprintRecord, FollowUpRecord,
     FormerPrincipalRecord, GrantRecord, IdempotencyRecord, IdentityProviderRecord, IssuerRecord, LoginCounter,
-    NameRecord, PrincipalRecord, RevealsRecord, ReviewLineRecord, ReviewRecord, RevokedCertificatesRecord,
-    RotationRecord, SessionRecord, StateRecord, StreamCursorRecord, SystemRecord, TimerRecord, TokenRecord,
-    WatchRecord,
+    NameRecord, OffboardingRecord, PrincipalRecord, RevealsRecord, ReviewLineRecord, ReviewRecord,
+    RevokedCertificatesRecord, RotationRecord, SessionRecord, StateRecord, StreamCursorRecord, SystemRecord,
+    TimerRecord, TokenRecord, WatchRecord,
 };
 use crate::workers::TimerKind;
 
@@ -170,6 +170,7 @@ fn sort(found: &mut Found, open: &Open, id: &RowId, row: &Row) {
         }
         Table::StreamCursors => drop(opened::<StreamCursorRecord>(open, id, row)),
         Table::Backups => drop(opened::<BackupRecord>(open, id, row)),
+        Table::Offboardings => drop(opened::<OffboardingRecord>(open, id, row)),
         Table::Emergencies => {
             found.emergencies.insert(uuid, opened::<EmergencyRecord>(open, id, row).0);
         }

@@ -51,6 +51,18 @@ async fn add_customer(world: &World, slug: &str) -> Result<()> {
     open.add_customer(&new, &Once::none(), &root, may(&open, &root, Resource::Operator)).await.map(drop)
 }
 
+impl World {
+    /// Changes the seal to one share of one, and returns it.
+    pub async fn rekeyed(&self) -> Secret {
+        let new = NewSeal::Shamir { shares: 1, threshold: 1 };
+        let (rekey, shares) = begin(self, new).await.unwrap();
+        give(self, &rekey, self.shares.first().unwrap()).await.unwrap();
+        let [share] = shares.as_slice() else { panic!("one share") };
+        assert!(give(self, &rekey, share).await.unwrap().done);
+        share.duplicate()
+    }
+}
+
 /// How often the operator's log tells of this.
 async fn told(world: &World, kind: EventKind) -> usize {
     let (open, root) = (world.open(), world.root().await);

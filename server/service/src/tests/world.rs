@@ -293,6 +293,12 @@ impl World {
         self.unseal().await;
     }
 
+    /// A sealed vault on another store, with the same world around it.
+    pub fn beside(&self, store: MemoryStore) -> Self {
+        let vault = Vault::new(ground(&store, &self.clock, &self.system, 4000)).into();
+        Self { store, vault, clock: self.clock.clone(), system: self.system.clone(), shares: self.shares.clone() }
+    }
+
     pub fn open(&self) -> Arc<Open> {
         self.vault.open().unwrap()
     }

@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::record::FieldName;
 use claviger_api::wire::{ProbeResult, RotationCause, SystemSpec};
-use claviger_api::{CustomerId, Scope, SystemId};
+use claviger_api::{CustomerId, Scope, SystemId, Timestamp};
 use claviger_core::account::AccountState;
 use claviger_core::secrets::Version;
-use claviger_core::upkeep::{SILENT_AFTER, Watch, heartbeat_is_due, reconciles};
+use claviger_core::upkeep::{LOCKOUT_LEAST, SILENT_AFTER, Watch, heartbeat_is_due, reconciles};
 use claviger_store::RowId;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 
@@ -46,6 +46,24 @@ impl Open {
     /// Tries what has not been tried for a while.
     pub(super) async fn heartbeat(&self, house: House) -> Result<()> {
         let now = self.now();
+        let is_due = |kept: &Kept, version, threshold| {
+            let watch = kept.seen.as_ref().and_then(|seen| seen.value.watch.as_ref());
+            heartbeat_is_due(&kept.policy, watch, version, threshold, spread(kept.account.id), now)
+        };
+        self.try_those(house, is_due).await
+    }
+
+    /// Tries whatever was not tried since then, and can be.
+    pub(crate) async fn try_all(&self, house: House, since: Timestamp) -> Result<()> {
+        let is_due = |kept: &Kept, _, threshold: Option<u32>| {
+            let watch = kept.seen.as_ref().and_then(|seen| seen.value.watch.as_ref());
+            threshold.is_none_or(|threshold| threshold >= LOCKOUT_LEAST)
+                && watch.is_none_or(|watch| watch.tried_at < since)
+        };
+        self.try_those(house, is_due).await
+    }
+
+    async fn try_those(&self, house: House, is_due: impl Fn(&Kept, Version, Option<u32>) -> bool) -> Result<()> {
         let House { customer, mut systems, kept, .. } = house;
         let mut by_system: BTreeMap<SystemId, Vec<Beat>> = BTreeMap::new();
         for kept in kept {
@@ -56,8 +74,7 @@ impl Open {
                 continue;
             }
             let threshold = self.ground().connectors.connector(&system.spec).traits(&system.spec).lockout_threshold;
-            let watch = kept.seen.as_ref().and_then(|seen| seen.value.watch.as_ref());
-            if heartbeat_is_due(&kept.policy, watch, version, threshold, spread(kept.account.id), now) {
+            if is_due(&kept, version, threshold) {
                 by_system.entry(kept.account.system).or_default().push(Beat { kept, version });
             }
         }
@@ -77,7 +94,7 @@ impl Open {
             }
             let (tried, silent) = self.try_in_turn(customer, &system, batch).await?;
             for drifted in self.note_tried(customer, &system, &tried).await? {
-                if reconciles(&drifted.policy) && drifted.managed {
+                if reconciles(&drifted.policy) && drifted.managed && self.paused().is_none() {
                     self.rotate_by_policy(customer, drifted.account.id, RotationCause::Drift).await?;
                     self.ground().wake.notify_waiters();
                 }

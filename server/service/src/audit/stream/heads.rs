@@ -53,6 +53,10 @@ impl Known {
             for (key, row) in &rows {
                 let id = RowId::from_key(key).map_err(claviger_store::SealedError::from)?;
                 let scope = id.scope();
+                // Nothing of it can be read, for now or for good.
+                if !open.keyring().holds(scope) {
+                    continue;
+                }
                 let size = match self.0.get(key) {
                     Some((revision, size)) if *revision == row.revision => *size,
                     Some(_) | None => open_record::<LogHead>(open.keyring(), id, row)?.value.frontier.size(),

@@ -103,6 +103,9 @@ fn allowed(kind: EventKind, leaf: &StoredLeaf, log: Scope) -> Option<(Action, Ab
         // Told in the customer's own log, too, and decided once.
         K::CustomerAdded => (log == Scope::Operator).then_some((A::CustomerCreate, B::House)),
         K::CustomerChanged => Some((A::CustomerUpdate, B::House)),
+        K::CustomerLocking => (log == Scope::Operator).then_some((A::CustomerLock, B::House)),
+        K::CustomerUnlocked => (log == Scope::Operator).then_some((A::CustomerUnlock, B::House)),
+        K::CustomerOffboarding => Some((A::CustomerOffboard, B::House)),
         K::CustomerLimited => Some((A::CustomerLimit, B::House)),
         K::ReviewStarted | K::ReviewLineConfirmed | K::ReviewLineCut | K::ReviewClosed => {
             Some((A::GrantRevoke, B::House))
@@ -111,6 +114,7 @@ fn allowed(kind: EventKind, leaf: &StoredLeaf, log: Scope) -> Option<(Action, Ab
         K::VaultSealed => Some((A::SysSeal, B::House)),
         K::BackupAsked => Some((A::SysBackup, B::House)),
         K::VaultRekeyBegun | K::VaultRekeyCancelled | K::VaultRootRotated => Some((A::SysRekey, B::House)),
+        K::VaultCompareBegun | K::VaultResumed => Some((A::SysRestore, B::House)),
         K::UserAdded
         | K::UserSuspended
         | K::UserResumed
@@ -202,6 +206,13 @@ fn allowed(kind: EventKind, leaf: &StoredLeaf, log: Scope) -> Option<(Action, Ab
         | K::StoreFreshnessChecked
         | K::StoreFreshnessBroken
         | K::BackupTaken
+        | K::VaultRestored
+        | K::VaultCompared
+        | K::CustomerLockWaits
+        | K::CustomerLocked
+        | K::CustomerKeyDestroyed
+        | K::CustomerRowsRemoved
+        | K::CustomerOffboarded
         | K::BackupFailed
         | K::PrincipalCheckoutsEnded
         | K::VaultLookedAfter
