@@ -11,11 +11,15 @@ use claviger_service::audit::publish::Published;
 use claviger_service::backup::BackedUp;
 use claviger_service::scrub::Scrubbed;
 use claviger_service::upkeep::Seen;
+use jiff::SignedDuration;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::Traffic;
+
+/// Numbers of accounts are told so long after the look that they are of: of several servers one looks, and another goes on where it ends.
+const TOLD_FOR: SignedDuration = SignedDuration::from_mins(15);
 
 /// What is known at one moment.
 #[derive(Debug, Clone)]
@@ -165,6 +169,9 @@ impl OfOpen {
 fn write_seen(seen: &Seen, now: Timestamp, number: &mut impl FnMut(&str, &str, u64)) {
     let help = "When the vault last looked at all accounts, in Unix time";
     number("upkeep_looked_at_seconds", help, unix(seen.at));
+    if now.duration_since(seen.at) > TOLD_FOR {
+        return;
+    }
     number("accounts_overdue", "Accounts whose rotation was due a day ago or more", seen.overdue);
     number("accounts_drifted", "Accounts whose stored secret the system refuses", seen.drifted);
     let help = "Accounts with a rotation that waits for its system or a person";
@@ -267,6 +274,18 @@ mod tests {
         }
         assert!(histogram.contains(&"claviger_http_request_seconds_bucket{le=\"0.5\"} 3"), "{histogram:?}");
         assert!(histogram.contains(&"claviger_http_request_seconds_bucket{le=\"0.1\"} 0"), "{histogram:?}");
+    }
+
+    #[test]
+    fn numbers_of_accounts_are_told_while_they_are_new() {
+        let told = |minutes| {
+            let mut numbers = everything();
+            numbers.now = Timestamp::UNIX_EPOCH + SignedDuration::from_mins(minutes);
+            let text = numbers.text(&Traffic::default()).unwrap();
+            assert!(text.contains("claviger_upkeep_looked_at_seconds 0\n"), "{text}");
+            text.contains("claviger_accounts_overdue 1\n")
+        };
+        assert!(told(15) && !told(16));
     }
 
     #[test]
