@@ -59,7 +59,14 @@ fn helm_finds_nothing() {
 
 #[test]
 fn values_that_mean_nothing_are_refused() {
-    for wrong in ["engine=mysql", "replicas=3", "backup.recipients={ssh-rsa}", "image.digest=latest", "name=Vault!"] {
+    for wrong in [
+        "engine=mysql",
+        "replicas=3",
+        "replicas=0",
+        "backup.recipients={ssh-rsa}",
+        "image.digest=latest",
+        "name=Vault!",
+    ] {
         let refused = helm(&["template", "vault"], &[wrong]).output().unwrap();
         assert!(!refused.status.success(), "{wrong}");
     }
@@ -87,6 +94,21 @@ fn one_server_has_one_store() {
     let Engine::Postgresql(store) = configuration(&database).store else { panic!("no database") };
     assert_eq!((store.host.as_str(), store.port), ("db.msp.example", 5432));
     assert!(configuration(&database).backup.is_none(), "nobody is named for whom they would be");
+}
+
+/// Each starts sealed: they are replaced one after the other. What one has written the others find.
+#[test]
+fn several_servers_are_on_one_database() {
+    let several = manifests(&["engine=postgresql", "postgresql.host=db.msp.example", "replicas=3", RECIPIENT]);
+    let deployment = &of_kind(&several, "Deployment")[0]["spec"];
+    assert_eq!(deployment["replicas"], 3);
+    assert_eq!(deployment["strategy"]["rollingUpdate"], json!({"maxSurge": 0, "maxUnavailable": 1}));
+    assert_eq!(of_kind(&several, "PersistentVolumeClaim")[0]["spec"]["accessModes"], json!(["ReadWriteMany"]));
+    let config = configuration(&several);
+    assert!(config.audit.anchor_files.is_empty() && config.backup.is_some());
+    let service = of_kind(&several, "Service").into_iter().find(|service| service["metadata"]["name"] == "vault");
+    assert_eq!(service.unwrap()["spec"]["sessionAffinity"], "ClientIP");
+    assert_eq!(configuration(&manifests(&ON_POSTGRESQL)).audit.anchor_files.len(), 1);
 }
 
 #[test]

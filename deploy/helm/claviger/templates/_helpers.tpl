@@ -25,7 +25,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end }}
 
 {{- define "claviger.claim" -}}
-accessModes: [ReadWriteOnce]
+accessModes: [{{ if .shared }}ReadWriteMany{{ else }}ReadWriteOnce{{ end }}]
 {{- with .storageClass }}
 storageClassName: {{ . | quote }}
 {{- end }}
