@@ -11,6 +11,7 @@ mod http;
 pub mod logging;
 pub mod manager;
 mod metrics;
+pub mod migrate;
 mod private;
 pub mod restore;
 mod running;

@@ -53,6 +53,15 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Move an installation to another store, e.g. from the embedded one to a database, while no server runs
+    Migrate {
+        /// The configuration file of the server as it ran
+        #[arg(long, value_name = "FILE")]
+        from: PathBuf,
+        /// That of the server as it will run: its store is empty
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+    },
     /// Print the API's description (OpenAPI 3.1)
     Openapi,
 }
@@ -96,6 +105,7 @@ fn main() -> ExitCode {
         Command::CheckConfig { file } => check_config(&file),
         Command::CheckBackup { from } => restored(&from, None),
         Command::Restore { from, config } => restored(&from, Some(&config)),
+        Command::Migrate { from, to } => migrate(&from, &to),
         Command::Openapi => openapi().map(|text| println!("{text}")).map_err(Into::into),
     };
     match done {
@@ -141,6 +151,19 @@ fn restored(from: &From, config: Option<&std::path::Path>) -> Result<()> {
             None => Ok(()),
         }
     })
+}
+
+fn migrate(from: &std::path::Path, to: &std::path::Path) -> Result<()> {
+    harden_process()?;
+    let (old, new) = (Config::read(from)?, Config::read(to)?);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let rows = runtime.block_on(claviger_server::migrate::migrate(&old, &new))?;
+    println!(
+        "{rows} rows were moved, and are the same at both places: run the server with {} from now on",
+        to.display()
+    );
+    eprintln!("note: anchors, archives of logs and backups are where they were; the old store is as it was");
+    Ok(())
 }
 
 impl Run {

@@ -106,6 +106,22 @@ impl Engine {
         })
     }
 
+    /// Opens the store while no server does.
+    pub async fn open_alone(&self, data_directory: &Path) -> Result<Arc<dyn Store>, StoreError> {
+        match self {
+            Self::Rocksdb {} => self.open(data_directory).await,
+            Self::Postgresql(database) => Ok(Arc::new(PostgresStore::open_alone(database.settings()?).await?)),
+        }
+    }
+
+    /// Whether the rows are not in the data directory.
+    pub const fn is_elsewhere(&self) -> bool {
+        match self {
+            Self::Rocksdb {} => false,
+            Self::Postgresql(_) => true,
+        }
+    }
+
     /// Looks at the files that it names. What is not on this machine is noted, what is wrong refused.
     pub fn check_files(&self, notes: &mut Vec<String>) -> Result<(), StoreError> {
         let Self::Postgresql(database) = self else { return Ok(()) };

@@ -73,6 +73,13 @@ impl Server {
         server
     }
 
+    /// Starts one on the embedded engine, whatever the others run on.
+    pub async fn embedded(launch: &Launch) -> Self {
+        let mut server = Self { folder: folder(), process: None, address: String::new(), database: None, line: None };
+        server.start_again(launch).await;
+        server
+    }
+
     /// Starts one beside others on a database, which it reaches at this port of a line to it, or at its own.
     pub async fn on(database: &Database, line: Option<u16>, launch: &Launch) -> Self {
         let database = Some(database.clone());

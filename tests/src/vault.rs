@@ -27,6 +27,13 @@ impl Vault {
         Self { server, people }
     }
 
+    /// A new vault with its people, on the embedded engine.
+    pub async fn embedded() -> Self {
+        let server = Server::embedded(&Launch::default()).await;
+        let people = People::found(server.address()).await;
+        Self { server, people }
+    }
+
     /// A vault that goes on from a copy of this one's directory, while this one is stopped.
     pub async fn copy(&self, launch: &Launch) -> Self {
         let copy = Self { server: self.server.copy(launch).await, people: self.people.duplicate() };

@@ -7,6 +7,8 @@
 mod histories;
 #[path = "nodes/lock.rs"]
 mod lock;
+#[path = "nodes/moved.rs"]
+mod moved;
 #[path = "nodes/reach.rs"]
 mod reach;
 

@@ -295,6 +295,7 @@ impl Open {
 
     /// Holds a customer's key as the store has it by now: not at all, where it has none, or the customer is locked.
     pub(crate) async fn hold_key_of(&self, customer: CustomerId) -> Result<()> {
+        let _one_at_a_time = self.locking.lock().await;
         let row = self.read::<CustomerRecord>(&RowId::customer(customer)).await?;
         if row.and_then(|row| row.value.lock).is_some_and(|lock| lock.locked_at.is_some()) {
             self.drop_key(customer);

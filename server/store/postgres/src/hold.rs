@@ -21,14 +21,15 @@ use crate::failure::Failure;
 use crate::limits::{LOCK_PAUSE, LOCK_TRIES};
 use crate::session::Session;
 
-/// Shares the lock of the nodes of this version, for the life of the session; false while a server of an earlier version has
-/// it for itself.
-pub(crate) async fn lock(session: &Session) -> Result<bool, Failure> {
+/// Shares the lock of the nodes of this version, or takes it alone, for the life of the session; false while somebody else has it
+/// otherwise.
+pub(crate) async fn lock(session: &Session, alone: bool) -> Result<bool, Failure> {
+    let statement = if alone { "SELECT pg_try_advisory_lock($1)" } else { "SELECT pg_try_advisory_lock_shared($1)" };
     for attempt in 0..LOCK_TRIES {
         if attempt > 0 {
             sleep(LOCK_PAUSE).await;
         }
-        let answer = session.query("SELECT pg_try_advisory_lock_shared($1)", &[(&LOCK, Type::INT8)]).await?;
+        let answer = session.query(statement, &[(&LOCK, Type::INT8)]).await?;
         if answer.first().map(|row| row.try_get(0)).transpose()? == Some(true) {
             return Ok(true);
         }

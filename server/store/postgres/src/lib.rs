@@ -75,6 +75,9 @@ pub enum OpenError {
     /// A server of a version that works on it alone does so.
     #[error("the store on {0} is in use by a server of an earlier version, which works alone; stop that one first")]
     InUse(String),
+    /// It is to be had alone, and servers work on it.
+    #[error("a server runs on the store on {0}: stop all of them first")]
+    NotAlone(String),
     /// What it acknowledges can be lost.
     #[error("{0} runs with fsync = off, so that a crash loses what it has acknowledged: set fsync = on")]
     NotDurable(String),
@@ -89,7 +92,16 @@ impl PostgresStore {
 
     /// [`PostgresStore::open`], with deadlines of one's own.
     pub async fn open_with(settings: Settings, deadlines: Deadlines) -> Result<Self, OpenError> {
-        let target = Arc::new(Target::new(settings, deadlines)?);
+        Self::open_as(settings, deadlines, false).await
+    }
+
+    /// [`PostgresStore::open`], while nobody else has it open; nobody can open it then.
+    pub async fn open_alone(settings: Settings) -> Result<Self, OpenError> {
+        Self::open_as(settings, Deadlines::STANDARD, true).await
+    }
+
+    async fn open_as(settings: Settings, deadlines: Deadlines, alone: bool) -> Result<Self, OpenError> {
+        let target = Arc::new(Target::new(settings, deadlines, alone)?);
         let writer = Writer::open(Arc::clone(&target)).await?;
         let (writer, readers) = (Arc::new(Mutex::new(writer)), Arc::new(Readers::new(Arc::clone(&target))));
         Ok(Self { writer, readers, target })

@@ -22,19 +22,21 @@ pub(crate) struct Target {
     /// `None`: no TLS.
     tls: Option<MakeRustlsConnect>,
     pub(crate) deadlines: Deadlines,
+    /// Whether nobody else may have the store open.
+    pub(crate) alone: bool,
     /// Where connections live. A caller's own runtime may have no network: the journal's has not.
     home: Handle,
 }
 
 impl Target {
     /// Its connections live on the runtime that this is called on.
-    pub(crate) fn new(settings: Settings, deadlines: Deadlines) -> Result<Self, OpenError> {
+    pub(crate) fn new(settings: Settings, deadlines: Deadlines, alone: bool) -> Result<Self, OpenError> {
         settings.check()?;
         let tls = match &settings.tls {
             Tls::VerifyFull { ca_certificate } => Some(tls::verify_full(ca_certificate.as_deref())?),
             Tls::Disable => None,
         };
-        Ok(Self { settings, tls, deadlines, home: Handle::current() })
+        Ok(Self { settings, tls, deadlines, alone, home: Handle::current() })
     }
 
     /// The server, for people.

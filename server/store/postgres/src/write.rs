@@ -238,8 +238,9 @@ async fn locked(target: &Arc<Target>) -> Result<(Session, How), OpenError> {
     if !is_durable {
         return Err(OpenError::NotDurable(target.place()));
     }
-    let locked = hold::lock(&session).await.map_err(closed)?;
-    if locked { Ok((session, how)) } else { Err(OpenError::InUse(target.place())) }
+    let locked = hold::lock(&session, target.alone).await.map_err(closed)?;
+    let taken = if target.alone { OpenError::NotAlone } else { OpenError::InUse };
+    if locked { Ok((session, how)) } else { Err(taken(target.place())) }
 }
 
 struct Kind {
