@@ -1,9 +1,9 @@
 # What people run. Each target installs what it needs (scripts/setup), may run twice, and leaves nothing running.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: help demo test postgresql check docs bench sbom emergency
+.PHONY: help demo test postgresql check docs bench sbom emergency torture
 # What is run on a PostgreSQL store each time: it is cheap, and tells most.
-SLICE := binary(crash) | binary(main_job) & test(/^(backup|expiry|rollback|scrub|shared|standing)::/)
+SLICE := binary(crash) | binary(torture) | binary(main_job) & test(/^(backup|expiry|rollback|scrub|shared|standing)::/)
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -39,3 +39,8 @@ sbom: ## what the programs are made of, as CycloneDX documents in target/sbom
 emergency: ## emergency rotations of 10,000 accounts that are killed three times, one of them on a real PostgreSQL
 	@scripts/setup test
 	@. scripts/env; cargo nextest run --workspace --locked --run-ignored only -E 'test(of_ten_thousand)'
+
+torture: ## kill -9 under load, 1,000 times on each engine; CLAVIGER_TORTURE_CYCLES=n for another number, CLAVIGER_TORTURE_SEED=n to draw the same again
+	@scripts/setup test
+	@. scripts/env; CLAVIGER_TEST_ENGINE=rocksdb cargo nextest run -p claviger-tests --locked --run-ignored only --success-output final -E 'test(to_a_thousand_kills)'
+	@. scripts/env; CLAVIGER_TEST_ENGINE=postgresql cargo nextest run -p claviger-tests --locked --run-ignored only --success-output final -E 'test(to_a_thousand_kills)'

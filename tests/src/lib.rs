@@ -23,6 +23,7 @@ mod prepared;
 pub mod raw;
 pub mod rsyslog;
 pub mod samba;
+pub mod scram;
 pub mod server;
 pub mod vault;
 pub mod webhooks;

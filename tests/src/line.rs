@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 /// The line. It ends when dropped.
 pub struct Line {
     address: SocketAddr,
+    server: watch::Sender<SocketAddr>,
     cut: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
@@ -20,18 +21,25 @@ impl Line {
     pub async fn to(server: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        let (server, its_end) = watch::channel(server);
         let (cut, is_cut) = watch::channel(false);
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
+                let server = *its_end.borrow();
                 tokio::spawn(carry(client, server, is_cut.clone()));
             }
         });
-        Self { address, cut, task }
+        Self { address, server, cut, task }
     }
 
     /// Where to connect instead of to the server.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Connections that are made from now on lead to this server.
+    pub fn lead_to(&self, server: SocketAddr) {
+        self.server.send_replace(server);
     }
 
     /// From now on nothing passes, and nobody is told: as if a cable were pulled.

@@ -42,6 +42,7 @@ impl Vault {
     }
 
     /// A vault with the same people on a server of its own, which was started already and is sealed.
+    #[must_use]
     pub fn on(&self, server: Server) -> Self {
         Self { server, people: self.people.duplicate() }
     }

@@ -4,9 +4,6 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use aws_lc_rs::{digest, hmac, pbkdf2};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use claviger_api::emergency::verify_report;
 use claviger_api::wire::{
     Emergency, EmergencyLine, EmergencyResult, EmergencyState, ImportRequest, ImportRow, NewEmergency, SystemSpec,
@@ -16,6 +13,7 @@ use claviger_api::{AccountPath, Part};
 use claviger_client::Client;
 use claviger_tests::inventory::{add_customer, add_system, part, secret, wanted};
 use claviger_tests::postgres::{HOST, Postgres, random_text};
+use claviger_tests::scram::{opens, verifiers};
 use claviger_tests::vault::Vault;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
@@ -171,14 +169,6 @@ async fn secrets<'a>(vault: &Vault, paths: impl Iterator<Item = &'a AccountPath>
     seen.buffer_unordered(AT_ONCE).try_collect().await.unwrap()
 }
 
-/// The verifier of each role, as PostgreSQL has it.
-async fn verifiers(postgres: &Postgres) -> BTreeMap<String, String> {
-    let rows = postgres.admin_client().await;
-    let rows =
-        rows.query("SELECT rolname, rolpassword FROM pg_authid WHERE rolpassword IS NOT NULL", &[]).await.unwrap();
-    rows.iter().map(|row| (row.get(0), row.get(1))).collect()
-}
-
 /// How often each role's password was changed, by PostgreSQL's log.
 fn changes(postgres: &Postgres) -> BTreeMap<String, usize> {
     let mut changes = BTreeMap::new();
@@ -189,17 +179,4 @@ fn changes(postgres: &Postgres) -> BTreeMap<String, usize> {
         }
     }
     changes
-}
-
-/// Whether a password is the one of a verifier, `SCRAM-SHA-256$iterations:salt$stored key:server key` (RFC 5803).
-fn opens(verifier: &str, password: &str) -> bool {
-    let rest = verifier.strip_prefix("SCRAM-SHA-256$").unwrap();
-    let (cost, keys) = rest.split_once('$').unwrap();
-    let (iterations, salt) = cost.split_once(':').unwrap();
-    let mut salted = [0; digest::SHA256_OUTPUT_LEN];
-    let salt = STANDARD.decode(salt).unwrap();
-    pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, iterations.parse().unwrap(), &salt, password.as_bytes(), &mut salted);
-    let client_key = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &salted), b"Client Key");
-    let stored = digest::digest(&digest::SHA256, client_key.as_ref());
-    keys.split_once(':').unwrap().0 == STANDARD.encode(stored)
 }
