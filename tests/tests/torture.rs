@@ -46,7 +46,7 @@ async fn nothing_that_was_acknowledged_is_lost_to_kill_nine_under_load() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "the same with 1,000 kills takes half an hour: make torture"]
 async fn nothing_that_was_acknowledged_is_lost_to_a_thousand_kills_under_load() {
-    torture(number(CYCLES).map_or(1_000, |cycles| usize::try_from(cycles).unwrap()), 24).await;
+    torture(number(CYCLES).map_or(1_000, |cycles| usize::try_from(cycles).unwrap()), 16).await;
 }
 
 async fn torture(cycles: usize, systems: usize) {
