@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use claviger_api::ProblemType;
-use claviger_api::wire::{RevocationState, SealState};
+use claviger_api::wire::{LockCustomer, RevocationState, SealState};
 use claviger_client::Client;
 use claviger_tests::inventory::{add_customer, add_postgres, add_role, checkout_until, part, wanted};
 use claviger_tests::people::{TECHNICIAN, nobody, unseal};
@@ -52,6 +52,26 @@ async fn anvil_revoke_now_what_is_said_on_one_node_is_known_on_all_within_a_seco
         };
         let took = lag(suspended, async || refused(client.auth().me().await)).await;
         assert!(took < EVERYWHERE + SLACK, "{took:?}");
+    }
+
+    // A customer that is locked on one node is locked on all, and so it is unlocked.
+    let lock = LockCustomer { reason: "a test".to_owned(), at_once: false };
+    ada.customers().lock(&part("globex"), &lock).await.unwrap();
+    ada.customers().wait_for_lock(&part("globex"), SOON).await.unwrap();
+    for (at, wanted) in [(&first, Some(ProblemType::CustomerLocked)), (&second, None)] {
+        if wanted.is_none() {
+            cluster.people.administrator.client(at).customers().unlock(&part("globex"), "a test").await.unwrap();
+        }
+        let said = Instant::now();
+        for address in cluster.addresses() {
+            let there = cluster.people.administrator.client(&address);
+            let is = async || {
+                let listed = there.systems(&part("globex")).list().all().await;
+                listed.err().and_then(|error| error.problem_type()) == wanted
+            };
+            let took = lag(said, is).await;
+            assert!(took < EVERYWHERE + SLACK, "{took:?}");
+        }
     }
 
     // Another root key: only the node that made it has it.

@@ -13,6 +13,9 @@ use crate::error::Result;
 use crate::records::StateRecord;
 use crate::{Once, Paging};
 
+/// More than a lock makes, with the rotation of what was held.
+const COMMITS: u64 = 16;
+
 impl World {
     async fn lock(&self, customer: CustomerId, at_once: bool) -> Result<Customer> {
         let (open, root) = (self.open(), self.root().await);
@@ -168,7 +171,7 @@ async fn a_lock_waits_for_a_system_that_does_not_answer_unless_it_is_told_not_to
 
 #[tokio::test]
 async fn no_check_out_slips_in_behind_a_lock_and_a_crash_at_any_commit_leaves_it_whole() {
-    for n in 1.. {
+    for n in 1..=COMMITS {
         let mut world = World::new().await;
         let (acme, tess) = (world.acme().await, world.tess().await);
         let held = world.check_out(&tess, &of("app"), &Once::none()).await.unwrap();
@@ -185,9 +188,7 @@ async fn no_check_out_slips_in_behind_a_lock_and_a_crash_at_any_commit_leaves_it
 
         world.store.set_faults(FaultPlan::nth_commit(n, CommitFault::UnknownApplied));
         world.step().await;
-        let over =
-            world.lock_state(acme).await == Some(LockState::Locked) && world.open().keyring().customers().is_empty();
-        world.crash(n as u64).await;
+        world.crash(n).await;
         world.pass(seconds(60)).await;
         assert_eq!(world.lock_state(acme).await, Some(LockState::Locked), "commit {n}");
         assert!(world.open().keyring().customers().is_empty());
@@ -199,10 +200,6 @@ async fn no_check_out_slips_in_behind_a_lock_and_a_crash_at_any_commit_leaves_it
         }
         assert!(!world.system.opens("app", FIRST_SECRET));
         world.check().await;
-        if over {
-            assert!(n > 3, "there are several commits");
-            break;
-        }
     }
 }
 
@@ -249,7 +246,7 @@ async fn of_an_offboarded_customer_nothing_is_left_but_hashes_whatever_crash_com
         let failed = world.step().await;
         world.store.set_faults(FaultPlan::none());
         if !failed.is_empty() {
-            world.crash(n as u64).await;
+            world.crash(n).await;
             world.step().await;
         }
         let left: Vec<Table> = world

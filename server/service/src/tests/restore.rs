@@ -94,7 +94,10 @@ async fn a_restored_vault_is_paused_until_it_was_compared_and_then_does_first_wh
     // Nothing is done by itself, and nothing that acts on a system by request; what is held is held, and ends on time.
     world.clock.advance(seconds(7200));
     assert!(world.open().due().await.unwrap().is_empty());
-    let calls = |world: &World| (world.system.machine().probes, world.system.machine().sets);
+    let calls = |world: &World| {
+        let machine = world.system.machine();
+        (machine.probes, machine.sets)
+    };
     let before = calls(&world);
     world.step().await;
     let tess = world.tess().await;

@@ -65,6 +65,7 @@ fn keys_are_frozen() {
         (RowId::break_glass(c, BreakGlassId::from_uuid(uuid(9))), format!("2c{scope}{}", id(9))),
         (RowId::stream_cursor(own, &hash), format!("2d{scope}{hex}")),
         (RowId::backup(BackupId::from_uuid(uuid(4))), format!("2e{operator}{}", id(4))),
+        (RowId::offboarding(c), format!("2f{operator}{:032x}", 0xc0)),
         (RowId::timer(at(0x1234), own, 9, uuid(6)), format!("300000000000001234{scope}09{}", id(6))),
         (RowId::idempotency(own, &hash), format!("31{scope}{hex}")),
         (RowId::log_head(own), format!("40{scope}")),
