@@ -30,7 +30,7 @@ const RESTORED_ROW: &str = "restored";
 
 /// What that row says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Restored {
+pub(crate) struct RestoredRow {
     /// The moment of the backup.
     pub moment: Timestamp,
     /// When it was restored.

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use claviger_api::ProblemType;
-use claviger_api::wire::{LockCustomer, RevocationState, SealState};
+use claviger_api::wire::{LockCustomer, RevocationState, SealState, TlsMode};
 use claviger_client::Client;
-use claviger_tests::inventory::{add_customer, add_postgres, add_role, checkout_until, part, wanted};
+use claviger_tests::inventory::{add_customer, add_postgres, add_role, add_system, checkout_until, part, wanted};
 use claviger_tests::people::{TECHNICIAN, nobody, unseal};
 use claviger_tests::poll::until;
 use claviger_tests::postgres::Postgres;
@@ -54,6 +54,8 @@ async fn anvil_revoke_now_what_is_said_on_one_node_is_known_on_all_within_a_seco
         assert!(took < EVERYWHERE + SLACK, "{took:?}");
     }
 
+    let spec = Postgres::start().await.spec(TlsMode::VerifyFull);
+    add_system(&ada, "globex", "db01", spec).await;
     // A customer that is locked on one node is locked on all, and so it is unlocked.
     let lock = LockCustomer { reason: "a test".to_owned(), at_once: false };
     ada.customers().lock(&part("globex"), &lock).await.unwrap();

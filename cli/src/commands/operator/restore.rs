@@ -38,7 +38,7 @@ impl Restore {
     pub async fn run(self, context: &Context) -> Result<(), Failure> {
         let client = context.client()?;
         match self {
-            Self::Status => show(context, client.sys().restored().await?),
+            Self::Status => show(context, &client.sys().restored().await?),
             Self::Compare => {
                 let mut progress = Progress::new();
                 progress.show("each stored secret is tried once; it goes on without you");
@@ -46,7 +46,7 @@ impl Restore {
                 let status = client.sys().wait_for_comparison(WAIT_MOST).await?;
                 drop(progress);
                 let compared = status.restored.as_ref().and_then(|restored| restored.compared.clone());
-                show(context, status)?;
+                show(context, &status)?;
                 compared.as_ref().map_or(Ok(()), verdict)
             }
             Self::Resume(Resume { reason, uncompared }) => {
@@ -57,11 +57,11 @@ impl Restore {
     }
 }
 
-fn show(context: &Context, status: RestoreStatus) -> Result<(), Failure> {
+fn show(context: &Context, status: &RestoreStatus) -> Result<(), Failure> {
     let Some(Restored { compared: Some(compared), .. }) =
         status.restored.as_ref().filter(|_| context.output.format == Format::Table)
     else {
-        return context.output.one(&status);
+        return context.output.one(status);
     };
     let differing = compared.differing.clone();
     let brief = status.restored.clone().map(|restored| Restored {

@@ -113,7 +113,7 @@ impl Open {
     /// Goes on with a lock: ends what is checked out, waits for what that has begun, and drops the key.
     pub(crate) async fn lock_due(&self, id: CustomerId) -> Result<()> {
         let row = self.load::<CustomerRecord>(&RowId::customer(id)).await?;
-        if !row.value.lock.is_some_and(|lock| lock.locked_at.is_none()) {
+        if row.value.lock.is_none_or(|lock| lock.locked_at.is_some()) {
             return Ok(());
         }
         self.end_all_at(id, ACTOR, "the customer is being locked").await?;

@@ -137,10 +137,10 @@ impl Open {
 
     /// Files of its log: nobody opens them any more. One that is elsewhere is as good as gone.
     async fn remove_archives(&self, id: CustomerId) -> Result<()> {
-        let Some(shelf) = &self.ground().archives else { return Ok(()) };
+        let Some(archives) = &self.ground().archives else { return Ok(()) };
         for archive in self.all::<ArchiveRecord>(&Range::scope(Table::LogArchives, Scope::Customer(id))).await? {
-            if let Err(error) = shelf.remove(&archive.value.file) {
-                tracing::warn!(%error, file = archive.value.file, "an archive of an offboarded customer is not removed; nothing opens it");
+            if let Err(error) = archives.remove(&archive.value.file) {
+                tracing::warn!(%error, file = archive.value.file, "an archive is not removed; nothing opens it");
             }
         }
         Ok(())
@@ -243,21 +243,24 @@ impl Open {
         rows: u64,
     ) -> Result<String> {
         let head = self.head(Scope::Customer(id)).await?;
-        let mut body = format!(
-            "{}/offboarding\ncustomer {id} {slug}\nkey destroyed {destroyed_at}\nrows removed {rows}\nlog {} {}\nroot key replaced {}\n",
-            self.ground().settings.name,
-            head.frontier.size(),
-            head.frontier.root(),
-            self.now()
-        );
-        let opened_by = self.opened_by().await?;
-        body.push_str(&format!("copies of the store from before are opened by {opened_by}, until the vault is rekeyed and the old keys are destroyed\n"));
+        let (vault, opened_by) = (&self.ground().settings.name, self.opened_by().await?);
+        let mut lines = vec![
+            format!("{vault}/offboarding"),
+            format!("customer {id} {slug}"),
+            format!("key destroyed {destroyed_at}"),
+            format!("rows removed {rows}"),
+            format!("log {} {}", head.frontier.size(), head.frontier.root()),
+            format!("root key replaced {}", self.now()),
+            format!(
+                "copies from before are opened by {opened_by}, until the vault is rekeyed and the old keys are destroyed"
+            ),
+        ];
         for backup in self.all::<BackupRecord>(&Range::table(Table::Backups)).await? {
             if let BackupStep::Taken { moment, file, .. } = &backup.value.state {
-                body.push_str(&format!("copy {file} of {moment}\n"));
+                lines.push(format!("copy {file} of {moment}"));
             }
         }
-        Ok(self.signed_note(&body))
+        Ok(self.signed_note(&format!("{}\n", lines.join("\n"))))
     }
 }
 

@@ -15,7 +15,7 @@ use claviger_api::{Scope, Timestamp};
 use claviger_core::policy::{Permit, SysRestore, SysStatus};
 use claviger_store::{RowId, Versioned};
 
-use super::{RESTORED_ROW, Restored};
+use super::{RESTORED_ROW, RestoredRow};
 use crate::error::{Error, Result};
 use crate::inventory::short_text;
 use crate::journal::Change;
@@ -30,7 +30,7 @@ const NAMED_MOST: usize = 1000;
 
 /// Whether the vault is paused, and what for.
 #[derive(Default)]
-pub(crate) struct Pause(parking_lot::Mutex<Option<Versioned<Restored>>>);
+pub(crate) struct Pause(parking_lot::Mutex<Option<Versioned<RestoredRow>>>);
 
 /// A vault that is paused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +79,7 @@ impl Open {
         let moment = row.value.moment;
         let event = self.automatic(Scope::Operator, EventKind::VaultRestored, ACTOR);
         let event = event.with(FieldName::Detail, format!("from a backup of {moment}"));
-        let after = Restored { told: true, ..row.value.clone() };
+        let after = RestoredRow { told: true, ..row.value.clone() };
         let change = self.said(change.and(event), &row, &after)?;
         *self.pause.0.lock() = Some(Versioned { revision: row.revision + 1, value: after, ..row });
         Ok(change)
@@ -88,7 +88,7 @@ impl Open {
     /// Has every stored secret tried, beside all else.
     pub async fn ask_to_compare(&self, caller: &Caller, permit: Permit<SysRestore>) -> Result<RestoreStatus> {
         let row = self.pause_row()?;
-        let after = Restored { comparing_since: Some(self.now()), compared_at: None, ..row.value.clone() };
+        let after = RestoredRow { comparing_since: Some(self.now()), compared_at: None, ..row.value.clone() };
         let event = self.event(Scope::Operator, EventKind::VaultCompareBegun, caller);
         self.store_pause(self.change(event), &row, after).await?;
         self.ground().wake.notify_waiters();
@@ -157,7 +157,7 @@ impl Open {
             counts.by_hand
         );
         let event = self.automatic(Scope::Operator, EventKind::VaultCompared, ACTOR).with(FieldName::Detail, detail);
-        let after = Restored { compared_at: Some(self.now()), ..row.value.clone() };
+        let after = RestoredRow { compared_at: Some(self.now()), ..row.value.clone() };
         self.store_pause(self.change(event), &row, after).await
     }
 
@@ -211,7 +211,7 @@ impl Open {
         Ok((counts, differing))
     }
 
-    fn pause_row(&self) -> Result<Versioned<Restored>> {
+    fn pause_row(&self) -> Result<Versioned<RestoredRow>> {
         let pause = self.pause.0.lock();
         let row = pause.as_ref().map(|row| Versioned {
             id: row.id.clone(),
@@ -221,13 +221,18 @@ impl Open {
         row.ok_or_else(|| Error::new(ProblemType::NotPaused, ""))
     }
 
-    async fn store_pause<'c>(&'c self, change: Change<'c>, row: &Versioned<Restored>, after: Restored) -> Result<()> {
+    async fn store_pause<'c>(
+        &'c self,
+        change: Change<'c>,
+        row: &Versioned<RestoredRow>,
+        after: RestoredRow,
+    ) -> Result<()> {
         self.commit(self.said(change, row, &after)?).await?;
         *self.pause.0.lock() = Some(Versioned { id: row.id.clone(), revision: row.revision + 1, value: after });
         Ok(())
     }
 
-    fn said<'c>(&'c self, change: Change<'c>, row: &Versioned<Restored>, after: &Restored) -> Result<Change<'c>> {
+    fn said<'c>(&'c self, change: Change<'c>, row: &Versioned<RestoredRow>, after: &RestoredRow) -> Result<Change<'c>> {
         let text = serde_json::to_vec(after).map_err(Error::internal)?;
         Ok(change.replace_sealed(self.sealed().put_plain(&row.id, row.revision + 1, text)?))
     }

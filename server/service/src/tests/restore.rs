@@ -174,7 +174,7 @@ async fn a_proof_opens_every_row_and_finds_what_was_altered_left_out_or_put_back
     case.world.rotate(&tess, "app").await.unwrap();
     case.world.step().await;
     let file = case.backed_up().await;
-    let (head, rows) = case.read(case.names().last().unwrap());
+    let (about, rows) = case.read(case.names().last().unwrap());
     let (_, before) = case.read(&case.names()[0]);
     assert_ne!(early, file);
     let proven = case.proven(&file).await;
@@ -185,7 +185,7 @@ async fn a_proof_opens_every_row_and_finds_what_was_altered_left_out_or_put_back
     let of_table = |table: Table| {
         rows.iter().position(|(key, _)| RowId::from_key(key).is_ok_and(|id| id.table() == table)).unwrap()
     };
-    let found = async |rows: &[(StoreKey, Row)]| case.proven(&case.written(&head, rows)).await.faults.join("\n");
+    let found = async |rows: &[(StoreKey, Row)]| case.proven(&case.written(&about, rows)).await.faults.join("\n");
     let mut altered = rows.clone();
     let at = of_table(Table::Secrets);
     let mut bytes = altered[at].1.value.to_vec();
