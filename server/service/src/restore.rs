@@ -146,7 +146,7 @@ pub async fn restore(
         return Err(RestoreError::Changed);
     }
     let said =
-        Restored { moment: head.moment, restored_at: now, told: false, comparing_since: None, compared_at: None };
+        RestoredRow { moment: head.moment, restored_at: now, told: false, comparing_since: None, compared_at: None };
     let said = serde_json::to_vec(&said).map_err(Error::internal)?;
     let put = Sealed::new(store.clone()).put_plain(&restored, revision, said).map_err(Error::from)?;
     filling.finish(vec![put]).await?;
