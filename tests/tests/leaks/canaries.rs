@@ -27,9 +27,11 @@ const NAMES: &[(&str, &str)] = &[
     ("changeCustomer", "display_name"),
     ("changeAccount", "owner"),
     ("changeSystem", "management_account"),
+    ("lockCustomer", "reason"),
     ("offerPasskey", "label"),
     ("offerTotp", "label"),
     ("startEmergency", "reason"),
+    ("unlockCustomer", "reason"),
 ];
 
 /// Canaries are names too, so that they come as far as names do. All begin alike; their end says which one it was.

@@ -92,7 +92,8 @@ async fn a_backup_taken_while_people_work_is_proven_restored_elsewhere_compared_
     assert!(early.code == 8 && early.stderr.contains("restore compare"), "{early:?}");
     let compared = ada.run(&["operator", "restore", "compare"]).await;
     assert_eq!(compared.code, 1, "{compared:?}");
-    let found = &compared.json()["restored"]["compared"];
+    let found: serde_json::Value = serde_json::from_str(&compared.stdout).unwrap();
+    let found = &found["restored"]["compared"];
     assert_eq!(found["differing"][0]["account"], lost.as_str(), "{found}");
     assert_eq!((&found["differing"][0]["outcome"], &found["counts"]["refused"]), (&"refused".into(), &1.into()));
     assert!(compared.stderr.contains("rotate those that are refused"), "{compared:?}");

@@ -27,7 +27,7 @@ async fn a_customer_is_locked_over_a_kill_unlocked_and_offboarded_with_a_receipt
     assert!(!house.postgres.can_login("app", &seen).await);
     let refused = tina.run(&words).await;
     assert!(refused.code == 8 && refused.stderr.contains("customer unlock"), "{refused:?}");
-    let listed = tina.run(&["account", "list", "acme"]).await;
+    let listed = tina.run(&["account", "list", "--customer", "acme"]).await;
     assert_eq!(listed.code, 8, "{listed:?}");
     let unknown = stranger.client(&address).accounts().show(&account.parse().unwrap()).await.err().unwrap();
     assert_eq!(unknown.problem_type(), Some(ProblemType::NotFound));
