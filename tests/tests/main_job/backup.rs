@@ -101,7 +101,7 @@ async fn a_backup_taken_while_people_work_is_proven_restored_elsewhere_compared_
     // Resumed, it finds its way back to what was lost.
     let resumed = ada.run(&["operator", "restore", "resume", "--reason", "compared"]).await;
     assert_eq!(resumed.code, 0, "{resumed:?}");
-    let rotated = tina.run(&["rotate", &lost]).await;
+    let rotated = tina.run(&["rotate", &lost, "--wait"]).await;
     assert_eq!(rotated.code, 0, "{rotated:?}");
     let words = ["checkout", &lost, "--for", "10m", "--reason", "a look", "--show"];
     let shown = tina.run(&words).await;
