@@ -89,7 +89,8 @@ impl Open {
 
     /// Goes on with an offboarding, to its end.
     pub(crate) async fn offboard_due(&self, id: CustomerId) -> Result<()> {
-        let _one_at_a_time = self.locking.lock().await;
+        // Held no longer than the key takes: whoever hears of other customers' keys meanwhile needs it.
+        let one_at_a_time = self.locking.lock().await;
         let Some(row) = self.read::<CustomerRecord>(&RowId::customer(id)).await? else { return Ok(()) };
         let Some((lock, offboard)) = row.value.lock.and_then(|lock| Some((lock, lock.offboard?))) else {
             return Ok(());
@@ -98,6 +99,7 @@ impl Open {
             self.destroy_key(&row, lock, offboard).await?;
         }
         self.drop_key(id);
+        drop(one_at_a_time);
         self.remove_archives(id).await?;
         self.remove_rows(id).await?;
         self.remove_log(id).await?;
