@@ -3,14 +3,11 @@
 //! Every row is copied as it lies there, sealed: whatever opens the vault opens it afterwards, and no key is needed. The row that
 //! says which format the store has is written last, so that half of a copy is no store. Then both are read again, row by row.
 
-use claviger_store::{Batch, CommitError, FormatError, Range, ReadError, RowId, SCAN_MAX, Store, StoreKey, View};
+use claviger_store::{FORMAT, FillError, Filling, FormatError, Range, ReadError, SCAN_MAX, Store, StoreKey, View};
 
 use crate::config::Config;
 use crate::private::{self, PrivateError};
 use crate::store::StoreError;
-
-/// Rows in one commit.
-const ROWS_AT_ONCE: usize = 500;
 
 /// Why an installation was not moved.
 #[derive(Debug, thiserror::Error)]
@@ -27,12 +24,6 @@ pub enum MigrateError {
     /// There is nothing to move.
     #[error("there is no store at the old place: --from is the configuration that the server ran with")]
     Nothing,
-    /// The new place is not empty.
-    #[error(
-        "the store at the new place is not empty: give it an empty data directory or database; what an earlier \
-         move left there is no store, and is taken away with it"
-    )]
-    NotEmpty,
     /// The format of the old store.
     #[error(transparent)]
     Format(#[from] FormatError),
@@ -40,8 +31,8 @@ pub enum MigrateError {
     #[error(transparent)]
     Read(#[from] ReadError),
     /// The new store.
-    #[error("the new store cannot be written: {0}")]
-    Write(#[from] CommitError),
+    #[error("the new place: {0}")]
+    Fill(#[from] FillError),
     /// What was written is not what was read.
     #[error(
         "the row {0} is not at the new place as it was at the old one: the copy is of no use, the old store is as it was"
@@ -69,45 +60,30 @@ pub async fn migrate(from: &Config, to: &Config) -> Result<u64, MigrateError> {
         return Err(MigrateError::Nothing);
     }
     claviger_store::open_or_create(old.as_ref()).await?;
-    copy(old.as_ref(), new.as_ref()).await
+    copy(&from.name, old.as_ref(), new.as_ref()).await
 }
 
-async fn copy(old: &dyn Store, new: &dyn Store) -> Result<u64, MigrateError> {
-    if !new.scan(&Range::everything().limit(1)).await?.is_empty() {
-        return Err(MigrateError::NotEmpty);
-    }
-    let format = RowId::meta("format").to_key();
+async fn copy(name: &str, old: &dyn Store, new: &dyn Store) -> Result<u64, MigrateError> {
+    let mut filling = Filling::begin(new, &format!("the store of the vault {name}"), FORMAT).await?;
     let view = old.view().await?;
-    let mut pages = Pages::of(view.as_ref());
-    let mut last = Batch::default();
-    while let Some(rows) = pages.next().await? {
-        for some in rows.chunks(ROWS_AT_ONCE) {
-            let (says, put): (Vec<_>, Vec<_>) = some.iter().cloned().partition(|(key, _)| *key == format);
-            last.put.extend(says);
-            new.commit(Batch { put, ..Batch::default() }).await?;
-        }
+    let mut rows = Rows::of(view.as_ref());
+    while let Some((key, row)) = rows.next(|_| false).await? {
+        filling.row(key, row).await?;
     }
-    compare(view.as_ref(), new, &format).await?;
+    filling.flush().await?;
+    same(view.as_ref(), new.view().await?.as_ref()).await?;
     // All is there: from here on it is a store.
-    new.commit(last).await?;
-    let written = new.view().await?;
-    same(view.as_ref(), written.as_ref(), None).await
+    Ok(filling.finish(Vec::new()).await?)
 }
 
-/// Compares all but the one row that is not there yet.
-async fn compare(old: &dyn View, new: &dyn Store, but: &StoreKey) -> Result<u64, MigrateError> {
-    same(old, new.view().await?.as_ref(), Some(but)).await
-}
-
-/// How many rows there are, if they are the same in both.
-async fn same(old: &dyn View, new: &dyn View, but: Option<&StoreKey>) -> Result<u64, MigrateError> {
+/// Whether the rows are the same in both, but for those that tell whether a store is whole.
+async fn same(old: &dyn View, new: &dyn View) -> Result<(), MigrateError> {
     let (mut old, mut new) = (Rows::of(old), Rows::of(new));
-    let mut rows = 0;
     loop {
-        let (was, is) = (old.next(but).await?, new.next(but).await?);
+        let (was, is) = (old.next(Filling::tells).await?, new.next(Filling::tells).await?);
         match (was, is) {
-            (None, None) => return Ok(rows),
-            (Some(was), Some(is)) if was == is => rows += 1,
+            (None, None) => return Ok(()),
+            (Some(was), Some(is)) if was == is => {}
             (Some((key, _)), _) | (None, Some((key, _))) => return Err(MigrateError::Differs(key)),
         }
     }
@@ -143,10 +119,13 @@ impl<'v> Rows<'v> {
         Self { pages: Pages::of(view), page: Vec::new().into_iter() }
     }
 
-    async fn next(&mut self, but: Option<&StoreKey>) -> Result<Option<(StoreKey, claviger_store::Row)>, ReadError> {
+    async fn next(
+        &mut self,
+        but: impl Fn(&StoreKey) -> bool,
+    ) -> Result<Option<(StoreKey, claviger_store::Row)>, ReadError> {
         loop {
             match self.page.next() {
-                Some((key, _)) if Some(&key) == but => {}
+                Some((key, _)) if but(&key) => {}
                 Some(row) => return Ok(Some(row)),
                 None => match self.pages.next().await? {
                     Some(page) => self.page = page.into_iter(),
@@ -159,7 +138,7 @@ impl<'v> Rows<'v> {
 
 #[cfg(test)]
 mod tests {
-    use claviger_store::{MemoryStore, Row};
+    use claviger_store::{Batch, MemoryStore, Row};
 
     use super::*;
 
@@ -178,8 +157,8 @@ mod tests {
     async fn every_row_is_copied_and_an_empty_place_is_wanted() {
         for rows in [0, 1, 499, 500, 1000, 2345] {
             let (old, new) = (filled(rows).await, MemoryStore::default());
-            assert_eq!(copy(&old, &new).await.unwrap(), u64::from(rows) + 1);
-            assert!(matches!(copy(&old, &new).await, Err(MigrateError::NotEmpty)));
+            assert_eq!(copy("vault.test", &old, &new).await.unwrap(), u64::from(rows) + 1);
+            assert!(matches!(copy("vault.test", &old, &new).await, Err(MigrateError::Fill(FillError::NotEmpty))));
         }
     }
 
@@ -188,14 +167,14 @@ mod tests {
         let (old, new) = (filled(3).await, filled(3).await);
         let view = |store: MemoryStore| async move { store.view().await.unwrap() };
         let (was, is) = (view(old.clone()).await, view(new.clone()).await);
-        assert_eq!(same(was.as_ref(), is.as_ref(), None).await.unwrap(), 4);
+        same(was.as_ref(), is.as_ref()).await.unwrap();
         let key = StoreKey::from_stored([&b"r"[..], &2_u32.to_be_bytes()].concat());
         let other = Row { revision: 1, value: vec![7].into() };
         new.commit(Batch { put: vec![(key.clone(), other)], ..Batch::default() }).await.unwrap();
         let is = view(new.clone()).await;
-        assert!(matches!(same(was.as_ref(), is.as_ref(), None).await, Err(MigrateError::Differs(at)) if at == key));
+        assert!(matches!(same(was.as_ref(), is.as_ref()).await, Err(MigrateError::Differs(at)) if at == key));
         new.commit(Batch { delete: vec![key.clone()], ..Batch::default() }).await.unwrap();
         let is = view(new).await;
-        assert!(matches!(same(was.as_ref(), is.as_ref(), None).await, Err(MigrateError::Differs(at)) if at == key));
+        assert!(matches!(same(was.as_ref(), is.as_ref()).await, Err(MigrateError::Differs(at)) if at == key));
     }
 }

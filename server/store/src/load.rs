@@ -88,6 +88,16 @@ impl<'s> Filling<'s> {
         Ok(())
     }
 
+    /// Whether a row is one of the two that tell whether a store is whole: they differ until it is.
+    pub fn tells(key: &StoreKey) -> bool {
+        *key == filling() || *key == format::key()
+    }
+
+    /// Writes what was given so far.
+    pub async fn flush(&mut self) -> Result<(), FillError> {
+        self.write().await
+    }
+
     /// All rows were given: now it is a store. `more` is stored with that. How many rows there were.
     pub async fn finish(mut self, more: Vec<SealedPut>) -> Result<u64, FillError> {
         self.write().await?;
