@@ -21,6 +21,8 @@ use super::{Cluster, SOON};
 
 /// Accounts, of which each has one history.
 const ACCOUNTS: usize = 600;
+/// So many are imported at once.
+const IMPORTED_AT_ONCE: usize = 100;
 /// Histories that are wanted at least.
 const LEAST: usize = 200;
 /// Whoever hears nothing for so long does not know what came of it.
@@ -147,8 +149,15 @@ async fn fill(cluster: &Cluster) -> Arc<Vec<AccountPath>> {
     let mut rows: Vec<ImportRow> = (1..=ACCOUNTS).map(row).collect();
     let paths = rows.iter().map(|row| format!("acme/db/{}", row.account).parse().unwrap()).collect();
     while !rows.is_empty() {
-        let some: Vec<ImportRow> = rows.drain(..rows.len().min(200)).collect();
-        administrator.customers().import(&part("acme"), &ImportRequest { rows: some }).await.unwrap();
+        let some = ImportRequest { rows: rows.drain(..rows.len().min(IMPORTED_AT_ONCE)).collect() };
+        // On a machine that is busy a turn at the database may come too late: the answer says that nothing was taken.
+        until("the import is taken", SOON, async || {
+            match administrator.customers().import(&part("acme"), &some).await {
+                Err(error) if error.problem_type() == Some(ProblemType::Unavailable) => None,
+                answer => Some(answer.unwrap()),
+            }
+        })
+        .await;
     }
     Arc::new(paths)
 }
