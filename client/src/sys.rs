@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use claviger_api::BackupId;
 use claviger_api::wire::{
-    Backup, BackupState, BegunRekey, Health, InitRequest, InitResponse, NewSeal, PageQuery, Rekey, RekeyKey,
-    RekeyStatus, RestoreStatus, Resume, Scrub, SealStatus, Status, UnsealRequest,
+    Backup, BackupState, BegunRekey, Health, InitRequest, InitResponse, NewSeal, PageQuery, RecoverSecrets, Recovered,
+    Rekey, RekeyKey, RekeyStatus, RestoreStatus, Resume, Scrub, SealStatus, Status, UnsealRequest,
 };
 
 use crate::poll::{Waited, poll};
@@ -116,6 +116,11 @@ impl Sys<'_> {
         match poll(at_most, async || self.restored().await, over).await? {
             Waited::Done(status) | Waited::TimeOver(status) => Ok(status),
         }
+    }
+
+    /// Gives a restored vault secrets that came after its backup. It may be repeated.
+    pub async fn recover_secrets(&self, secrets: &RecoverSecrets) -> Result<Recovered> {
+        self.0.post("/v1/sys/restore/secrets", secrets).await
     }
 
     /// Lets a restored vault act again.

@@ -87,7 +87,8 @@ fn keep() -> u32 {
     KEEP
 }
 
-fn recipients<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Recipient>, D::Error> {
+/// Reads a list of age public keys.
+pub(crate) fn recipients<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Recipient>, D::Error> {
     let texts = Vec::<String>::deserialize(deserializer)?;
     texts.iter().map(|text| text.parse().map_err(|error| de::Error::custom(format!("{text:?} is {error}")))).collect()
 }

@@ -16,6 +16,7 @@ use claviger_service::crypto::passkey::{BadSite, RelyingParty};
 use serde::{Deserialize, Deserializer, de};
 
 pub use crate::backups::{BackupSettings, BadBackups};
+pub use crate::escrow::{BadEscrow, EscrowSettings};
 pub use crate::http::budget::{AllRates, Rate, Rates};
 pub use crate::store::{Database, DatabaseTls, Engine};
 pub use crate::streams::{BadStream, Destination, StreamSettings};
@@ -63,6 +64,8 @@ pub struct Config {
     pub audit: Audit,
     /// Where backups go, and for whom they are. None are taken when absent.
     pub backup: Option<BackupSettings>,
+    /// Where each secret is written too, before it is stored, and for whom. Nowhere when absent.
+    pub escrow: Option<EscrowSettings>,
 }
 
 /// What of the audit log is kept outside of the store.
@@ -254,6 +257,9 @@ pub enum ConfigError {
         /// What is wrong.
         why: BadStream,
     },
+    /// The escrow stream.
+    #[error("[escrow]: {0}")]
+    Escrow(#[from] BadEscrow),
     /// Backups.
     #[error("[backup]: {0}")]
     Backup(#[from] BadBackups),
@@ -322,6 +328,9 @@ impl Config {
         }
         if let Some(backup) = &self.backup {
             backup.check(&self.data_directory)?;
+        }
+        if let Some(escrow) = &self.escrow {
+            escrow.check(&self.data_directory)?;
         }
         if self.audit.retention_days < AUDIT_RETENTION_DAYS_MIN {
             return Err(ConfigError::Retention(self.audit.retention_days));

@@ -99,6 +99,7 @@ pub fn config(directory: &Path, listen: SocketAddr) -> Result<Config, DevError> 
         log: Log::default(),
         metrics: Metrics::default(),
         backup: None,
+        escrow: None,
         audit: Audit::default(),
     })
 }

@@ -7,6 +7,7 @@ mod backups;
 mod certificates;
 pub mod config;
 pub mod dev;
+pub mod escrow;
 mod http;
 pub mod logging;
 pub mod manager;
@@ -54,6 +55,9 @@ pub fn check_files(config: &Config) -> Result<Vec<String>, StartError> {
     config.store.check_files(&mut notes)?;
     if let Some(backup) = &config.backup {
         backup.check_files(&mut notes)?;
+    }
+    if let Some(escrow) = &config.escrow {
+        escrow.check_files(&mut notes)?;
     }
     for stream in &config.audit.streams {
         stream.check_files(&mut notes)?;

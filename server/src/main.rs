@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand};
+use claviger_api::AccountPath;
 use claviger_server::dev::{self, Hints};
 use claviger_server::restore::{Backup, Keys};
 use claviger_server::{Config, Stopped, check_files, logging, manager, openapi, start};
@@ -44,6 +45,18 @@ enum Command {
     CheckBackup {
         #[command(flatten)]
         from: From,
+    },
+    /// Write what files of the escrow stream hold, in clear, for 'claviger operator restore add-secrets -'
+    OpenEscrow {
+        /// The files
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// The file of an age private key that they were written for (mode 0600)
+        #[arg(long, value_name = "FILE")]
+        identity: PathBuf,
+        /// Only this account's, e.g. acme/db/root
+        #[arg(long, value_name = "CUSTOMER/SYSTEM/ACCOUNT")]
+        account: Option<AccountPath>,
     },
     /// Make an empty store of a backup; the vault that starts there acts on no system before it is resumed
     Restore {
@@ -104,6 +117,7 @@ fn main() -> ExitCode {
         Command::DevLogin { dir } => dev_login(&dir),
         Command::CheckConfig { file } => check_config(&file),
         Command::CheckBackup { from } => restored(&from, None),
+        Command::OpenEscrow { files, identity, account } => opened(&files, &identity, account.as_ref()),
         Command::Restore { from, config } => restored(&from, Some(&config)),
         Command::Migrate { from, to } => migrate(&from, &to),
         Command::Openapi => openapi().map(|text| println!("{text}")).map_err(Into::into),
@@ -151,6 +165,11 @@ fn restored(from: &From, config: Option<&std::path::Path>) -> Result<()> {
             None => Ok(()),
         }
     })
+}
+
+fn opened(files: &[PathBuf], identity: &std::path::Path, account: Option<&AccountPath>) -> Result<()> {
+    harden_process()?;
+    claviger_server::escrow::open(files, identity, account)
 }
 
 fn migrate(from: &std::path::Path, to: &std::path::Path) -> Result<()> {

@@ -11,7 +11,6 @@ use actix_web::{App, HttpResponse, HttpServer, web};
 use claviger_api::Timestamp;
 use claviger_api::wire::StreamStatus;
 use claviger_service::Vault;
-use claviger_service::status::SINGLE_COPY;
 
 use crate::certificates::Certificates;
 
@@ -80,7 +79,8 @@ impl Watched {
         Numbers {
             now,
             started_at: self.started_at,
-            single_copy: SINGLE_COPY,
+            single_copy: ground.escrow.is_none(),
+            escrow_trouble: ground.escrow.as_ref().map(|escrow| escrow.status().trouble.is_some()),
             certificate: self.certificates.as_ref().map(|shown| (shown.ends_at(), shown.is_refused())),
             disk,
             open,

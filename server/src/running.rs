@@ -14,8 +14,8 @@ use bytes::Bytes;
 use claviger_connectors::{Dial, Direct, Registry};
 use claviger_core::policy::Policies;
 use claviger_service::audit::stream;
-use claviger_service::crypto::OsRandom;
-use claviger_service::{Ground, Settings, SystemClock, Vault, nodes, workers};
+use claviger_service::crypto::{OsRandom, Random};
+use claviger_service::{Clock, Ground, Settings, SystemClock, Vault, nodes, workers};
 use claviger_store::Store;
 use governor::clock::DefaultClock;
 use rustls::ServerConfig;
@@ -113,10 +113,13 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
 /// What a vault stands on outside of tests: this store, the machine's clock and randomness, direct connections.
 pub fn ground(config: &Config, store: Arc<dyn Store>) -> Result<Ground, StartError> {
     let dial: Arc<dyn Dial> = Arc::new(Direct::new(config.systems.allowed_addresses.clone()));
+    let (clock, random): (Arc<dyn Clock>, Arc<dyn Random>) = (Arc::new(SystemClock::default()), Arc::new(OsRandom));
+    let escrow = config.escrow.as_ref();
+    let escrow = escrow.map(|escrow| escrow.begin(config.store_directory(), &clock, random.as_ref()));
     Ok(Ground {
         store,
-        clock: Arc::new(SystemClock::default()),
-        random: Arc::new(OsRandom),
+        clock,
+        random,
         connectors: Arc::new(Registry::standard(dial.clone())),
         dial: dial.clone(),
         policies: Arc::new(Policies::built_in()?),
@@ -131,6 +134,7 @@ pub fn ground(config: &Config, store: Arc<dyn Store>) -> Result<Ground, StartErr
             .map(|witness| HttpWitness::of(witness.clone(), dial.clone()))
             .collect(),
         backups: config.backup.as_ref().map(BackupSettings::backups).transpose()?,
+        escrow: escrow.transpose()?,
         settings: Settings {
             name: config.name.clone(),
             site: config.site()?.map(Arc::new),

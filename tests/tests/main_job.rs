@@ -21,6 +21,8 @@ mod dependents;
 mod discovery;
 #[path = "main_job/ephemeral.rs"]
 mod ephemeral;
+#[path = "main_job/escrow.rs"]
+mod escrow;
 #[path = "main_job/expiry.rs"]
 mod expiry;
 #[path = "main_job/following.rs"]

@@ -5,8 +5,8 @@ use claviger_client::api::wire::{
     AccessLine, Account, AccountSettings, AccountUpkeep, ApprovalRule, AuditEvent, Backup, BreakGlass, Checkout,
     ComparedAccount, Conditions, Customer, Dependent, DependentStep, Emergency, EmergencyLine, EmergencyStep, Exposure,
     Factor, Grant, GrantKind, IdentityProvider, Inactive, Issuer, IssuerKeys, LogArchive, Offboarding, Principal,
-    ReusedSecret, Review, ReviewLine, Role, Rotation, ScrubFault, System, SystemSpec, Task, UnusedAccount,
-    WhatIfDecision,
+    RecoveredSecret, ReusedSecret, Review, ReviewLine, Role, Rotation, ScrubFault, System, SystemSpec, Task,
+    UnusedAccount, WhatIfDecision,
 };
 use serde::Serialize;
 
@@ -118,6 +118,14 @@ impl Row for ComparedAccount {
 
     fn cells(&self) -> Vec<String> {
         vec![self.account.to_string(), word(&self.outcome)]
+    }
+}
+
+impl Row for RecoveredSecret {
+    const HEADS: &'static [&'static str] = &["account", "login", "version", "outcome"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![self.account.to_string(), self.login.to_string(), self.version.to_string(), word(&self.outcome)]
     }
 }
 

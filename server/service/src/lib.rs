@@ -14,6 +14,7 @@ pub mod dependents;
 mod discovery;
 pub mod emergency;
 pub mod error;
+pub mod escrow;
 mod event;
 pub mod exposure;
 #[cfg(feature = "failpoints")]

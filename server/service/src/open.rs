@@ -382,6 +382,7 @@ impl Open {
     /// Commits a change with its events, durably.
     pub(crate) async fn commit(&self, mut change: Change<'_>) -> Result<Committed> {
         self.nodes.heard().await?;
+        self.copy_elsewhere(change.take_copied()).await?;
         let wanted: Vec<(Scope, PrincipalId)> =
             change.events().iter().flat_map(|event| event.subjects().map(|subject| (event.scope(), subject))).collect();
         // Kept here and not only in the cache, which may drop what it likes.

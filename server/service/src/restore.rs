@@ -21,6 +21,7 @@ use crate::scrub::check::{Checker, Fault};
 use crate::seal::Opening;
 
 mod pause;
+mod secrets;
 
 pub use pause::Paused;
 pub(crate) use pause::{Pause, compare, is_pause_row};

@@ -1,5 +1,6 @@
 //! Rotation: started in the commit that calls for it, carried on by whoever finds its timer due, step by durable step.
 
+use claviger_api::audit::record::FieldName;
 use claviger_api::problem::ProblemType;
 use claviger_api::wire::{self, CandidateView};
 use claviger_api::{CustomerId, Login, RotationId, Scope, Secret};
@@ -8,6 +9,7 @@ use claviger_core::rotation::{Action, NotCancelled, Rotation, Step};
 use claviger_store::{Range, RowId, Table};
 
 use crate::error::{Error, Result};
+use crate::event::Event;
 use crate::open::{Caller, Open, deciding};
 use crate::page::{Page, Paging};
 use crate::records::{AccountRecord, RotationRecord, StateRecord, SystemRecord};
@@ -86,6 +88,20 @@ impl Open {
         })
         .await?;
         self.rotation_view(found.customer, found.id).await
+    }
+
+    /// Adds a secret that came to light to a rotation, which is to find out whether it opens the account.
+    pub(crate) async fn add_found(
+        &self,
+        (customer, id): (CustomerId, RotationId),
+        secret: &Secret,
+        event: Event,
+    ) -> Result<()> {
+        let turn = self.turn(customer, id).await?;
+        let (transition, version) = turn.row.value.rotation.clone().found(turn.state.value.0.secrets.clone());
+        let event = event.with(FieldName::Version, version);
+        let beside = store::Beside { made: Some((version, secret)), by_hand: Some(event), ..store::Beside::default() };
+        self.store_transition(&turn, transition, beside).await.map(drop)
     }
 
     pub(crate) async fn rotation_view(&self, customer: CustomerId, id: RotationId) -> Result<wire::Rotation> {

@@ -188,8 +188,7 @@ impl Vault {
 
     /// Which vault this is, among all.
     pub(crate) async fn vault_id(&self) -> Result<Uuid> {
-        let config = self.seal_config().await?;
-        config.map(|config| config.value.vault).ok_or_else(|| Error::new(ProblemType::NotInitialised, ""))
+        vault_of(&self.sealed_store()).await
     }
 
     async fn seal_config(&self) -> Result<Option<Versioned<SealConfig>>> {
@@ -200,6 +199,12 @@ impl Vault {
 /// Opens the operator's keys of a store.
 async fn keyring_of(store: &dyn Store, config: &Versioned<SealConfig>, seal: &SealKey) -> Result<Keyring> {
     Ok(Keyring::open(store, config.value.root(seal, config.revision)?).await?)
+}
+
+/// Which vault this store is of, among all.
+pub(crate) async fn vault_of(sealed: &Sealed) -> Result<Uuid> {
+    let config = seal_config(sealed).await?;
+    config.map(|config| config.value.vault).ok_or_else(|| Error::new(ProblemType::NotInitialised, ""))
 }
 
 async fn seal_config(sealed: &Sealed) -> Result<Option<Versioned<SealConfig>>> {

@@ -13,9 +13,6 @@ use crate::vault::Vault;
 /// The clear row that a health check rewrites.
 const PROBE_ROW: &str = "health";
 
-/// Whether a lost disk loses the secrets that were changed since the last backup: nothing is kept twice as it is changed.
-pub const SINGLE_COPY: bool = true;
-
 impl Vault {
     /// Whether the vault serves, and whether its store takes a durable write just now.
     pub async fn health(&self) -> Health {
@@ -76,7 +73,8 @@ impl Open {
             seal: vault.seal_status().await?,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             store_format: claviger_store::FORMAT,
-            single_copy: SINGLE_COPY,
+            single_copy: self.ground().escrow.is_none(),
+            escrow: self.ground().escrow.as_ref().map(|escrow| escrow.status()),
             customers: (customers.len() + locked) as u64,
             locked_customers: locked as u64,
             unresolved_rotations: unresolved_rotations as u64,

@@ -17,6 +17,7 @@ mod discovery;
 mod emergency;
 mod ephemeral;
 mod erase;
+mod escrow;
 mod exposure;
 mod faults;
 mod four_eyes;

@@ -22,6 +22,7 @@ use crate::audit::witness::Witness;
 use crate::backup::Backups;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
+use crate::escrow::Escrow;
 use crate::nodes::Standing;
 use crate::open::Open;
 use crate::seal::Progress;
@@ -58,6 +59,8 @@ pub struct Ground {
     pub witnesses: Vec<Arc<dyn Witness>>,
     /// Where backups go, and for whom they are.
     pub backups: Option<Arc<Backups>>,
+    /// Where each secret is written too, before it is stored here.
+    pub escrow: Option<Arc<Escrow>>,
     /// What the operator can set.
     pub settings: Settings,
 }

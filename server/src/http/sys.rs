@@ -7,8 +7,8 @@ use claviger_api::ProblemType::{
     WrongShare,
 };
 use claviger_api::wire::{
-    Backup, BegunRekey, Health, InitRequest, InitResponse, NewSeal, PageQuery, Rekey, RekeyKey, RekeyStatus,
-    RestoreStatus, Resume, Scrub, SealState, SealStatus, Status, UnsealRequest,
+    Backup, BegunRekey, Health, InitRequest, InitResponse, NewSeal, PageQuery, RecoverSecrets, Recovered, Rekey,
+    RekeyKey, RekeyStatus, RestoreStatus, Resume, Scrub, SealState, SealStatus, Status, UnsealRequest,
 };
 use claviger_core::policy::{SysBackup, SysRekey, SysRestore, SysScrub, SysSeal, SysStatus};
 use claviger_service::{Error, Once, Paging, Result, Vault};
@@ -74,6 +74,13 @@ pub fn endpoints() -> Vec<Endpoint> {
         .fails(&[NotPaused]),
         Endpoint::post("/v1/sys/restore/resume", "resumeRestored", "Let a restored vault act again.", resume_restored)
             .fails(&[NotPaused, Paused]),
+        Endpoint::post(
+            "/v1/sys/restore/secrets",
+            "recoverSecrets",
+            "Give a restored vault secrets that came after its backup.",
+            recover_secrets,
+        )
+        .fails(&[NotPaused]),
         Endpoint::post("/v1/sys/rotate-root", "rotateRoot", "Wrap all keys under a new root key.", rotate_root),
     ]
 }
@@ -209,6 +216,14 @@ async fn compare_restored(
     OnOperator(permit): OnOperator<SysRestore>,
 ) -> Result<Accepted<RestoreStatus>> {
     session.open.ask_to_compare(&session.caller, permit).await.map(Accepted)
+}
+
+async fn recover_secrets(
+    session: Session,
+    OnOperator(permit): OnOperator<SysRestore>,
+    Body(body): Body<RecoverSecrets>,
+) -> Result<Json<Recovered>> {
+    session.open.recover_secrets(&body, &session.caller, permit).await.map(Json)
 }
 
 async fn resume_restored(

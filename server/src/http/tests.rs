@@ -82,6 +82,7 @@ async fn rig_with(rates: AllRates) -> Rig {
         streams: Vec::new(),
         witnesses: Vec::new(),
         backups: None,
+        escrow: None,
         settings: Settings::named("vault.test"),
     }));
     let site = web::Data::new(Site {

@@ -30,6 +30,8 @@ pub struct Numbers {
     pub started_at: Timestamp,
     /// Whether a lost disk loses what was changed since the last backup.
     pub single_copy: bool,
+    /// Whether the escrow stream takes nothing; nothing where there is none.
+    pub escrow_trouble: Option<bool>,
     /// When the certificate that is shown ends, and whether its files hold what was refused; nothing where none is shown.
     pub certificate: Option<(Option<Timestamp>, bool)>,
     /// The disk of the store, where it is one.
@@ -107,6 +109,10 @@ impl Numbers {
         number("started_at_seconds", "When the server started, in Unix time", unix(self.started_at));
         let help = "Whether a lost disk loses the secrets that were changed since the last backup";
         number("single_copy", help, u64::from(self.single_copy));
+        if let Some(trouble) = self.escrow_trouble {
+            let help = "Whether the escrow stream takes nothing: until it does, no secret is stored or rotated";
+            number("escrow_trouble", help, u64::from(trouble));
+        }
         if let Some((ends_at, refused)) = self.certificate {
             if let Some(at) = ends_at {
                 number(
@@ -224,7 +230,15 @@ mod tests {
         };
         let disk = Some(Disk { free: 7, size: 8 });
         let certificate = Some((Some(at(101)), false));
-        Numbers { now: at(100), started_at: at(9), single_copy: true, certificate, disk, open: Some(open) }
+        Numbers {
+            now: at(100),
+            started_at: at(9),
+            single_copy: true,
+            escrow_trouble: Some(false),
+            certificate,
+            disk,
+            open: Some(open),
+        }
     }
 
     #[test]
@@ -240,6 +254,7 @@ mod tests {
             "claviger_sealed 0",
             "claviger_started_at_seconds 9",
             "claviger_single_copy 1",
+            "claviger_escrow_trouble 0",
             "claviger_certificate_ends_at_seconds 101",
             "claviger_certificate_refused 0",
             "claviger_store_disk_free_bytes 7",
@@ -290,8 +305,15 @@ mod tests {
 
     #[test]
     fn what_a_sealed_vault_cannot_know_is_not_there() {
-        let numbers =
-            Numbers { now: at(100), started_at: at(9), single_copy: true, certificate: None, disk: None, open: None };
+        let numbers = Numbers {
+            now: at(100),
+            started_at: at(9),
+            single_copy: true,
+            escrow_trouble: None,
+            certificate: None,
+            disk: None,
+            open: None,
+        };
         let text = numbers.text(&Traffic::default()).unwrap();
         let plain: Vec<&str> = samples(&text).into_iter().filter(|line| !line.contains("http")).collect();
         assert_eq!(plain, ["claviger_sealed 1", "claviger_started_at_seconds 9", "claviger_single_copy 1"]);

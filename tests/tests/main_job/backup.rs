@@ -112,7 +112,7 @@ async fn a_backup_taken_while_people_work_is_proven_restored_elsewhere_compared_
 
 /// A file with a new private key, and its public one.
 #[expect(clippy::disallowed_methods, reason = "a key of the test's own, which opens nothing else")]
-fn key_file(folder: &Path, name: &str) -> (String, String) {
+pub(super) fn key_file(folder: &Path, name: &str) -> (String, String) {
     let identity = age::x25519::Identity::generate();
     let path = folder.join(name);
     fs::write(&path, format!("# for a test\n{}\n", identity.to_string().expose_secret())).unwrap();

@@ -42,6 +42,7 @@ words! {
     AccountChanged = "account.changed",
     AccountRemoved = "account.removed",
     AccountSecretSet = "account.secret_set",
+    AccountSecretRecovered = "account.secret_recovered",
     AccountImported = "account.imported",
     AccountVerified = "account.verified",
 

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountPath, Timestamp};
+use crate::secret::Disclosed;
+use crate::{AccountId, AccountPath, CustomerId, Login, Timestamp};
 
 /// `GET /v1/sys/restore`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -90,6 +91,80 @@ pub enum ComparedAs {
     Unsettled,
     /// Only a person can try it.
     ByHand,
+}
+
+/// So many secrets are taken at once.
+pub const RECOVERED_AT_ONCE: usize = 50;
+
+/// `POST /v1/sys/restore/secrets`: what the escrow stream holds that came after the backup.
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct RecoverSecrets {
+    /// 1 to 50 of them, each account's in the order of their versions.
+    #[cfg_attr(feature = "openapi", schema(min_items = 1, max_items = 50))]
+    pub secrets: Vec<RecoverSecret>,
+}
+
+/// A secret that may open its account, as `claviger-server open-escrow` writes it.
+#[derive(Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct RecoverSecret {
+    /// The customer.
+    pub customer: CustomerId,
+    /// The account.
+    pub account: AccountId,
+    /// What the account was called.
+    pub path: AccountPath,
+    /// What it logged in by.
+    pub login: Login,
+    /// Which version it was.
+    pub version: u64,
+    /// When it was made, or set.
+    pub at: Timestamp,
+    /// Whether the account was seen to open with it.
+    #[serde(default)]
+    pub opened: bool,
+    /// The secret.
+    pub secret: Disclosed,
+}
+
+/// What became of them.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Recovered {
+    /// Each, in the order in which they were given.
+    pub secrets: Vec<RecoveredSecret>,
+}
+
+/// What became of one.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RecoveredSecret {
+    /// What the account was called.
+    pub account: AccountPath,
+    /// What it logged in by.
+    pub login: Login,
+    /// Which version it was.
+    pub version: u64,
+    /// What became of it.
+    pub outcome: RecoveredAs,
+}
+
+/// What became of a secret that was given to a restored vault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum RecoveredAs {
+    /// The account has it now, and finds out whether it opens with it once the vault is resumed.
+    Added,
+    /// It was there already.
+    Known,
+    /// The account came after the backup, or its customer is locked or gone: the secret is nowhere but in the stream.
+    NoAccount,
+    /// A login that was made for one checkout: it may remain on the system, and nobody ends it.
+    Lent,
 }
 
 /// `POST /v1/sys/restore/resume`.

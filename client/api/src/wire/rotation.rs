@@ -25,6 +25,8 @@ pub enum RotationCause {
     Scheduled,
     /// It was changed by hand on the system.
     Drift,
+    /// A restored vault was given a secret that came after its backup, and finds out what opens the account.
+    Recovery,
 }
 
 /// Where a rotation is. The names say what happens next.

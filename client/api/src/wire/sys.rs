@@ -202,6 +202,9 @@ pub struct Status {
     pub store_format: u32,
     /// Only one disk holds the newest secrets: a lost disk loses the rotations since the last backup.
     pub single_copy: bool,
+    /// How the escrow stream does; absent where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub escrow: Option<EscrowStatus>,
     /// Customers.
     pub customers: u64,
     /// Those of them that are locked: nothing of them is counted below.
@@ -239,6 +242,18 @@ pub struct Status {
     /// Streams of the audit log.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub streams: Vec<StreamStatus>,
+}
+
+/// How the escrow stream does: where each secret is written too, before it is stored.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct EscrowStatus {
+    /// When it was last written to, since the server started.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_at: Option<Timestamp>,
+    /// Why it takes nothing: until it does, no secret is stored or rotated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
 }
 
 /// How a stream of the audit log does.

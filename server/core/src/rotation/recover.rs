@@ -1,7 +1,7 @@
 //! Finding out what is true, before anything else is tried.
 
 use claviger_api::Timestamp;
-use claviger_api::wire::ProbeResult;
+use claviger_api::wire::{CandidateState, ProbeResult};
 
 use super::{By, Happened, Rotation, Step, SystemTraits, Transition, WAIT_MOST, later};
 use crate::secrets::{SecretSet, Version};
@@ -13,6 +13,15 @@ impl Rotation {
         self.step = Step::Recovering { untried: secrets.probe_order() };
         self.message = String::from("finding out which secret opens the account");
         self.moved(secrets, Happened::TakenUp)
+    }
+
+    /// A secret came to light that may have been sent, by a vault that this one does not know of: it is appended, and all are tried
+    /// anew. The account is not offered before.
+    pub fn found(mut self, mut secrets: SecretSet) -> (Transition, Version) {
+        let version = secrets.append(self.epoch);
+        secrets.mark(version, CandidateState::SentUnknown);
+        self.unresolved = true;
+        (self.interrupted(secrets), version)
     }
 
     /// The first of `untried` was tried.

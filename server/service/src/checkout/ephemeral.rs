@@ -48,8 +48,9 @@ impl Open {
         let suffix = id.get(id.len().saturating_sub(SUFFIX)..).unwrap_or_default();
         let login = suffixed(account.login.as_str(), suffix).parse().map_err(Error::internal)?;
         state.logins.push(checkout.id);
+        let change = self.with_secret(change, customer, (account, &login), version, &secret)?;
         checkout.ephemeral = Some(EphemeralLogin { login, version, made: false, removed: false, removal_failures: 0 });
-        self.with_secret(change, customer, account.id, version, &secret)
+        Ok(change)
     }
 
     /// The same for a checkout that waited for approvals or its start, and has only now a seat or a place in the queue.

@@ -99,7 +99,7 @@ impl Open {
         if let Some(secret) = secret {
             let version = state.secrets.adopt();
             state.brought = Some(Brought { version, by: by.id, at: self.now() });
-            change = self.with_secret(change, customer, record.id, version, secret)?;
+            change = self.with_secret(change, customer, (record, &record.login), version, secret)?;
             let (none, brought) = (SecretSet::default(), Some((version, secret)));
             change = self.with_fingerprints(change, (customer, record.id), &none, &state.secrets, brought).await?;
         }
@@ -117,18 +117,19 @@ impl Open {
             .create(RowId::account_state(customer, record.id), &StateRecord(state))
     }
 
-    /// Adds a secret version to a change. A version is written once.
+    /// Adds a secret version to a change, of an account and what it logs in by. A version is written once; first to the escrow
+    /// stream, where there is one.
     pub(crate) fn with_secret<'a>(
         &self,
         change: Change<'a>,
         customer: CustomerId,
-        account: AccountId,
+        (account, login): (&AccountRecord, &Login),
         version: u64,
         secret: &Secret,
     ) -> Result<Change<'a>> {
-        let id = RowId::secret(customer, account, version);
+        let id = RowId::secret(customer, account.id, version);
         let put = self.sealed().put_secret(self.keyring(), &id, FIRST_REVISION, secret, self.random())?;
-        Ok(change.create_sealed(put))
+        Ok(change.create_sealed(put).copied(self.copied(customer, account, login, version, Some(secret))))
     }
 
     /// A secret version that must be there.
@@ -281,7 +282,7 @@ impl Open {
                 .with(FieldName::Version, version);
             let before = &row.value.0.secrets;
             let change = self.change(event).update(&row, &StateRecord(state.clone()))?;
-            let change = self.with_secret(change, customer, account, version, secret)?;
+            let change = self.with_secret(change, customer, (&record, &record.login), version, secret)?;
             let brought = Some((version, secret));
             let change = self.with_fingerprints(change, (customer, account), before, &state.secrets, brought).await?;
             let change = self.with_news(change, customer, account, version, None).await?;

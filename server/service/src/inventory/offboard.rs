@@ -262,6 +262,10 @@ impl Open {
                 lines.push(format!("copy {file} of {moment}"));
             }
         }
+        if self.ground().escrow.is_some() {
+            let whom = "whoever has a private key of its recipients, until its files are deleted";
+            lines.push(format!("copy of secrets in the escrow stream, opened by {whom}"));
+        }
         Ok(self.signed_note(&format!("{}\n", lines.join("\n"))))
     }
 }

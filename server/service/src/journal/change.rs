@@ -4,6 +4,7 @@ use claviger_crypto::Random;
 use claviger_store::{Expected, FIRST_REVISION, Keyring, RowId, Sealed, SealedPut, Versioned};
 
 use crate::error::{Error, Result};
+use crate::escrow::Copied;
 use crate::event::{Event, PreparedLeaf};
 use crate::kept::Kept;
 use crate::open::Kind;
@@ -19,6 +20,7 @@ pub struct Change<'a> {
     put: Vec<SealedPut>,
     delete: Vec<RowId>,
     touched: Vec<RowId>,
+    copied: Vec<Copied>,
 }
 
 /// A change whose rows are sealed and whose events are committed to: ready for the writer.
@@ -39,8 +41,9 @@ impl<'a> Change<'a> {
         kept: &'a Kept,
         event: Event,
     ) -> Self {
-        let (expect, put, delete, touched) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { sealed, keyring, random, kept, events: vec![event], expect, put, delete, touched }
+        let (expect, put, delete) = (Vec::new(), Vec::new(), Vec::new());
+        let (touched, copied) = (Vec::new(), Vec::new());
+        Self { sealed, keyring, random, kept, events: vec![event], expect, put, delete, touched, copied }
     }
 
     /// And this happened too.
@@ -125,6 +128,18 @@ impl<'a> Change<'a> {
     pub fn touches(mut self, id: RowId) -> Self {
         self.touched.push(id);
         self
+    }
+
+    /// What is to be in the escrow stream before the change is committed.
+    #[must_use]
+    pub fn copied(mut self, copied: Option<Copied>) -> Self {
+        self.copied.extend(copied);
+        self
+    }
+
+    /// The same, for whoever commits it.
+    pub fn take_copied(&mut self) -> Vec<Copied> {
+        std::mem::take(&mut self.copied)
     }
 
     /// The events, for their subjects' keys.

@@ -211,7 +211,7 @@ impl Open {
         Ok((counts, differing))
     }
 
-    fn pause_row(&self) -> Result<Versioned<RestoredRow>> {
+    pub(super) fn pause_row(&self) -> Result<Versioned<RestoredRow>> {
         let pause = self.pause.0.lock();
         let row = pause.as_ref().map(|row| Versioned {
             id: row.id.clone(),

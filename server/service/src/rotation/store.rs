@@ -63,7 +63,7 @@ impl Open {
         let event = self.of_rotation(event.with(FieldName::Detail, said), customer, &turn.account, id);
         let mut change = self.change(event.await?);
         if let Some((version, secret)) = made {
-            change = self.with_secret(change, customer, turn.account.id, version, secret)?;
+            change = self.with_secret(change, customer, (&turn.account, &turn.account.login), version, secret)?;
         }
         let mut state = turn.state.value.0.clone();
         let at = (customer, turn.account.id);
@@ -71,6 +71,7 @@ impl Open {
         state.secrets = secrets;
         if let Happened::Promoted(version) | Happened::Confirmed(version) = happened {
             state.rotated_at = Some(now);
+            change = change.copied(self.copied(customer, &turn.account, &turn.account.login, version, None));
             change = self.with_news(change, customer, turn.account.id, version, Some(id)).await?;
         }
         state.brought = brought.or(state.brought);

@@ -28,7 +28,7 @@ impl Case {
     }
 
     /// A world whose vault was restored from this file, and unsealed.
-    async fn restored(&self, file: &[u8]) -> World {
+    pub async fn restored(&self, file: &[u8]) -> World {
         let store = MemoryStore::new();
         let held: Arc<dyn Store> = Arc::new(store.clone());
         let whole = check(file, &self.identity).unwrap();
@@ -67,7 +67,7 @@ impl World {
         open.restored(may(&open, &root, Resource::Operator)).await.unwrap()
     }
 
-    async fn resume(&self, uncompared: bool) -> Result<RestoreStatus> {
+    pub async fn resume(&self, uncompared: bool) -> Result<RestoreStatus> {
         let (open, root) = (self.open(), self.root().await);
         let resume = Resume { reason: "the disk is new".to_owned(), uncompared };
         open.resume(&resume, &root, may(&open, &root, Resource::Operator)).await

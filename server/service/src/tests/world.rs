@@ -114,6 +114,7 @@ fn ground(store: &MemoryStore, clock: &Arc<ManualClock>, system: &Arc<SimulatedS
         streams: Vec::new(),
         witnesses: Vec::new(),
         backups: None,
+        escrow: None,
         settings: Settings { site: Some(SITE.clone()), ..Settings::named("vault.msp.example") },
     }
 }

@@ -202,6 +202,7 @@ const fn of_kind(kind: EventKind) -> (Act, Weight, Ends) {
         K::AccountChanged               => (A::Update, Routine, Well),
         K::AccountRemoved               => (A::Delete, Notable, Well),
         K::AccountSecretSet             => (A::Update, Notable, Well),
+        K::AccountSecretRecovered       => (A::Update, Notable, Well),
         K::AccountVerified              => (A::Other, Routine, AsAnswered),
         K::AccountOverdue               => (A::Other, Warning, Badly),
         K::AccountDrifted               => (A::Other, Warning, Badly),

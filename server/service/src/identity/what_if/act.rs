@@ -114,7 +114,7 @@ fn allowed(kind: EventKind, leaf: &StoredLeaf, log: Scope) -> Option<(Action, Ab
         K::VaultSealed => Some((A::SysSeal, B::House)),
         K::BackupAsked => Some((A::SysBackup, B::House)),
         K::VaultRekeyBegun | K::VaultRekeyCancelled | K::VaultRootRotated => Some((A::SysRekey, B::House)),
-        K::VaultCompareBegun | K::VaultResumed => Some((A::SysRestore, B::House)),
+        K::VaultCompareBegun | K::VaultResumed | K::AccountSecretRecovered => Some((A::SysRestore, B::House)),
         K::UserAdded
         | K::UserSuspended
         | K::UserResumed
