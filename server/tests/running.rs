@@ -27,6 +27,7 @@ fn config(directory: &Path) -> Config {
         metrics: Metrics::default(),
         audit: Audit::default(),
         backup: None,
+        escrow: None,
     }
 }
 

@@ -362,11 +362,12 @@ fn address_in(log: &str) -> Option<String> {
 /// A configuration for tests: this machine's systems are reached, nobody is throttled, any port will do.
 pub fn config_text(data_directory: &Path, level: &str) -> String {
     let rates = "each_source = { per_second = 100000, burst = 100000 }\nall = { per_second = 100000, burst = 100000 }";
+    let quotas = rates.replace("each_source", "each_principal").replace("all", "each_customer");
     format!(
         "name = 'vault.test'\nlisten = '127.0.0.1:0'\ndata_directory = '{}'\n\
          [http]\nworkers = 2\nshutdown_seconds = 2\npublic_url = '{SITE}'\n\
          [systems]\nallowed_addresses = ['127.0.0.0/8']\n\
-         [budgets.probe]\n{rates}\n[budgets.login]\n{rates}\n[budgets.unseal]\n{rates}\n\
+         [budgets.probe]\n{rates}\n[budgets.login]\n{rates}\n[budgets.unseal]\n{rates}\n[budgets.session]\n{quotas}\n\
          [audit]\nanchor_files = ['{}']\n\
          [log]\nlevel = '{level}'\n",
         data_directory.display(),

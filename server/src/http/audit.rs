@@ -1,8 +1,6 @@
 //! `/v1/audit`.
 
-use claviger_api::ProblemType::{
-    ArchiveUnavailable, Forbidden, FreshFactorNeeded, NotFound, OutOfHours, TooManyRequests, WrongNetwork,
-};
+use claviger_api::ProblemType::{ArchiveUnavailable, Forbidden, FreshFactorNeeded, NotFound, OutOfHours, WrongNetwork};
 use claviger_api::Scope;
 use claviger_api::wire::{
     ArchiveQuery, AuditEvent, AuditQuery, CheckpointResponse, ExportQuery, LogArchive, LogQuery, Proof, ProofQuery,
@@ -19,8 +17,7 @@ use super::query::{Query, customer};
 pub fn endpoints() -> Vec<Endpoint> {
     [
         Endpoint::get("/v1/audit/events", "listEvents", "What happened, the newest first.", events),
-        Endpoint::get("/v1/audit/events/follow", "followEvents", "What happens, as it happens.", follow)
-            .fails(&[TooManyRequests]),
+        Endpoint::get("/v1/audit/events/follow", "followEvents", "What happens, as it happens.", follow),
         Endpoint::get("/v1/audit/checkpoint", "showCheckpoint", "A log's newest signed tree head.", checkpoint),
         Endpoint::get("/v1/audit/proof", "proveLog", "A proof of inclusion or consistency (RFC 6962).", proof),
         Endpoint::get("/v1/audit/archives", "listArchives", "Where a log's oldest entries are.", archives),

@@ -1,12 +1,14 @@
-//! Budgets: how much the unauthenticated may ask for, each source address and all together.
+//! Budgets: how much the unauthenticated may ask for, each source address and all together; and the quotas of those who are logged
+//! in: each principal, and all of them together at each customer, so that no script and no customer slows the others down.
 //!
-//! What is for all together is for strangers: a source from which somebody with a session came lately pays its own budget
+//! What is for all strangers together is for strangers: a source from which somebody with a session came lately pays its own budget
 //! only, so that ten thousand others do not keep it out. Which those are is forgotten with the process.
 
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 
-use claviger_api::ProblemType;
+use claviger_api::{CustomerId, PrincipalId, ProblemType};
 use claviger_service::{Error, Result, place_of};
 use governor::clock::{Clock, DefaultClock};
 use governor::middleware::NoOpMiddleware;
@@ -42,6 +44,22 @@ pub struct Rates {
     pub all: Rate,
 }
 
+/// What those who are logged in may ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Quotas {
+    /// Of each user or service account, whatever it asks for.
+    pub each_principal: Rate,
+    /// Of all of them together, about each customer.
+    pub each_customer: Rate,
+}
+
+impl Default for Quotas {
+    fn default() -> Self {
+        Self { each_principal: rate(200, 1000), each_customer: rate(1000, 5000) }
+    }
+}
+
 /// The rates of all budgets.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -52,6 +70,8 @@ pub struct AllRates {
     pub login: Rates,
     /// Initialising and unsealing.
     pub unseal: Rates,
+    /// Whatever is asked for by those who are logged in.
+    pub session: Quotas,
 }
 
 impl Default for AllRates {
@@ -61,6 +81,7 @@ impl Default for AllRates {
             login: Rates { each_source: rate(20, 100), all: rate(500, 1000) },
             // 16 shares at once, then one every second.
             unseal: Rates { each_source: rate(1, 20), all: rate(5, 40) },
+            session: Quotas::default(),
         }
     }
 }
@@ -68,8 +89,10 @@ impl Default for AllRates {
 impl AllRates {
     /// Rates that no honest use reaches, for trying out on a machine of one's own.
     pub fn generous() -> Self {
-        let rates = Rates { each_source: rate(100_000, 100_000), all: rate(100_000, 100_000) };
-        Self { probe: rates, login: rates, unseal: rates }
+        let most = rate(100_000, 100_000);
+        let rates = Rates { each_source: most, all: most };
+        let session = Quotas { each_principal: most, each_customer: most };
+        Self { probe: rates, login: rates, unseal: rates, session }
     }
 }
 
@@ -98,10 +121,16 @@ pub struct Budgets<C: Clock + Clone = DefaultClock> {
     probe: Budget<C>,
     login: Budget<C>,
     unseal: Budget<C>,
+    principals: Each<PrincipalId, C>,
+    customers: Each<CustomerId, C>,
+    clock: C,
 }
 
+/// A budget for each of many.
+type Each<K, C> = RateLimiter<K, DefaultKeyedStateStore<K>, C, NoOpMiddleware<<C as Clock>::Instant>>;
+
 struct Budget<C: Clock + Clone> {
-    each_source: RateLimiter<IpAddr, DefaultKeyedStateStore<IpAddr>, C, NoOpMiddleware<C::Instant>>,
+    each_source: Each<IpAddr, C>,
     all: RateLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<C::Instant>>,
     clock: C,
 }
@@ -114,6 +143,9 @@ impl<C: Clock + Clone> Budgets<C> {
             probe: Budget::new(&rates.probe, clock),
             login: Budget::new(&rates.login, clock),
             unseal: Budget::new(&rates.unseal, clock),
+            principals: each(rates.session.each_principal, clock),
+            customers: each(rates.session.each_customer, clock),
+            clock: clock.clone(),
         }
     }
 
@@ -136,8 +168,22 @@ impl<C: Clock + Clone> Budgets<C> {
         budget.charge(source, self.known.get(&source).is_some())
     }
 
-    /// Forgets the sources that have their full budget again. To be called now and then.
+    /// Charges one request of somebody who is logged in.
+    pub fn charge_principal(&self, principal: PrincipalId) -> Result<()> {
+        self.principals.check_key(&principal).map_err(|until| spent(&until, &self.clock, YOURS))
+    }
+
+    /// Charges one request about a customer.
+    pub fn charge_customer(&self, customer: CustomerId) -> Result<()> {
+        self.customers.check_key(&customer).map_err(|until| spent(&until, &self.clock, OF_THE_CUSTOMER))
+    }
+
+    /// Forgets those that have their full budget again. To be called now and then.
     pub fn forget_rested(&self) {
+        self.principals.retain_recent();
+        self.principals.shrink_to_fit();
+        self.customers.retain_recent();
+        self.customers.shrink_to_fit();
         for budget in [&self.probe, &self.login, &self.unseal] {
             budget.each_source.retain_recent();
             budget.each_source.shrink_to_fit();
@@ -148,22 +194,33 @@ impl<C: Clock + Clone> Budgets<C> {
 impl<C: Clock + Clone> Budget<C> {
     fn new(rates: &Rates, clock: &C) -> Self {
         Self {
-            each_source: RateLimiter::new(quota(rates.each_source), DefaultKeyedStateStore::default(), clock.clone()),
+            each_source: each(rates.each_source, clock),
             all: RateLimiter::direct_with_clock(quota(rates.all), clock.clone()),
             clock: clock.clone(),
         }
     }
 
     fn charge(&self, source: IpAddr, known: bool) -> Result<()> {
-        let spent = |until: NotUntil<C::Instant>| {
-            let seconds = until.wait_time_from(self.clock.now()).as_secs().saturating_add(1);
-            Error { retry_after_seconds: Some(seconds), ..Error::new(ProblemType::TooManyRequests, "") }
-        };
+        let spent = |until: NotUntil<C::Instant>| spent(&until, &self.clock, "");
         if known || self.each_source.len() < SOURCES_MAX {
             self.each_source.check_key(&source).map_err(spent)?;
         }
         if known { Ok(()) } else { self.all.check().map_err(spent) }
     }
+}
+
+/// Who has spent what is theirs, and who else's is spent.
+const YOURS: &str = "This user or service account asks more often than the server's [budgets.session] lets each.";
+const OF_THE_CUSTOMER: &str =
+    "More is asked about this customer than the server's [budgets.session] lets all who work there.";
+
+fn spent<C: Clock>(until: &NotUntil<C::Instant>, clock: &C, detail: &str) -> Error {
+    let seconds = until.wait_time_from(clock.now()).as_secs().saturating_add(1);
+    Error { retry_after_seconds: Some(seconds), ..Error::new(ProblemType::TooManyRequests, detail) }
+}
+
+fn each<K: Clone + Hash + Eq, C: Clock + Clone>(rate: Rate, clock: &C) -> Each<K, C> {
+    RateLimiter::new(quota(rate), DefaultKeyedStateStore::default(), clock.clone())
 }
 
 fn quota(rate: Rate) -> Quota {
@@ -175,6 +232,7 @@ mod tests {
     use std::time::Duration;
 
     use governor::clock::FakeRelativeClock;
+    use uuid::Uuid;
 
     use super::*;
 
@@ -227,6 +285,30 @@ mod tests {
         assert_eq!(spent, [true, true, true, false]);
         assert!(charge(&budgets, "2001:db8:0:1::1"));
         assert!(charge(&budgets, "::ffff:192.0.2.1"), "and not all of IPv4 is one");
+    }
+
+    #[test]
+    fn each_principal_and_each_customer_has_a_quota_of_its_own() {
+        let clock = FakeRelativeClock::default();
+        let session = Quotas { each_principal: rate(1, 2), each_customer: rate(1, 3) };
+        let budgets = Budgets::new(&AllRates { session, ..AllRates::default() }, &clock);
+        let of =
+            |number| (PrincipalId::from_uuid(Uuid::from_u128(number)), CustomerId::from_uuid(Uuid::from_u128(number)));
+        let ((script, acme), (person, globex)) = (of(1), of(2));
+        let asked: Vec<bool> = (0..3).map(|_| budgets.charge_principal(script).is_ok()).collect();
+        assert_eq!(asked, [true, true, false]);
+        assert!(budgets.charge_principal(person).is_ok(), "a script slows nobody else down");
+        let asked: Vec<bool> = (0..4).map(|_| budgets.charge_customer(acme).is_ok()).collect();
+        assert_eq!(asked, [true, true, true, false]);
+        assert!(budgets.charge_customer(globex).is_ok());
+        let refused = budgets.charge_principal(script).unwrap_err();
+        assert_eq!(refused.problem, ProblemType::TooManyRequests);
+        assert!(refused.detail.contains("[budgets.session]"), "{}", refused.detail);
+        clock.advance(Duration::from_secs(refused.retry_after_seconds.unwrap()));
+        assert!(budgets.charge_principal(script).is_ok(), "whoever waits as told is served");
+        clock.advance(Duration::from_secs(60));
+        budgets.forget_rested();
+        assert!(budgets.principals.is_empty() && budgets.customers.is_empty());
     }
 
     #[test]

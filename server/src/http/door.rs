@@ -2,6 +2,7 @@
 //! too who have no second factor yet and may do nothing but enrol one, [`Guest`] anybody who has budget left. There is
 //! no other way in.
 
+use std::cell::Cell;
 use std::marker::PhantomData;
 use std::net::IpAddr;
 use std::ops::Deref;
@@ -9,12 +10,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use actix_web::http::header::AUTHORIZATION;
+use actix_web::web;
 use claviger_api::ProblemType;
 use claviger_core::policy::{Act, Permit, Resource};
 use claviger_service::{Caller, Error, Open, Origin, Result};
 
 use super::budget::Purpose;
-use super::call::Call;
+use super::call::{Call, Site};
 use super::describe::Description;
 use super::endpoint::{Argument, Door};
 
@@ -28,6 +30,9 @@ pub struct Within {
     pub open: Arc<Open>,
     /// Who asks.
     pub caller: Caller,
+    site: web::Data<Site>,
+    /// Whether the customer that it is about was charged: each request once, however much it decides.
+    charged: Cell<bool>,
 }
 
 impl Deref for Session {
@@ -39,9 +44,15 @@ impl Deref for Session {
 }
 
 impl Within {
-    /// The decision whether the caller may do this there.
+    /// The decision whether the caller may do this there. Whoever may is charged to the customer.
     pub async fn permit<A: Act>(&self, resource: &Resource) -> Result<Permit<A>> {
-        self.open.permit(&self.caller, resource).await
+        let permit = self.open.permit(&self.caller, resource).await?;
+        if let Some(customer) = resource.customer()
+            && !self.charged.replace(true)
+        {
+            self.site.budgets.charge_customer(customer)?;
+        }
+        Ok(permit)
     }
 
     /// Whether the caller may see it, for the rows of a list.
@@ -87,15 +98,17 @@ impl Argument for AnySession {
         if let Some(source) = caller.source {
             call.site.budgets.know(source);
         }
-        let session = Session(Rc::new(Within { open, caller }));
+        call.site.budgets.charge_principal(caller.id)?;
+        let (site, charged) = (call.site.clone(), Cell::new(false));
+        let session = Session(Rc::new(Within { open, caller, site, charged }));
         call.session = Some(session.clone());
         Ok(Self(session))
     }
 
     fn describe(description: &mut Description) {
-        use ProblemType::{NotAuthenticated, Sealed, SessionEnded};
+        use ProblemType::{NotAuthenticated, Sealed, SessionEnded, TooManyRequests};
         description.needs_bearer();
-        description.fails(&[NotAuthenticated, SessionEnded, Sealed]);
+        description.fails(&[NotAuthenticated, SessionEnded, Sealed, TooManyRequests]);
     }
 }
 

@@ -54,7 +54,7 @@ pub const OPEN: [&str; 22] = [
 ];
 
 /// Refused to everybody whose second factor is not fresh.
-pub const SENSITIVE: [&str; 54] = [
+pub const SENSITIVE: [&str; 55] = [
     "addIdentityProvider",
     "addIssuer",
     "addServiceAccount",
@@ -96,6 +96,7 @@ pub const SENSITIVE: [&str; 54] = [
     "removeIssuer",
     "removeServiceAccount",
     "removeUser",
+    "recoverSecrets",
     "renewGrant",
     "replaceToken",
     "resumeRestored",
@@ -181,6 +182,7 @@ pub const TABLE: &[Wanted] = &[
     vault("rotateRoot", ADMINISTRATOR, ""),
     vault("showRestored", READERS, ""),
     vault("compareRestored", ADMINISTRATOR, ""),
+    vault("recoverSecrets", ADMINISTRATOR, r#"{"secrets":[]}"#),
     vault("resumeRestored", ADMINISTRATOR, r#"{"reason":"a test"}"#),
     vault("addCustomer", ADMINISTRATOR, r#"{"slug":"new","display_name":"x"}"#),
     vault("listCustomers", ALL, ""),

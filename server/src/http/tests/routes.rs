@@ -101,6 +101,40 @@ async fn anvil_budget_default_every_unauthenticated_route_answers_429_when_its_b
 }
 
 #[actix_web::test]
+async fn whoever_is_logged_in_has_a_quota_and_so_has_each_customer() {
+    const QUOTA: usize = 30;
+    let plenty = json!({ "per_second": 1000, "burst": 1000 });
+    let little = json!({ "per_second": 1, "burst": QUOTA });
+    for (principals, customers, path, free) in
+        [(&little, &plenty, "/v1/me", None), (&plenty, &little, "/v1/customers/acme", Some("/v1/customers/globex"))]
+    {
+        let session = json!({ "session": { "each_principal": principals, "each_customer": customers } });
+        let rig = rig_with(serde_json::from_value(session).unwrap()).await;
+        let tokens = rig.opened().await;
+        let token = access(&tokens);
+        for slug in ["acme", "globex"] {
+            let new = json!({ "slug": slug, "display_name": slug });
+            let _: Value = rig.post("/v1/customers", token, new).await.json(201);
+        }
+        let mut asked = 0;
+        let refused = loop {
+            let reply = rig.get(path, token).await;
+            if reply.status == 429 {
+                break reply;
+            }
+            assert_eq!(reply.status, 200);
+            asked += 1;
+            assert!(asked < 2 * QUOTA, "{path} is asked for without end");
+        };
+        assert!(asked > QUOTA / 2 && refused.headers.contains_key("retry-after"), "{asked}");
+        let others = free.unwrap_or("/v1/sys/health");
+        assert_eq!(rig.get(others, token).await.status, 200, "what others have is not spent");
+        let login = LoginRequest::Password { name: "admin".parse().unwrap(), password: secret(PASSWORD) };
+        assert_eq!(rig.post("/v1/auth/login", "", login).await.status, 200);
+    }
+}
+
+#[actix_web::test]
 async fn nobody_gets_past_a_door_without_a_session() {
     let rig = rig().await;
     let tokens = rig.opened().await;
