@@ -132,7 +132,7 @@ fn append_all(waiting: &Receiver<Waiting>, mut run: Run, elsewhere: &mut dyn Els
             }
         }
         for Waiting { answer, .. } in together {
-            let same = appended.as_ref().map(|()| ()).map_err(|error| io::Error::new(error.kind(), error.to_string()));
+            let same = appended.as_ref().copied().map_err(|error| io::Error::new(error.kind(), error.to_string()));
             // Whoever asked may wait no more.
             let _ = answer.send(same);
         }
@@ -175,7 +175,7 @@ impl Open {
     ///
     /// A secret is not known to be there.
     pub(crate) async fn copy_elsewhere(&self, copied: Vec<Copied>) -> Result<()> {
-        let Some(escrow) = self.ground().escrow.as_ref().filter(|_| !copied.is_empty()) else { return Ok(()) };
+        let Some(escrow) = self.ground().escrow.as_ref() else { return Ok(()) };
         let vault = crate::seal::vault_of(self.sealed()).await?;
         let (mut entries, mut must_be_there) = (Vec::new(), false);
         for Copied { customer, account, login, version, secret } in copied {

@@ -382,7 +382,10 @@ impl Open {
     /// Commits a change with its events, durably.
     pub(crate) async fn commit(&self, mut change: Change<'_>) -> Result<Committed> {
         self.nodes.heard().await?;
-        self.copy_elsewhere(change.take_copied()).await?;
+        let copied = change.take_copied();
+        if !copied.is_empty() {
+            Box::pin(self.copy_elsewhere(copied)).await?;
+        }
         let wanted: Vec<(Scope, PrincipalId)> =
             change.events().iter().flat_map(|event| event.subjects().map(|subject| (event.scope(), subject))).collect();
         // Kept here and not only in the cache, which may drop what it likes.

@@ -306,7 +306,7 @@ mod tests {
         assert!(refused.detail.contains("[budgets.session]"), "{}", refused.detail);
         clock.advance(Duration::from_secs(refused.retry_after_seconds.unwrap()));
         assert!(budgets.charge_principal(script).is_ok(), "whoever waits as told is served");
-        clock.advance(Duration::from_secs(60));
+        clock.advance(Duration::from_mins(1));
         budgets.forget_rested();
         assert!(budgets.principals.is_empty() && budgets.customers.is_empty());
     }

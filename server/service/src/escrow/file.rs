@@ -76,14 +76,14 @@ pub struct Opened {
 /// The entries of one run of a server.
 pub(super) struct Run {
     recipients: Vec<Recipient>,
-    run: Uuid,
+    id: Uuid,
     /// How many are known to be there.
     appended: u64,
 }
 
 impl Run {
-    pub fn new(recipients: Vec<Recipient>, run: Uuid) -> Self {
-        Self { recipients, run, appended: 0 }
+    pub fn new(recipients: Vec<Recipient>, id: Uuid) -> Self {
+        Self { recipients, id, appended: 0 }
     }
 
     /// Appends entries. Where that fails, some may be there all the same: the next ones have their numbers then too.
@@ -110,7 +110,7 @@ impl Run {
         let Entry { vault, customer, account, path, login, at, version, secret } = entry;
         let written = Written {
             vault: *vault,
-            run: self.run,
+            run: self.id,
             number,
             at: *at,
             customer: *customer,

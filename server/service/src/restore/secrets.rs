@@ -38,7 +38,7 @@ impl Open {
     ) -> Result<Recovered> {
         self.pause_row()?;
         if request.secrets.is_empty() || request.secrets.len() > RECOVERED_AT_ONCE {
-            return Err(Error::value("secrets", &format!("give 1 to {RECOVERED_AT_ONCE} at once")));
+            return Err(Error::value("secrets", format!("give 1 to {RECOVERED_AT_ONCE} at once")));
         }
         let mut secrets = Vec::new();
         for given in &request.secrets {

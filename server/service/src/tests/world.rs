@@ -433,7 +433,7 @@ impl World {
             let before = failed.len();
             let many = due.len();
             for timer in due {
-                failed.extend(open.act(timer).await.err());
+                failed.extend(Box::pin(open.act(timer)).await.err());
             }
             if failed.len() - before == many {
                 return failed;
