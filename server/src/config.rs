@@ -20,6 +20,7 @@ pub use crate::escrow::{BadEscrow, EscrowSettings};
 pub use crate::http::budget::{AllRates, Rate, Rates};
 pub use crate::store::{Database, DatabaseTls, Engine};
 pub use crate::streams::{BadStream, Destination, StreamSettings};
+pub use crate::traces::{BadTraces, TraceSettings};
 pub use crate::witness::{WitnessConfig, WitnessUrl};
 
 /// The longest name of a vault: that of a host name (RFC 1035).
@@ -59,6 +60,8 @@ pub struct Config {
     /// Where it is scraped.
     #[serde(default)]
     pub metrics: Metrics,
+    /// Where traces go. Nowhere when absent.
+    pub traces: Option<TraceSettings>,
     /// What of its audit log is kept elsewhere.
     #[serde(default)]
     pub audit: Audit,
@@ -257,6 +260,9 @@ pub enum ConfigError {
         /// What is wrong.
         why: BadStream,
     },
+    /// Where traces go.
+    #[error("[traces]: {0}")]
+    Traces(#[from] BadTraces),
     /// The escrow stream.
     #[error("[escrow]: {0}")]
     Escrow(#[from] BadEscrow),
@@ -331,6 +337,9 @@ impl Config {
         }
         if let Some(escrow) = &self.escrow {
             escrow.check(&self.data_directory)?;
+        }
+        if let Some(traces) = &self.traces {
+            traces.check()?;
         }
         if self.audit.retention_days < AUDIT_RETENTION_DAYS_MIN {
             return Err(ConfigError::Retention(self.audit.retention_days));

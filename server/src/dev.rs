@@ -100,6 +100,7 @@ pub fn config(directory: &Path, listen: SocketAddr) -> Result<Config, DevError> 
         metrics: Metrics::default(),
         backup: None,
         escrow: None,
+        traces: None,
         audit: Audit::default(),
     })
 }

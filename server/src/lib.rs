@@ -20,6 +20,7 @@ mod shelf;
 mod store;
 mod streams;
 mod tls;
+mod traces;
 mod witness;
 
 pub use config::Config;

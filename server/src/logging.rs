@@ -6,19 +6,29 @@
 
 use std::io::{self, IsTerminal as _};
 
+use opentelemetry_otlp::ExporterBuildError;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::Level;
+use crate::traces::{TraceSettings, Traces};
 
-/// Begins to log. A second call changes nothing.
-pub fn begin(level: Level) {
+/// Begins to log, and to tell traces where they are wanted, until what it gives is dropped. A second call changes nothing. To be called
+/// where no runtime is.
+///
+/// # Errors
+///
+/// The collector's address cannot be used.
+pub fn begin(level: Level, traces: Option<&TraceSettings>) -> Result<Option<Traces>, ExporterBuildError> {
     let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr);
     let layer = if io::stderr().is_terminal() { layer.boxed() } else { layer.json().flatten_event(true).boxed() };
+    let traces = traces.map(Traces::begin).transpose()?;
+    let registry = tracing_subscriber::registry().with(layer.with_filter(filter(level)));
     // Already begun: in a process with several servers, e.g. a test.
-    let _ = tracing_subscriber::registry().with(layer.with_filter(filter(level))).try_init();
+    let _ = registry.with(traces.as_ref().map(Traces::layer)).try_init();
+    Ok(traces)
 }
 
 fn filter(level: Level) -> Targets {

@@ -196,7 +196,8 @@ impl Run {
             Some(file) => Config::read(file)?,
             None => dev::config(&self.dir, self.listen)?,
         };
-        logging::begin(config.log.level);
+        // Dropped last: what happens at the end is told too.
+        let _traces = logging::begin(config.log.level, config.traces.as_ref())?;
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let stopped = runtime.block_on(self.serve(config))?;
         // What workers still have in hand ends here, as by a crash: they take it up again after the next unsealing.

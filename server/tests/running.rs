@@ -28,6 +28,7 @@ fn config(directory: &Path) -> Config {
         audit: Audit::default(),
         backup: None,
         escrow: None,
+        traces: None,
     }
 }
 

@@ -56,7 +56,7 @@ impl InProcess {
         let folder = TempDir::with_prefix("claviger-in-process-").unwrap();
         let text = config_text(Path::new("/nonexistent"), "warn") + &backups_in(&folder.path().join("backups"));
         let config = Config::parse(&text).unwrap();
-        claviger_server::logging::begin(config.log.level);
+        claviger_server::logging::begin(config.log.level, None).unwrap();
         let clock = Arc::new(ManualClock::at(start));
         let store = MemoryStore::new();
         let shipped = ground(&config, Arc::new(store.clone())).unwrap();

@@ -61,6 +61,8 @@ mod shared;
 mod standing;
 #[path = "main_job/streams.rs"]
 mod streams;
+#[path = "main_job/traces.rs"]
+mod traces;
 #[path = "main_job/witness.rs"]
 mod witness;
 

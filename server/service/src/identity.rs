@@ -154,6 +154,7 @@ impl Identities {
 impl Open {
     /// Who sends this access token: a principal that may log in, in a session that has not ended, from where and with
     /// what the session is bound to.
+    #[tracing::instrument(target = "traces", name = "authenticate", skip_all)]
     pub async fn authenticate(&self, token: &str, origin: &Origin, request: RequestId) -> Result<Caller> {
         self.nodes.heard().await?;
         let now = self.now();

@@ -269,6 +269,7 @@ impl Open {
         self.decide_around(caller, resource, &caller.circumstances(self.now())).await
     }
 
+    #[tracing::instrument(target = "traces", name = "authorize", skip_all)]
     async fn decide_around<A: Act>(
         &self,
         caller: &Caller,
@@ -380,6 +381,7 @@ impl Open {
     }
 
     /// Commits a change with its events, durably.
+    #[tracing::instrument(target = "traces", name = "commit", skip_all)]
     pub(crate) async fn commit(&self, mut change: Change<'_>) -> Result<Committed> {
         self.nodes.heard().await?;
         let copied = change.take_copied();

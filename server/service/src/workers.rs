@@ -424,6 +424,7 @@ impl Open {
     }
 
     /// Does what a due timer is for.
+    #[tracing::instrument(target = "traces", name = "due", skip_all, fields(kind = timer.kind))]
     pub(crate) async fn act(&self, timer: Timer) -> Result<()> {
         let Some(kind) = TimerKind::of(timer.kind) else { return Ok(()) };
         match (kind, timer.scope) {

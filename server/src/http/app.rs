@@ -15,6 +15,9 @@ use actix_web::http::header::{CACHE_CONTROL, HeaderMap, HeaderValue, X_CONTENT_T
 use actix_web::{App, Error, HttpMessage as _, web};
 use claviger_api::RequestId;
 use claviger_service::clock::new_uuid;
+use tracing::Instrument as _;
+
+use crate::traces;
 
 /// The application, as each worker makes it.
 pub fn app(
@@ -75,8 +78,10 @@ where
     let id = RequestId::from_uuid(new_uuid(ground.clock.now(), ground.random.as_ref()));
     request.extensions_mut().insert(id);
     let traffic = site.traffic.clone();
+    let span = traces::of_request(known(request.method()), request.headers());
     let served = if is_path(request.uri().path()) { Ok(next.call(request)) } else { Err(no_path(request)) };
-    async move {
+    let told = span.clone();
+    let answer = async move {
         let mut response = match served {
             Ok(served) => served.await?.map_into_left_body(),
             Err(response) => response.map_into_right_body(),
@@ -86,8 +91,14 @@ where
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         traffic.answered(response.status().as_u16(), begun.elapsed());
         log(&response, id, begun);
+        if !told.is_disabled() {
+            let (route, status) = (route_of(&response), response.status().as_u16());
+            let method = known(response.request().method());
+            traces::answered(&told, method, route.as_deref().unwrap_or(NO_ROUTE), status, id);
+        }
         Ok(response)
-    }
+    };
+    answer.instrument(span)
 }
 
 /// Headers are pieces of the buffer that they were read into, with the body beside them, and actix keeps the heads of requests for
@@ -108,21 +119,27 @@ fn no_path(request: ServiceRequest) -> ServiceResponse {
     refused(request, &malformed(detail))
 }
 
-/// The route's template, never the path: what somebody typed there may be a secret.
 fn log<B>(response: &ServiceResponse<B>, request: RequestId, begun: Instant) {
     if !tracing::enabled!(target: "claviger_server::access", tracing::Level::INFO) {
         return;
     }
-    let route = response.request().match_pattern();
     tracing::info!(
         target: "claviger_server::access",
         %request,
         method = known(response.request().method()),
-        route = route.as_deref().unwrap_or("none"),
+        route = route_of(response).as_deref().unwrap_or(NO_ROUTE),
         status = response.status().as_u16(),
         microseconds = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX),
     );
 }
+
+/// The route's template, never the path: what somebody typed there may be a secret.
+fn route_of<B>(response: &ServiceResponse<B>) -> Option<String> {
+    response.request().match_pattern()
+}
+
+/// What a request has that leads nowhere.
+const NO_ROUTE: &str = "none";
 
 /// A method of the API; others are whatever the sender made up.
 fn known(method: &Method) -> &str {

@@ -88,7 +88,8 @@ async fn a_lost_disk_loses_no_password() {
     assert!(added.code == 1 && added.stderr.contains("1 secrets belong to no account"), "{added:?}");
     let outcomes: Value = serde_json::from_str(&added.stdout).unwrap();
     let of = |outcome: &str| outcomes.as_array().unwrap().iter().filter(|one| one["outcome"] == outcome).count();
-    assert_eq!((of("added"), of("no_account")), (2, 1), "{outcomes}");
+    // A candidate whose commit lost against another is there too: it opens nothing, and is tried.
+    assert!(of("added") >= 2 && of("no_account") == 1, "{outcomes}");
     let broken = ada.run_with(&adding, "no json\n").await;
     assert!(
         broken.code == 2 && broken.stderr.contains("line 1") && broken.stderr.contains("open-escrow"),

@@ -106,6 +106,7 @@ impl Open {
     }
 
     /// Where failed logins lock accounts, the attempt is counted durably before it is made.
+    #[tracing::instrument(target = "traces", name = "system.probe", skip_all)]
     async fn probe_version(&self, turn: Turn, version: Version) -> Result<()> {
         let traits = self.traits_asked(&turn).await?;
         let secrets = turn.state.value.0.secrets.clone();
@@ -162,6 +163,7 @@ impl Open {
     }
 
     /// Intent first: `sent_unknown` is durable before the system is told. Then the one send, and what came of it.
+    #[tracing::instrument(target = "traces", name = "system.set", skip_all)]
     async fn send(&self, turn: Turn, candidate: Version, by: By) -> Result<()> {
         let Some(asking) = self.asking(&turn, by).await? else {
             let said = "the account that should change it has no stored secret";
