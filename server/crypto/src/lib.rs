@@ -2,7 +2,7 @@
 //! aes-gcm and argon2.
 //!
 //! ```text
-//! Shamir shares (k of n) | passphrase (Argon2id)                  shares.rs, passphrase.rs
+//! Shamir shares (k of n) | passphrase (Argon2id) | HSM            shares.rs, passphrase.rs, hsm.rs
 //!   └─ root key             only in memory: locked pages           key.rs, memory.rs
 //!       ├─ operator, lookup, fingerprint, freshness keys            wrap.rs; lookup.rs, fingerprint.rs, freshness.rs
 //!       └─ customer keys ─┬─ subject keys
@@ -17,6 +17,7 @@ pub mod envelope;
 pub mod fingerprint;
 mod frame;
 pub mod freshness;
+pub mod hsm;
 pub mod key;
 pub mod lookup;
 pub mod memory;
@@ -36,6 +37,7 @@ pub mod wrap;
 
 pub use envelope::{Aad, OpenError};
 pub use freshness::Digest;
+pub use hsm::{Hsm, HsmError, HsmKey, HsmSeal};
 pub use key::{
     ArchiveKey, CustomerKey, FingerprintKey, FreshnessKey, Key, LookupKey, OperatorKey, RootKey, SealKey, SealingKey,
     SignOnKey, SubjectKey,
