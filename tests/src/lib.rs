@@ -25,5 +25,6 @@ pub mod rsyslog;
 pub mod samba;
 pub mod scram;
 pub mod server;
+pub mod softhsm;
 pub mod vault;
 pub mod webhooks;

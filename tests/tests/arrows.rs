@@ -15,6 +15,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("claviger-bench", &["claviger-client"]),
     ("claviger-core", &[]),
     ("claviger-crypto", &[]),
+    ("claviger-pkcs11", &["claviger-crypto"]),
     ("claviger-store", &["claviger-core", "claviger-crypto"]),
     ("claviger-rocksdb", &["claviger-store"]),
     ("claviger-postgres", &["claviger-store"]),
@@ -29,6 +30,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "claviger-connectors",
             "claviger-rocksdb",
             "claviger-postgres",
+            "claviger-pkcs11",
         ],
     ),
 ];
@@ -44,6 +46,7 @@ const ONLY: &[(&str, &str)] = &[
     ("actix-web", "claviger-server"),
     ("rocksdb", "claviger-rocksdb"),
     ("cedar-policy", "claviger-core"),
+    ("cryptoki", "claviger-pkcs11"),
 ];
 
 /// What a crate never names, and why.
@@ -72,6 +75,8 @@ fn a_wrong_arrow_is_named() {
         ("claviger-api", "claviger-client"),
         ("claviger-server", "claviger-crypto"),
         ("claviger-store", "aes-gcm"),
+        ("claviger-service", "claviger-pkcs11"),
+        ("claviger-service", "cryptoki"),
         ("claviger-tests", "rocksdb"),
         ("claviger-server", "claviger-tests"),
     ] {
