@@ -17,6 +17,7 @@ use serde::{Deserialize, Deserializer, de};
 
 pub use crate::backups::{BackupSettings, BadBackups};
 pub use crate::escrow::{BadEscrow, EscrowSettings};
+pub use crate::hsm::{BadHsm, Pkcs11Settings, SealSettings};
 pub use crate::http::budget::{AllRates, Rate, Rates};
 pub use crate::store::{Database, DatabaseTls, Engine};
 pub use crate::streams::{BadStream, Destination, StreamSettings};
@@ -40,6 +41,9 @@ pub struct Config {
     /// What it keeps its store in.
     #[serde(default)]
     pub store: Engine,
+    /// What may seal the vault besides what people keep.
+    #[serde(default)]
+    pub seal: SealSettings,
     /// The certificate it shows. Without one it speaks plain HTTP, which only loopback addresses may.
     pub tls: Option<TlsFiles>,
     /// How much it takes at once.
@@ -269,6 +273,9 @@ pub enum ConfigError {
     /// Backups.
     #[error("[backup]: {0}")]
     Backup(#[from] BadBackups),
+    /// An HSM.
+    #[error("[seal.pkcs11]: {0}")]
+    Hsm(#[from] BadHsm),
     /// The life of sessions.
     #[error("session_most_seconds is {SESSION_LEAST_SECONDS} to {SESSION_MOST_SECONDS} (12 hours), not {0}")]
     Session(u64),
@@ -340,6 +347,9 @@ impl Config {
         }
         if let Some(traces) = &self.traces {
             traces.check()?;
+        }
+        if let Some(hsm) = &self.seal.pkcs11 {
+            hsm.check()?;
         }
         if self.audit.retention_days < AUDIT_RETENTION_DAYS_MIN {
             return Err(ConfigError::Retention(self.audit.retention_days));
@@ -432,6 +442,11 @@ mod tests {
             "database",
             "user",
             "password_file",
+            "module",
+            "token",
+            "key_label",
+            "pin_file",
+            "pin_credential",
             "tls",
             "ca_certificate",
             "certificate",

@@ -14,7 +14,7 @@ use claviger_service::Vault;
 use claviger_service::crypto::{OsRandom, Random as _};
 use serde::Serialize;
 
-use crate::config::{AllRates, Audit, Config, Engine, Http, Identities, Log, Metrics, Systems, TlsFiles};
+use crate::config::{AllRates, Audit, Config, Engine, Http, Identities, Log, Metrics, SealSettings, Systems, TlsFiles};
 use crate::private::{self, PrivateError};
 
 mod certificate;
@@ -92,6 +92,7 @@ pub fn config(directory: &Path, listen: SocketAddr) -> Result<Config, DevError> 
         }),
         data_directory: directory,
         store: Engine::default(),
+        seal: SealSettings::default(),
         http: Http { public_url: site(listen), ..Http::default() },
         systems: Systems { allowed_addresses: loopback() },
         budgets: AllRates::generous(),

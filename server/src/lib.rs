@@ -8,6 +8,7 @@ mod certificates;
 pub mod config;
 pub mod dev;
 pub mod escrow;
+mod hsm;
 mod http;
 pub mod logging;
 pub mod manager;
@@ -59,6 +60,9 @@ pub fn check_files(config: &Config) -> Result<Vec<String>, StartError> {
     }
     if let Some(escrow) = &config.escrow {
         escrow.check_files(&mut notes)?;
+    }
+    if let Some(hsm) = &config.seal.pkcs11 {
+        hsm.check_files(&mut notes)?;
     }
     for stream in &config.audit.streams {
         stream.check_files(&mut notes)?;

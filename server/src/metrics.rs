@@ -83,6 +83,7 @@ impl Watched {
             escrow_trouble: ground.escrow.as_ref().map(|escrow| escrow.status().trouble.is_some()),
             certificate: self.certificates.as_ref().map(|shown| (shown.ends_at(), shown.is_refused())),
             disk,
+            hsm_failing: self.vault.seal_status().await.ok().and_then(|status| status.hsm).map(|hsm| hsm.is_failing()),
             open,
         }
     }

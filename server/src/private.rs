@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 /// The rights of the group and of everybody.
 const OTHERS: u32 = 0o077;
+/// The right of the group to read.
+const GROUP_READS: u32 = 0o040;
 
 /// Why a file or directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +67,15 @@ pub fn read(path: &Path) -> Result<String> {
     fs::read_to_string(path).map_err(|source| io_error(path, source))
 }
 
+/// Reads what systemd has put there for this unit: its user may read it by an access list, which shows as a right of the group.
+pub fn read_of_systemd(path: &Path) -> Result<String> {
+    let mode = fs::metadata(path).map_err(|source| io_error(path, source))?.permissions().mode() & 0o777;
+    if mode & OTHERS & !GROUP_READS != 0 {
+        return Err(PrivateError::TooOpen { path: path.to_owned(), mode });
+    }
+    fs::read_to_string(path).map_err(|source| io_error(path, source))
+}
+
 fn io_error(path: &Path, source: io::Error) -> PrivateError {
     PrivateError::Io { path: path.to_owned(), source }
 }
@@ -87,6 +98,10 @@ mod tests {
         for mode in [0o640, 0o604, 0o610, 0o660] {
             fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
             assert!(matches!(read(&file), Err(PrivateError::TooOpen { .. })), "{mode:o}");
+        }
+        for (mode, fits) in [(0o400, true), (0o440, true), (0o444, false), (0o460, false), (0o404, false)] {
+            fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
+            assert_eq!(read_of_systemd(&file).is_ok(), fits, "{mode:o}");
         }
         fs::set_permissions(&made, Permissions::from_mode(0o750)).unwrap();
         assert!(matches!(directory(&made), Err(PrivateError::TooOpen { .. })));

@@ -16,6 +16,7 @@ use claviger_core::policy::Policies;
 use claviger_service::audit::stream;
 use claviger_service::crypto::{OsRandom, Random};
 use claviger_service::{Clock, Ground, Settings, SystemClock, Vault, nodes, workers};
+use claviger_service::seal::automatic;
 use claviger_store::Store;
 use governor::clock::DefaultClock;
 use rustls::ServerConfig;
@@ -23,7 +24,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use crate::anchor::FileAnchor;
-use crate::config::{BackupSettings, Config, ConfigError, Http};
+use crate::config::{BackupSettings, BadHsm, Config, ConfigError, Http, Pkcs11Settings};
 use crate::http::app::app;
 use crate::http::budget::Budgets;
 use crate::http::call::Site;
@@ -58,6 +59,9 @@ pub enum StartError {
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The HSM.
+    #[error("[seal.pkcs11]: {0}")]
+    Hsm(#[from] BadHsm),
     /// The store's format.
     #[error(transparent)]
     Format(#[from] claviger_store::format::FormatError),
@@ -133,6 +137,7 @@ pub fn ground(config: &Config, store: Arc<dyn Store>) -> Result<Ground, StartErr
             .iter()
             .map(|witness| HttpWitness::of(witness.clone(), dial.clone()))
             .collect(),
+        hsm: config.seal.pkcs11.as_ref().map(Pkcs11Settings::device).transpose()?,
         backups: config.backup.as_ref().map(BackupSettings::backups).transpose()?,
         escrow: escrow.transpose()?,
         settings: Settings {
@@ -169,6 +174,9 @@ pub async fn start_on(config: &Config, ground: Ground) -> Result<Running, StartE
         tokio::spawn(stream::run(vault.clone(), stopped.clone())),
         tokio::spawn(forget_rested(site.clone(), stopped.clone())),
     ];
+    if vault.ground().hsm.is_some() {
+        tasks.push(tokio::spawn(automatic::run(vault.clone(), stopped.clone())));
+    }
     if let Some(certificates) = &certificates {
         let clock = vault.ground().clock.clone();
         tasks.push(tokio::spawn(certificates.clone().watch(clock, reload.clone(), stopped)));

@@ -8,7 +8,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use claviger_server::config::{AllRates, Audit, Config, Engine, Http, Identities, Log, Metrics, Systems, TlsFiles};
+use claviger_server::config::{
+    AllRates, Audit, Config, Engine, Http, Identities, Log, Metrics, SealSettings, Systems, TlsFiles,
+};
 use claviger_server::{Running, StartError, dev, start};
 use serde_json::{Value, json};
 
@@ -18,6 +20,7 @@ fn config(directory: &Path) -> Config {
         listen: "127.0.0.1:0".parse().unwrap(),
         data_directory: directory.to_owned(),
         store: Engine::default(),
+        seal: SealSettings::default(),
         tls: None,
         http: Http::default(),
         systems: Systems::default(),

@@ -217,8 +217,7 @@ async fn follow(vault: &Vault, open: &Arc<Open>) {
     match open.hear().await {
         Ok(Standing::InStep) => {}
         Ok(Standing::Sealed(why)) => {
-            tracing::warn!(why, "this node seals itself");
-            vault.close_if(open);
+            vault.seal_itself(open, why);
         }
         Ok(Standing::Over) => {
             tracing::warn!("this node was not heard of for too long; it joins again");
@@ -235,9 +234,30 @@ pub(crate) enum Standing {
     /// It knows what there is to know.
     InStep,
     /// It may hold its keys no longer.
-    Sealed(&'static str),
+    Sealed(WhySealed),
     /// Its membership is over.
     Over,
+}
+
+/// Why a node may hold its keys no longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WhySealed {
+    /// Somebody has sealed the vault on another node.
+    Sealed,
+    /// What opens the vault, or its root key, was changed on another node.
+    Rekeyed,
+    /// Others have written what it will never hear of: that the vault was sealed may be among it.
+    Deaf,
+}
+
+impl WhySealed {
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Self::Sealed => "the vault was sealed on another node",
+            Self::Rekeyed => "what opens the vault was changed on another node",
+            Self::Deaf => "others have written what it will never hear of",
+        }
+    }
 }
 
 impl Open {
@@ -247,10 +267,12 @@ impl Open {
         let (asked, before) = (Instant::now(), self.now());
         let heard = among.member.hear().await?;
         let Some(news) = heard.news else {
-            return Ok(Standing::Sealed("others have written what it will never hear of"));
+            return Ok(Standing::Sealed(WhySealed::Deaf));
         };
         if news.iter().filter_map(|key| RowId::from_key(key).ok()).any(|row| is_seal_row(&row)) {
-            return Ok(Standing::Sealed("the vault was sealed, or what opens it was changed, on another node"));
+            // A seal leaves the row as it is.
+            let changed = self.seal_was_changed().await?;
+            return Ok(Standing::Sealed(if changed { WhySealed::Rekeyed } else { WhySealed::Sealed }));
         }
         if !heard.member {
             return Ok(Standing::Over);

@@ -1,17 +1,20 @@
 //! Init, unseal and seal: how the root key comes into memory, and goes.
 //!
-//! What people keep, or a passphrase, gives the *seal key*, and that unwraps the root key from a row in clear. So what opens the
-//! vault and the root key can each be changed without the other (`seal/rekey.rs`).
+//! What people keep, a passphrase, or an HSM gives the *seal key*, and that unwraps the root key from a row in clear. So what opens
+//! the vault and the root key can each be changed without the other (`seal/rekey.rs`). A vault that an HSM has sealed opens by
+//! itself (`seal/automatic.rs`), and by recovery shares of the same key.
 
 use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::record::FieldName;
 use claviger_api::problem::ProblemType;
 use claviger_api::wire::{
-    InitRequest, InitResponse, NewSeal, PrincipalKind, PrincipalState, SHARES_MAX, SealKind, SealState, SealStatus,
+    HsmState, HsmStatus, InitRequest, InitResponse, NewSeal, PrincipalKind, PrincipalState, SHARES_MAX, SealKind,
+    SealState, SealStatus,
 };
 use claviger_api::{CustomerId, GrantId, PrincipalId, Scope, Secret, UserName};
 use claviger_core::policy::{Permit, SysSeal, founding_grants};
 use claviger_crypto::envelope::Aad;
+use claviger_crypto::hsm::HsmSeal;
 use claviger_crypto::key::{RootKey, SealKey};
 use claviger_crypto::wrap::{unwrap, wrap};
 use claviger_crypto::{PassphraseSeal, Random, shares};
@@ -25,12 +28,16 @@ use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::open::{Caller, Open, wrapped_put};
 use crate::records::{CustomerRecord, GrantRecord, NameRecord, PrincipalRecord, ProgramRecord};
-use crate::vault::Vault;
+use crate::vault::{Ground, Vault};
 
+pub mod automatic;
 mod elsewhere;
+mod hsm;
 pub mod rekey;
 
 pub use elsewhere::Opening;
+use hsm::OwnedKey;
+pub use hsm::{Device, HSM_ANSWERS_WITHIN};
 use rekey::Sealing;
 
 /// The signing key of access tokens.
@@ -49,7 +56,7 @@ pub const PASSPHRASE_MIN: usize = 16;
 
 /// How the vault is opened, as it is stored in clear: it opens nothing by itself.
 #[derive(Clone, Serialize, Deserialize)]
-struct SealConfig {
+pub(crate) struct SealConfig {
     vault: Uuid,
     /// Of the seal key.
     check: [u8; 32],
@@ -62,9 +69,21 @@ struct SealConfig {
 
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
-enum SealKindConfig {
-    Shamir { shares: u8, threshold: u8 },
-    Passphrase { sealed: Vec<u8> },
+pub(crate) enum SealKindConfig {
+    Shamir {
+        shares: u8,
+        threshold: u8,
+    },
+    Passphrase {
+        sealed: Vec<u8>,
+    },
+    /// An HSM, and recovery shares of the same key.
+    Pkcs11 {
+        shares: u8,
+        threshold: u8,
+        #[serde(with = "base64_bytes")]
+        hsm: Vec<u8>,
+    },
 }
 
 /// The shares given so far. They are forgotten at a restart, and when the vault opens.
@@ -83,9 +102,20 @@ impl Vault {
             (Some(_), Ok(_)) => SealState::Unsealed,
             (Some(_), Err(_)) => SealState::Sealed,
         };
-        Ok(config.map_or(SealStatus { seal, kind: None, threshold: 0, provided: 0 }, |config| {
-            config.value.status(seal, provided)
-        }))
+        Ok(match &config {
+            Some(config) => self.status_of(&config.value, seal, provided),
+            None => SealStatus { seal, kind: None, threshold: 0, provided: 0, hsm: None },
+        })
+    }
+
+    fn status_of(&self, config: &SealConfig, seal: SealState, provided: u8) -> SealStatus {
+        let mut status = config.status(seal, provided);
+        if status.kind == Some(SealKind::Pkcs11) {
+            let opens_by_itself = !(seal == SealState::Sealed && self.is_kept_sealed());
+            let none = HsmStatus { state: HsmState::NotConfigured, asked_at: None, opens_by_itself: false };
+            status.hsm = Some(self.ground().hsm.as_ref().map_or(none, |device| device.status(opens_by_itself)));
+        }
+        status
     }
 
     /// Makes the root key and the hierarchy below it, the first administrator and its single-use enrolment. The vault
@@ -99,7 +129,7 @@ impl Vault {
         let (seal, root) = (SealKey::generate(random), RootKey::generate(random));
         let vault = new_uuid(self.ground().clock.now(), random);
         let (new, administrator) = asked(request);
-        let (kind, shares) = seal_with(&seal, vault, new, random)?;
+        let (seal, kind, shares) = seal_with(self.ground(), seal, vault, new, None).await?;
         let config = SealConfig::new(vault, kind, &seal, &root, FIRST_REVISION, random);
         let (keyring, wrapped) = Keyring::create(root, random);
         let enrolment = crate::identity::Enrolment::new(self.ground().clock.now(), random);
@@ -152,16 +182,17 @@ impl Vault {
             return Err(Error::new(ProblemType::NotInitialised, ""));
         };
         if self.open().is_ok() {
-            return Ok(config.value.status(SealState::Unsealed, 0));
+            return Ok(self.status_of(&config.value, SealState::Unsealed, 0));
         }
         let Some(seal) = progress.take(&config.value, key).await? else {
-            return Ok(config.value.status(SealState::Sealed, progress.provided()));
+            return Ok(self.status_of(&config.value, SealState::Sealed, progress.provided()));
         };
         let keyring = keyring_of(self.ground().store.as_ref(), &config, &seal).await?;
         self.unlock_customers(&keyring).await?;
-        self.open_with(keyring, Sealing::by(seal, config.revision), accept_rollback).await?;
+        let by = config.value.kind.given_by();
+        self.open_with(keyring, Sealing::by(seal, config.revision), accept_rollback, by).await?;
         *progress = Progress::default();
-        Ok(config.value.status(SealState::Unsealed, 0))
+        Ok(self.status_of(&config.value, SealState::Unsealed, 0))
     }
 
     /// Takes the keys of all customers into memory, but of those that are locked.
@@ -177,11 +208,12 @@ impl Vault {
         Ok(())
     }
 
-    /// Forgets the keys.
+    /// Forgets the keys. What an HSM has sealed stays sealed too, until the server is started again or recovery shares are given.
     pub async fn seal(&self, open: &Open, caller: &Caller, _permit: Permit<SysSeal>) -> Result<SealStatus> {
         let event = open.event(Scope::Operator, EventKind::VaultSealed, caller);
         // Other nodes hear of this row, and seal themselves.
         open.commit(open.change(event).touches(RowId::meta(SEAL_ROW))).await?;
+        self.keep_sealed();
         self.close();
         self.seal_status().await
     }
@@ -237,8 +269,8 @@ impl SealConfig {
 
     fn status(&self, seal: SealState, provided: u8) -> SealStatus {
         let (kind, threshold) = self.kind.asks_for();
-        let provided = if kind == SealKind::Shamir { provided } else { 0 };
-        SealStatus { seal, kind: Some(kind), threshold, provided }
+        let provided = if kind == SealKind::Passphrase { 0 } else { provided };
+        SealStatus { seal, kind: Some(kind), threshold, provided, hsm: None }
     }
 }
 
@@ -248,6 +280,24 @@ impl SealKindConfig {
         match self {
             Self::Shamir { threshold, .. } => (SealKind::Shamir, *threshold),
             Self::Passphrase { .. } => (SealKind::Passphrase, 1),
+            Self::Pkcs11 { threshold, .. } => (SealKind::Pkcs11, *threshold),
+        }
+    }
+
+    /// What people open it with.
+    const fn given_by(&self) -> &'static str {
+        match self {
+            Self::Shamir { .. } => "by shares",
+            Self::Passphrase { .. } => "by a passphrase",
+            Self::Pkcs11 { .. } => "by recovery shares",
+        }
+    }
+
+    /// The id of the HSM's key that has sealed.
+    fn hsm_key(&self) -> Option<Vec<u8>> {
+        match self {
+            Self::Shamir { .. } | Self::Passphrase { .. } => None,
+            Self::Pkcs11 { hsm, .. } => HsmSeal::from_bytes(hsm).ok().map(|seal| seal.key_id().to_vec()),
         }
     }
 }
@@ -263,32 +313,59 @@ fn asked(request: InitRequest) -> (NewSeal, UserName) {
             (NewSeal::Shamir { shares, threshold }, administrator)
         }
         InitRequest::Passphrase { passphrase, administrator } => (NewSeal::Passphrase { passphrase }, administrator),
+        InitRequest::Pkcs11 { shares, threshold, administrator } => {
+            (NewSeal::Pkcs11 { shares, threshold, new_key: false }, administrator)
+        }
     }
 }
 
-/// Splits or seals a new seal key as asked, and says how it is put together again.
-fn seal_with(seal: &SealKey, vault: Uuid, new: NewSeal, random: &dyn Random) -> Result<(SealKindConfig, Vec<Secret>)> {
+/// Splits or seals a new seal key as asked, and says how it is put together again. The same key of an HSM may go on sealing.
+async fn seal_with(
+    ground: &Ground,
+    seal: SealKey,
+    vault: Uuid,
+    new: NewSeal,
+    now: Option<&SealKindConfig>,
+) -> Result<(SealKey, SealKindConfig, Vec<Secret>)> {
+    let random = ground.random.as_ref();
     match new {
         NewSeal::Shamir { shares, threshold } => {
-            if shares > SHARES_MAX || (threshold == 1 && shares > 1) {
-                return Err(Error::value(
-                    "threshold",
-                    "at most 16 shares, of which at least 2 are needed; 1 only where there is 1 share",
-                ));
-            }
-            let dealt = shares::split(seal, vault, shares, threshold, random)
-                .map_err(|error| Error::value("threshold", error.to_string()))?;
-            Ok((SealKindConfig::Shamir { shares, threshold }, dealt))
+            let dealt = deal(&seal, vault, shares, threshold, random)?;
+            Ok((seal, SealKindConfig::Shamir { shares, threshold }, dealt))
         }
         NewSeal::Passphrase { passphrase } => {
             let passphrase = passphrase.into_secret();
             if passphrase.expose().chars().count() < PASSPHRASE_MIN {
                 return Err(Error::value("passphrase", "a passphrase has at least 16 characters"));
             }
-            let sealed = PassphraseSeal::new(seal, &passphrase, random).to_bytes();
-            Ok((SealKindConfig::Passphrase { sealed }, Vec::new()))
+            let sealed = PassphraseSeal::new(&seal, &passphrase, random).to_bytes();
+            Ok((seal, SealKindConfig::Passphrase { sealed }, Vec::new()))
+        }
+        NewSeal::Pkcs11 { shares, threshold, new_key } => {
+            let Some(device) = &ground.hsm else {
+                let none = "this server's configuration names no HSM: set [seal.pkcs11], and start it again";
+                return Err(Error::value("seal", none));
+            };
+            let dealt = deal(&seal, vault, shares, threshold, random)?;
+            let which = if new_key { OwnedKey::New } else { OwnedKey::Labelled(now.and_then(SealKindConfig::hsm_key)) };
+            let sealed = device.seal(seal, vault, which, ground.random.clone(), ground.clock.now()).await;
+            let (seal, hsm) = sealed.map_err(|error| {
+                let detail = "The HSM did not seal, and nothing has changed. The server's log says why.";
+                Error::unavailable(detail, error)
+            })?;
+            Ok((seal, SealKindConfig::Pkcs11 { shares, threshold, hsm: hsm.to_bytes() }, dealt))
         }
     }
+}
+
+fn deal(seal: &SealKey, vault: Uuid, shares: u8, threshold: u8, random: &dyn Random) -> Result<Vec<Secret>> {
+    if shares > SHARES_MAX || (threshold == 1 && shares > 1) {
+        return Err(Error::value(
+            "threshold",
+            "at most 16 shares, of which at least 2 are needed; 1 only where there is 1 share",
+        ));
+    }
+    shares::split(seal, vault, shares, threshold, random).map_err(|error| Error::value("threshold", error.to_string()))
 }
 
 /// Runs Argon2id beside the requests, not in their way.
@@ -308,7 +385,7 @@ impl Progress {
     async fn take(&mut self, config: &SealConfig, key: &Secret) -> Result<Option<SealKey>> {
         match &config.kind {
             SealKindConfig::Passphrase { sealed } => open_passphrase(sealed, key).await.map(Some),
-            SealKindConfig::Shamir { .. } => self.give(config, key),
+            SealKindConfig::Shamir { .. } | SealKindConfig::Pkcs11 { .. } => self.give(config, key),
         }
     }
 

@@ -22,6 +22,7 @@ mod exposure;
 mod faults;
 mod four_eyes;
 mod fresh;
+mod hsm;
 mod idempotency;
 mod identity;
 mod interrupted;

@@ -1,11 +1,12 @@
 //! The vault: sealed, it can do nothing but be unsealed; open, it is [`Open`], on which every use case works.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use claviger_api::Scope;
 use claviger_api::audit::kind::EventKind;
+use claviger_api::audit::record::FieldName;
 use claviger_api::problem::ProblemType;
 use claviger_api::wire::{AUDIT_RETENTION_DAYS_DEFAULT, SESSION_MOST_SECONDS, SUSPEND_UNUSED_DAYS_DEFAULT};
 use claviger_connectors::{Dial, Registry};
@@ -23,10 +24,10 @@ use crate::backup::Backups;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::escrow::Escrow;
-use crate::nodes::Standing;
+use crate::nodes::{Standing, WhySealed};
 use crate::open::Open;
-use crate::seal::Progress;
 use crate::seal::rekey::Sealing;
+use crate::seal::{Device, Progress};
 use crate::shelf::Shelf;
 
 /// How long a node that opens waits for another one that does.
@@ -61,6 +62,8 @@ pub struct Ground {
     pub backups: Option<Arc<Backups>>,
     /// Where each secret is written too, before it is stored here.
     pub escrow: Option<Arc<Escrow>>,
+    /// The HSM that may seal the vault.
+    pub hsm: Option<Arc<Device>>,
     /// What the operator can set.
     pub settings: Settings,
 }
@@ -99,6 +102,8 @@ pub struct Vault {
     state: RwLock<State>,
     /// How often the workers have looked for what is due.
     turns: AtomicU64,
+    /// Whether it was sealed on purpose, or may have been: then no HSM opens it by itself.
+    kept_sealed: AtomicBool,
     /// One init or unseal at a time.
     pub(crate) sealing: tokio::sync::Mutex<Progress>,
 }
@@ -115,6 +120,7 @@ impl Vault {
             ground,
             state: RwLock::new(State::Sealed),
             turns: AtomicU64::new(0),
+            kept_sealed: AtomicBool::new(false),
             sealing: tokio::sync::Mutex::default(),
         }
     }
@@ -150,6 +156,7 @@ impl Vault {
         keyring: Keyring,
         sealing: Sealing,
         accept_rollback: Option<&str>,
+        by: &str,
     ) -> Result<()> {
         let open = Arc::new(Open::new(self.ground.clone(), Arc::new(keyring), Arc::new(sealing)).await?);
         let opened = async {
@@ -163,6 +170,7 @@ impl Vault {
                 ));
             }
             let event = open.automatic(Scope::Operator, EventKind::VaultUnsealed, "system/unseal");
+            let event = event.with(FieldName::Detail, by);
             let change = open.tell_restored(open.change(event)).await?;
             open.commit(open.with_daily_look(change).await?).await
         };
@@ -171,9 +179,19 @@ impl Vault {
             opened = opened => drop(opened?),
             never = open.keep_hearing() => match never {},
         }
+        self.kept_sealed.store(false, Ordering::Relaxed);
         *self.state.write() = State::Open(open);
         self.ground.wake.notify_waiters();
         Ok(())
+    }
+
+    /// From now on no HSM opens it by itself.
+    pub(crate) fn keep_sealed(&self) {
+        self.kept_sealed.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_kept_sealed(&self) -> bool {
+        self.kept_sealed.load(Ordering::Relaxed)
     }
 
     /// Forgets the keys: they are wiped when the calls under way have ended.
@@ -189,19 +207,30 @@ impl Vault {
         }
     }
 
+    /// Does as another node did. Its HSM opens it again, unless that was a seal.
+    pub(crate) fn seal_itself(&self, open: &Arc<Open>, why: WhySealed) {
+        tracing::warn!(why = why.in_words(), "this node seals itself");
+        if why != WhySealed::Rekeyed {
+            self.keep_sealed();
+        }
+        self.close_if(open);
+    }
+
     /// Takes up work as another member of those who work on the store, where the membership is over: nothing that was in memory
     /// counts but the keys, and those only if nobody has sealed the vault or changed its root key meanwhile.
     pub(crate) async fn rejoin(&self, before: &Arc<Open>) -> Result<()> {
         let open = Arc::new(before.anew(self.ground.clone()).await?);
         // From here on it hears for itself; what was said until now the one before still hears.
         if let Standing::Sealed(why) = before.hear().await? {
-            tracing::warn!(why, "this node seals itself");
-            self.close_if(before);
+            self.seal_itself(before, why);
             return Ok(());
         }
         let against = open.contradiction().await?;
         if against.is_some() || !open.hold_all_keys().await? {
             tracing::error!(?against, "the store is not the one that this node has worked on; it seals itself");
+            if against.is_some() {
+                self.keep_sealed();
+            }
             self.close_if(before);
             return Ok(());
         }

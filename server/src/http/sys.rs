@@ -104,9 +104,15 @@ async fn health(_: Guest<Probe>, TheVault(vault): TheVault) -> Result<Json<Healt
         (SealState::Unsealed, false) => {
             Err(Error::new(ProblemType::Unavailable, "The vault cannot write; its log says why."))
         }
-        (SealState::Sealed, _) => Err(Error::new(Sealed, "")),
+        (SealState::Sealed, _) => Err(Error::new(Sealed, sealed_because(&vault).await)),
         (SealState::NotInitialised, _) => Err(Error::new(NotInitialised, "")),
     }
+}
+
+/// Why a vault that opens by itself has not.
+async fn sealed_because(vault: &Vault) -> String {
+    let hsm = vault.seal_status().await.ok().and_then(|status| status.hsm);
+    hsm.map_or_else(String::new, |hsm| format!("The vault is sealed: {}.", hsm.in_words()))
 }
 
 async fn seal_status(_: Guest<Probe>, TheVault(vault): TheVault) -> Result<Json<SealStatus>> {

@@ -83,6 +83,7 @@ async fn rig_with(rates: AllRates) -> Rig {
         witnesses: Vec::new(),
         backups: None,
         escrow: None,
+        hsm: None,
         settings: Settings::named("vault.test"),
     }));
     let site = web::Data::new(Site {

@@ -36,6 +36,8 @@ pub struct Numbers {
     pub certificate: Option<(Option<Timestamp>, bool)>,
     /// The disk of the store, where it is one.
     pub disk: Option<Disk>,
+    /// Whether the HSM that has sealed the vault would not open it; nothing where none has.
+    pub hsm_failing: Option<bool>,
     /// What is known of an open vault. What a sealed one cannot know is not there, rather than 0.
     pub open: Option<OfOpen>,
 }
@@ -127,6 +129,10 @@ impl Numbers {
         if let Some(disk) = self.disk {
             number("store_disk_free_bytes", "What is free on the disk of the store", disk.free);
             number("store_disk_size_bytes", "How large the disk of the store is", disk.size);
+        }
+        if let Some(failing) = self.hsm_failing {
+            let help = "Whether the HSM that has sealed the vault would not open it";
+            number("hsm_failing", help, u64::from(failing));
         }
         if let Some(open) = &self.open {
             open.write(self.now, &mut number);
@@ -237,6 +243,7 @@ mod tests {
             escrow_trouble: Some(false),
             certificate,
             disk,
+            hsm_failing: Some(true),
             open: Some(open),
         }
     }
@@ -259,6 +266,7 @@ mod tests {
             "claviger_certificate_refused 0",
             "claviger_store_disk_free_bytes 7",
             "claviger_store_disk_size_bytes 8",
+            "claviger_hsm_failing 1",
             "claviger_paused 0",
             "claviger_timer_late_seconds 7",
             "claviger_checkpoints_published_at_seconds 50",
@@ -312,6 +320,7 @@ mod tests {
             escrow_trouble: None,
             certificate: None,
             disk: None,
+            hsm_failing: None,
             open: None,
         };
         let text = numbers.text(&Traffic::default()).unwrap();

@@ -27,6 +27,9 @@ pub enum Rekey {
 pub struct Begin {
     #[command(flatten)]
     seal: SealWith,
+    /// Have the HSM make another key for it, beside the one that it has
+    #[arg(long, requires = "pkcs11")]
+    new_hsm_key: bool,
 }
 
 #[derive(Args)]
@@ -54,7 +57,7 @@ impl Rekey {
 
 impl Begin {
     async fn run(self, context: &Context) -> Result<(), Failure> {
-        let begun = context.client()?.sys().begin_rekey(&self.seal.wire()?).await?;
+        let begun = context.client()?.sys().begin_rekey(&self.seal.wire(self.new_hsm_key)?).await?;
         if !begun.shares.is_empty() {
             note("WRITE THIS DOWN NOW: it is shown once. Give each share to another person.");
         }

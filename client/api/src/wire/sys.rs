@@ -30,6 +30,8 @@ pub enum SealKind {
     Shamir,
     /// A passphrase through Argon2id.
     Passphrase,
+    /// An HSM, by PKCS#11; or Shamir shares, where it is gone.
+    Pkcs11,
 }
 
 /// `GET /v1/sys/health`: for load balancers and monitors; needs no login.
@@ -67,13 +69,25 @@ pub enum InitRequest {
         /// The name of the first administrator.
         administrator: crate::UserName,
     },
+    /// The HSM of the server's configuration, which opens the vault at each start; and recovery shares, any `threshold` of which
+    /// open it too.
+    Pkcs11 {
+        /// How many recovery shares to make, 1 to 16.
+        #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 16))]
+        shares: u8,
+        /// How many of them open the vault, 1 to `shares`; 1 only where `shares` is 1.
+        #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 16))]
+        threshold: u8,
+        /// The name of the first administrator.
+        administrator: crate::UserName,
+    },
 }
 
 /// What `init` shows once and never again.
 #[derive(Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct InitResponse {
-    /// The Shamir shares; empty for a passphrase.
+    /// The Shamir shares, for an HSM those for recovery; empty for a passphrase.
     pub shares: Vec<Disclosed>,
     /// The single-use enrolment of the first administrator.
     pub enrolment: Disclosed,
@@ -112,6 +126,20 @@ pub enum NewSeal {
     Passphrase {
         /// At least 16 characters.
         passphrase: Disclosed,
+    },
+    /// The HSM of the server's configuration, which opens the vault at each start; and recovery shares, any `threshold` of which
+    /// open it too.
+    Pkcs11 {
+        /// How many recovery shares to make, 1 to 16.
+        #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 16))]
+        shares: u8,
+        /// How many of them open the vault, 1 to `shares`; 1 only where `shares` is 1.
+        #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 16))]
+        threshold: u8,
+        /// Whether the HSM makes another key for it. Otherwise it takes the one that has the configured label, and makes one where
+        /// none has.
+        #[serde(default)]
+        new_key: bool,
     },
 }
 
@@ -188,6 +216,84 @@ pub struct SealStatus {
     pub threshold: u8,
     /// Different shares given so far; they are forgotten at the restart.
     pub provided: u8,
+    /// The HSM, where one has sealed the vault.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hsm: Option<HsmStatus>,
+}
+
+/// The HSM of a vault that is sealed by one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct HsmStatus {
+    /// What is known of it. The server's log says more.
+    pub state: HsmState,
+    /// When it was last asked; absent where it was not since the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_at: Option<Timestamp>,
+    /// Whether a sealed vault opens by itself as soon as the HSM opens it: not where an operator has sealed it, nor after the PIN
+    /// was refused, until the server is started again.
+    pub opens_by_itself: bool,
+}
+
+impl HsmStatus {
+    /// Whether it would not open the vault.
+    pub const fn is_failing(&self) -> bool {
+        !matches!(self.state, HsmState::Asking | HsmState::Answers)
+    }
+
+    /// Why it has not opened a sealed vault, and what to do, in words.
+    pub fn in_words(&self) -> &'static str {
+        // Nothing is wrong with it.
+        if !self.is_failing() && !self.opens_by_itself {
+            return "an operator has sealed it, and the HSM is not asked: start the server again, or give recovery shares";
+        }
+        self.state.in_words()
+    }
+}
+
+/// What is known of an HSM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum HsmState {
+    /// The server's configuration names none.
+    NotConfigured,
+    /// It has not answered yet, since the start.
+    Asking,
+    /// It opens the vault.
+    Answers,
+    /// It, its token or its module is not there, or does not answer. It is asked again.
+    Unreachable,
+    /// It refuses the PIN, and is not asked again before the server is started again: it may lock.
+    PinRefused,
+    /// It does not have the key that has sealed.
+    NoKey,
+    /// It does not open what was sealed, or its key is not fit to seal.
+    Refused,
+    /// It opens the seal, and the vault does not open for another reason, e.g. that its store is older than an anchor.
+    NotOpened,
+}
+
+impl HsmState {
+    /// What that is, and what to do, in words.
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Self::NotConfigured => {
+                "this server's configuration names no HSM: set [seal.pkcs11] and start it again, or give recovery shares"
+            }
+            Self::Asking => "the HSM has not answered yet",
+            Self::Answers => "the HSM opens the vault",
+            Self::Unreachable => "the HSM does not answer: see the server's log, or give recovery shares",
+            Self::PinRefused => {
+                "the HSM refuses the PIN, and is not asked again: set the right one and start the server again, or give recovery shares"
+            }
+            Self::NoKey => {
+                "the HSM does not have the key that has sealed the vault: see the server's log, or give recovery shares"
+            }
+            Self::Refused => "the HSM does not open what was sealed: see the server's log, or give recovery shares",
+            Self::NotOpened => "the HSM opens the seal, and the vault does not open: see the server's log",
+        }
+    }
 }
 
 /// `GET /v1/sys/status`: for operators.

@@ -70,15 +70,16 @@ struct UnderWay {
 
 /// The keys of one seal, as they are given.
 enum Given {
-    Shares { gathering: Gathering, threshold: u8 },
+    Shares { gathering: Gathering, kind: SealKind, threshold: u8 },
     Passphrase { sealed: Vec<u8>, opened: bool },
 }
 
 impl Given {
     fn of(config: &SealConfig, check: [u8; 32], kind: &SealKindConfig) -> Self {
         match kind {
-            SealKindConfig::Shamir { threshold, .. } => {
-                Self::Shares { gathering: Gathering::new(config.vault, check), threshold: *threshold }
+            SealKindConfig::Shamir { .. } | SealKindConfig::Pkcs11 { .. } => {
+                let (kind, threshold) = kind.asks_for();
+                Self::Shares { gathering: Gathering::new(config.vault, check), kind, threshold }
             }
             SealKindConfig::Passphrase { sealed } => Self::Passphrase { sealed: sealed.clone(), opened: false },
         }
@@ -105,8 +106,8 @@ impl Given {
 
     fn count(&self) -> KeysGiven {
         match self {
-            Self::Shares { gathering, threshold } => {
-                KeysGiven { kind: SealKind::Shamir, needed: *threshold, given: gathering.progress().held }
+            Self::Shares { gathering, kind, threshold } => {
+                KeysGiven { kind: *kind, needed: *threshold, given: gathering.progress().held }
             }
             Self::Passphrase { opened, .. } => {
                 KeysGiven { kind: SealKind::Passphrase, needed: 1, given: u8::from(*opened) }
@@ -163,7 +164,7 @@ impl Open {
         }
         let config = self.seal_row().await?.value;
         let seal = SealKey::generate(self.random());
-        let (kind, shares) = seal_with(&seal, config.vault, new, self.random())?;
+        let (seal, kind, shares) = seal_with(self.ground(), seal, config.vault, new, Some(&config.kind)).await?;
         let under_way = UnderWay {
             id: RekeyId::from_uuid(self.new_uuid()),
             begun_by: caller.id,
@@ -281,6 +282,13 @@ impl Open {
         Ok(revision)
     }
 
+    /// Whether the stored seal is known to be another one than the one that this vault was opened by.
+    pub(crate) async fn seal_was_changed(&self) -> Result<bool> {
+        // Whoever changes it here waits for its commit, which may wait for whoever asks this.
+        let held = self.sealing.top.try_read().ok().map(|top| top.revision);
+        Ok(held.is_some() && held != Some(self.seal_row().await?.revision))
+    }
+
     async fn seal_row(&self) -> Result<Versioned<SealConfig>> {
         seal_config(self.sealed()).await?.ok_or_else(|| Error::internal("the seal's row is gone"))
     }
@@ -290,5 +298,8 @@ fn in_words(kind: &SealKindConfig) -> String {
     match kind {
         SealKindConfig::Shamir { shares, threshold } => format!("{threshold} of {shares} shares"),
         SealKindConfig::Passphrase { .. } => "a passphrase".to_owned(),
+        SealKindConfig::Pkcs11 { shares, threshold, .. } => {
+            format!("an HSM, and {threshold} of {shares} recovery shares")
+        }
     }
 }

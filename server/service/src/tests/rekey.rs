@@ -16,13 +16,13 @@ use crate::{Once, Paging, Vault};
 /// Two of three shares, where one opened it before.
 const TWO_OF_THREE: NewSeal = NewSeal::Shamir { shares: 3, threshold: 2 };
 
-async fn begin(world: &World, new: NewSeal) -> Result<(Rekey, Vec<Secret>)> {
+pub async fn begin(world: &World, new: NewSeal) -> Result<(Rekey, Vec<Secret>)> {
     let (open, root) = (world.open(), world.root().await);
     let BegunRekey { shares, rekey } = open.begin_rekey(new, &root, may(&open, &root, Resource::Operator)).await?;
     Ok((rekey, shares.into_iter().map(wire_secret).collect()))
 }
 
-async fn give(world: &World, rekey: &Rekey, key: &Secret) -> Result<Rekey> {
+pub async fn give(world: &World, rekey: &Rekey, key: &Secret) -> Result<Rekey> {
     world.open().give_rekey_key(rekey.id, key).await
 }
 
@@ -32,11 +32,11 @@ async fn rotate_root(world: &World) -> Result<()> {
 }
 
 /// What a restart leaves, before anybody unseals.
-fn restart(world: &mut World) {
+pub fn restart(world: &mut World) {
     world.vault = Vault::new(world.vault.ground().clone()).into();
 }
 
-async fn works(world: &World) {
+pub async fn works(world: &World) {
     let tess = world.tess().await;
     let held = world.check_out(&tess, &of("app"), &Once::none()).await.unwrap();
     assert!(world.reveal(&tess, held.id).await.is_ok());
