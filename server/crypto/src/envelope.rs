@@ -96,6 +96,12 @@ pub fn open(key: &impl SealingKey, aad: &Aad<'_>, sealed: &[u8]) -> Result<Zeroi
     Ok(plaintext)
 }
 
+/// Whether a record was sealed under this key, for this place, as far as its commitment says: nothing is decrypted.
+pub fn is_under(key: &impl SealingKey, aad: &Aad<'_>, sealed: &[u8]) -> Result<bool, OpenError> {
+    let (envelope, bound) = (Envelope::parse(sealed)?, aad.bytes());
+    Ok(stack::wiped(|| RecordKey::derive(key.key(), envelope.salt, &bound).commits_to(&envelope)))
+}
+
 impl Aad<'_> {
     fn bytes(&self) -> Vec<u8> {
         framed(&[&[FORMAT], &[SUITE], &self.scope.bytes(), &[self.table], self.record, &self.version.to_be_bytes()])
@@ -132,7 +138,7 @@ impl<'a> Envelope<'a> {
         let bound = aad.bytes();
         stack::wiped(|| {
             let record_key = RecordKey::derive(key, self.salt, &bound);
-            if !bool::from(record_key.commitment().ct_eq(self.commitment)) {
+            if !record_key.commits_to(self) {
                 return Err(OpenError::WrongKeyOrPlace);
             }
             record_key.decrypt_into(&bound, self.ciphertext, self.tag, plaintext).ok_or(OpenError::Damaged)
@@ -155,6 +161,10 @@ impl RecordKey {
     fn commitment(&self) -> &[u8; COMMITMENT_BYTES] {
         let [_, commitment] = &*self.0;
         commitment
+    }
+
+    fn commits_to(&self, envelope: &Envelope<'_>) -> bool {
+        self.commitment().ct_eq(envelope.commitment).into()
     }
 
     fn cipher(&self) -> Aes256Gcm {
@@ -260,9 +270,12 @@ mod tests {
             Aad { version: 6, ..place() },
         ] {
             assert_eq!(open(&customer_key(), &elsewhere, &sealed()).err(), Some(OpenError::WrongKeyOrPlace));
+            assert_eq!(is_under(&customer_key(), &elsewhere, &sealed()), Ok(false));
         }
+        assert_eq!(is_under(&customer_key(), &place(), &sealed()), Ok(true));
         let another_key = CustomerKey::from(key_of(0x02));
         assert_eq!(open(&another_key, &place(), &sealed()).err(), Some(OpenError::WrongKeyOrPlace));
+        assert_eq!(is_under(&another_key, &place(), &sealed()), Ok(false));
     }
 
     #[test]

@@ -92,6 +92,8 @@ pub enum Table {
     LogIndex = 0x43,
     /// Where each log's oldest entries are, outside of the store.
     LogArchives = 0x44,
+    /// How far the replacement of a customer's key is, or was.
+    KeyRotations = 0x45,
 }
 
 /// What a table is: one row of the table below.
@@ -152,6 +154,7 @@ const fn facts(table: Table) -> Facts {
         T::LogTiles      => row(Scoped(1 + NUMBER),             Operator, false), // scope ‖ level u8 ‖ index be8
         T::LogIndex      => row(Scoped(1 + NUMBER + 1),         Owner,    false), // scope ‖ level u8 ‖ place be8 ‖ part u8
         T::LogArchives   => row(Scoped(NUMBER),                 Operator, true),  // scope ‖ first index be8
+        T::KeyRotations  => row(Scoped(0),                      Operator, true),  // scope
     }
 }
 
@@ -182,7 +185,7 @@ pub enum SealedBy {
     Wrapped,
     /// The operator key, whoever's row it is. Customers and log heads: a locked customer must still be listed, found
     /// and given checkpoints. Log tiles: hashes alone, and an offboarded customer's proofs stay valid.
-    /// Cursors of streams and places of archives: numbers.
+    /// Cursors of streams and places of archives: numbers. How far a key's replacement is: a locked customer's is shown, too.
     Operator,
     /// The key of the row's scope: the customer's, or the operator's.
     Owner,
@@ -190,7 +193,7 @@ pub enum SealedBy {
 
 impl Table {
     /// All tables, in the order of their tags.
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 42] = [
         Self::Meta,
         Self::Keys,
         Self::Names,
@@ -232,6 +235,7 @@ impl Table {
         Self::LogTiles,
         Self::LogIndex,
         Self::LogArchives,
+        Self::KeyRotations,
     ];
 
     /// The first byte of the table's keys; also what stands for the table in what is bound into encryption.
@@ -310,6 +314,7 @@ mod tests {
             "42 LogTiles",
             "43 LogIndex",
             "44 LogArchives",
+            "45 KeyRotations",
         ];
         let today: Vec<String> = Table::ALL.iter().map(|t| format!("{:02x} {t:?}", t.tag())).collect();
         assert_eq!(today, shipped);

@@ -3,6 +3,7 @@
 //! ```text
 //! root ─┬─ operator, lookup, fingerprint, freshness      one row each, in the operator's scope
 //!       └─ customer                                      one row a customer; held only while it is not locked
+//!                                                        another one while it is being replaced (`keyring/change.rs`)
 //! customer (or operator) ─ subject                       one row a person and scope
 //! customer (or operator) ─ archive                       one row an archive of a log
 //! customer ─ certificate authority                       one row a system that has one
@@ -14,6 +15,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use claviger_api::{CustomerId, Scope, SystemId};
 use claviger_crypto::envelope::{Aad, OpenError, open, seal};
@@ -31,6 +33,11 @@ use crate::catalogue::{SealedBy, Table};
 use crate::engine::{Range, Row, Store};
 use crate::row::RowId;
 use crate::sealing::{SealedError, SealedPut};
+
+mod change;
+
+use change::CustomerKeys;
+pub use change::{Retired, key_row_of, other_customer_row};
 
 /// The revision of a row that is written for the first time; new wrapped keys are bound to it.
 pub const FIRST_REVISION: u64 = 1;
@@ -63,6 +70,8 @@ pub enum Purpose {
     Webhooks = 9,
     /// What the entries of one archive of a log are sealed under.
     Archive = 10,
+    /// A customer's other key while its key is being replaced: it opens, and seals nothing.
+    OtherCustomer = 11,
 }
 
 impl Purpose {
@@ -72,7 +81,7 @@ impl Purpose {
     }
 
     /// All of them, in the order of their tags.
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Operator,
         Self::Lookup,
         Self::Fingerprint,
@@ -83,6 +92,7 @@ impl Purpose {
         Self::CertificateAuthority,
         Self::Webhooks,
         Self::Archive,
+        Self::OtherCustomer,
     ];
 
     /// The purpose of this tag.
@@ -98,7 +108,9 @@ pub struct Keyring {
     lookup: LookupKey,
     fingerprint: FingerprintKey,
     freshness: FreshnessKey,
-    customers: RwLock<HashMap<CustomerId, Arc<CustomerKey>>>,
+    customers: RwLock<HashMap<CustomerId, Arc<CustomerKeys>>>,
+    /// How often customers' keys were taken in: what tells a key from the one before it.
+    marks: AtomicU64,
 }
 
 impl Keyring {
@@ -111,6 +123,7 @@ impl Keyring {
             fingerprint: FingerprintKey::generate(random),
             freshness: FreshnessKey::generate(random),
             customers: RwLock::default(),
+            marks: AtomicU64::new(0),
         };
         let keys = [
             (Purpose::Operator, keyring.operator.key()),
@@ -133,6 +146,7 @@ impl Keyring {
             fingerprint: operator_key(store, &root, Purpose::Fingerprint).await?,
             freshness: operator_key(store, &root, Purpose::Freshness).await?,
             customers: RwLock::default(),
+            marks: AtomicU64::new(0),
             root: RwLock::new(root),
         })
     }
@@ -142,16 +156,14 @@ impl Keyring {
     pub fn new_customer(&self, customer: CustomerId, random: &dyn Random) -> WrappedKey {
         let key = CustomerKey::generate(random);
         let row = wrapped(&*self.root.read(), customer_row(customer), key.key(), random);
-        self.customers.write().insert(customer, Arc::new(key));
+        self.take(customer, CustomerKeys::only(key, self.next_mark()));
         row
     }
 
     /// Reads and holds the key of a customer that is not locked.
     pub async fn unlock_customer(&self, store: &dyn Store, customer: CustomerId) -> Result<(), SealedError> {
-        let id = customer_row(customer);
-        let row = store.get(&id.to_key()).await?.ok_or_else(|| SealedError::Missing(id.clone()))?;
-        let key = CustomerKey::from(unwrapped(&*self.root.read(), &id, &row)?);
-        self.customers.write().insert(customer, Arc::new(key));
+        let keys = self.stored_keys(store, customer).await?;
+        self.take(customer, keys);
         Ok(())
     }
 
@@ -165,16 +177,30 @@ impl Keyring {
         random: &dyn Random,
     ) -> Result<Vec<SealedPut>, SealedError> {
         let operators = [Purpose::Operator, Purpose::Lookup, Purpose::Fingerprint, Purpose::Freshness];
-        let customers = customers_with_keys(store).await?.into_iter().map(customer_row);
+        let customers = customers_with_keys(store).await?;
+        let others = customers.clone().into_iter().map(other_customer_row);
         let mut rows = Vec::new();
-        for id in operators.map(operator_row).into_iter().chain(customers) {
+        for id in operators.map(operator_row).into_iter().chain(customers.into_iter().map(customer_row)) {
             let row = store.get(&id.to_key()).await?.ok_or_else(|| SealedError::Missing(id.clone()))?;
-            let key = unwrapped(&*self.root.read(), &id, &row)?;
-            let revision = row.revision + 1;
-            let value = wrap(new, &aad(&id, revision), &key, random);
-            rows.push(SealedPut { key: id.to_key(), row: Row { revision, value: value.into() }, id });
+            rows.push(self.rewrapped_one(new, id, &row, random)?);
+        }
+        for id in others {
+            if let Some(row) = store.get(&id.to_key()).await? {
+                rows.push(self.rewrapped_one(new, id, &row, random)?);
+            }
         }
         Ok(rows)
+    }
+
+    fn rewrapped_one(
+        &self,
+        new: &RootKey,
+        id: RowId,
+        row: &Row,
+        random: &dyn Random,
+    ) -> Result<SealedPut, SealedError> {
+        let key = unwrapped(&*self.root.read(), &id, row)?;
+        Ok(wrapped_at(new, id, row.revision + 1, &key, random))
     }
 
     /// Whether the root key that is held is still the one above the stored keys.
@@ -207,8 +233,8 @@ impl Keyring {
         self.customers.read().keys().copied().collect()
     }
 
-    /// A customer's key; [`SealedError::Locked`] while it is not held.
-    pub fn customer(&self, customer: CustomerId) -> Result<Arc<CustomerKey>, SealedError> {
+    /// A customer's keys; [`SealedError::Locked`] while they are not held.
+    pub(crate) fn customer(&self, customer: CustomerId) -> Result<Arc<CustomerKeys>, SealedError> {
         self.customers.read().get(&customer).cloned().ok_or(SealedError::Locked(customer))
     }
 
@@ -277,7 +303,7 @@ impl Keyring {
         random: &dyn Random,
     ) -> Result<(SigningKey, WrappedKey), SealedError> {
         let seed = Key::generate(random);
-        let row = wrapped(&*self.customer(customer)?, authority_row(customer, system), &seed, random);
+        let row = self.wrapped_by_owner(authority_row(customer, system), &seed, random)?;
         Ok((SigningKey::from_seed(seed), row))
     }
 
@@ -289,8 +315,8 @@ impl Keyring {
         system: SystemId,
     ) -> Result<SigningKey, SealedError> {
         let id = authority_row(customer, system);
-        let row = store.get(&id.to_key()).await?.ok_or_else(|| SealedError::Missing(id.clone()))?;
-        Ok(SigningKey::from_seed(unwrapped(&*self.customer(customer)?, &id, &row)?))
+        let seed = self.unwrapped_by_owner(store, &id).await?;
+        Ok(SigningKey::from_seed(seed.ok_or(SealedError::Missing(id))?))
     }
 
     /// A new key that signs a customer's webhooks, and its wrapped row.
@@ -300,7 +326,7 @@ impl Keyring {
         random: &dyn Random,
     ) -> Result<(SigningKey, WrappedKey), SealedError> {
         let seed = Key::generate(random);
-        let row = wrapped(&*self.customer(customer)?, webhook_row(customer), &seed, random);
+        let row = self.wrapped_by_owner(webhook_row(customer), &seed, random)?;
         Ok((SigningKey::from_seed(seed), row))
     }
 
@@ -310,9 +336,8 @@ impl Keyring {
         store: &dyn Store,
         customer: CustomerId,
     ) -> Result<Option<SigningKey>, SealedError> {
-        let id = webhook_row(customer);
-        let Some(row) = store.get(&id.to_key()).await? else { return Ok(None) };
-        Ok(Some(SigningKey::from_seed(unwrapped(&*self.customer(customer)?, &id, &row)?)))
+        let seed = self.unwrapped_by_owner(store, &webhook_row(customer)).await?;
+        Ok(seed.map(SigningKey::from_seed))
     }
 
     /// The operator key.
@@ -349,17 +374,16 @@ impl Keyring {
 
     /// Whether a wrapped key's row opens under the key above it.
     pub(crate) fn unwraps(&self, id: &RowId, row: &Row) -> Result<(), SealedError> {
-        let purpose = id.id().first().and_then(|tag| Purpose::of(*tag));
-        let opened = match purpose.ok_or_else(|| SealedError::Malformed(id.clone()))? {
-            Purpose::Operator | Purpose::Lookup | Purpose::Fingerprint | Purpose::Freshness | Purpose::Customer => {
-                unwrapped(&*self.root.read(), id, row)
-            }
+        let opened = match purpose_of(id)? {
+            Purpose::Operator
+            | Purpose::Lookup
+            | Purpose::Fingerprint
+            | Purpose::Freshness
+            | Purpose::Customer
+            | Purpose::OtherCustomer => unwrapped(&*self.root.read(), id, row),
             Purpose::Signing => unwrapped(&self.operator, id, row),
             Purpose::Subject | Purpose::CertificateAuthority | Purpose::Webhooks | Purpose::Archive => {
-                match self.owner(id.scope())? {
-                    Sealer::Operator(operator) => unwrapped(operator, id, row),
-                    Sealer::Customer(customer) => unwrapped(&*customer, id, row),
-                }
+                self.owner(id.scope())?.unwrap(id, row)
             }
         };
         opened.map(drop)
@@ -377,17 +401,13 @@ impl Keyring {
     fn wrapped_by_owner(&self, id: RowId, key: &Key, random: &dyn Random) -> Result<WrappedKey, SealedError> {
         Ok(match self.owner(id.scope())? {
             Sealer::Operator(operator) => wrapped(operator, id, key, random),
-            Sealer::Customer(customer) => wrapped(&*customer, id, key, random),
+            Sealer::Customer(customer) => wrapped(&customer.seals, id, key, random),
         })
     }
 
     async fn unwrapped_by_owner(&self, store: &dyn Store, id: &RowId) -> Result<Option<Key>, SealedError> {
         let Some(row) = store.get(&id.to_key()).await? else { return Ok(None) };
-        let key = match self.owner(id.scope())? {
-            Sealer::Operator(operator) => unwrapped(operator, id, &row)?,
-            Sealer::Customer(customer) => unwrapped(&*customer, id, &row)?,
-        };
-        Ok(Some(key))
+        self.owner(id.scope())?.unwrap(id, &row).map(Some)
     }
 
     fn owner(&self, scope: Scope) -> Result<Sealer<'_>, SealedError> {
@@ -419,10 +439,10 @@ pub async fn customers_with_keys(store: &dyn Store) -> Result<Vec<CustomerId>, S
     }
 }
 
-/// The key that seals a row.
+/// The key that seals a row; of a customer whose key is being replaced, the keys that open it too.
 pub(crate) enum Sealer<'a> {
     Operator(&'a OperatorKey),
-    Customer(Arc<CustomerKey>),
+    Customer(Arc<CustomerKeys>),
 }
 
 impl Sealer<'_> {
@@ -430,7 +450,7 @@ impl Sealer<'_> {
         let aad = aad(id, revision);
         match self {
             Self::Operator(key) => seal(*key, &aad, plaintext, random),
-            Self::Customer(key) => seal(&**key, &aad, plaintext, random),
+            Self::Customer(keys) => seal(&keys.seals, &aad, plaintext, random),
         }
     }
 
@@ -438,7 +458,25 @@ impl Sealer<'_> {
         let aad = aad(id, row.revision);
         match self {
             Self::Operator(key) => open(*key, &aad, &row.value),
-            Self::Customer(key) => open(&**key, &aad, &row.value),
+            Self::Customer(keys) => open(keys.of(&aad, row)?, &aad, &row.value),
+        }
+    }
+
+    fn unwrap(&self, id: &RowId, row: &Row) -> Result<Key, SealedError> {
+        match self {
+            Self::Operator(key) => unwrapped(*key, id, row),
+            Self::Customer(keys) => {
+                let key = keys.of(&aad(id, row.revision), row).map_err(|error| SealedError::of(id, error))?;
+                unwrapped(key, id, row)
+            }
+        }
+    }
+
+    /// What tells the key that seals from those before it ([`SealedPut::mark`]).
+    pub(crate) fn mark(&self) -> u64 {
+        match self {
+            Self::Operator(_) => 0,
+            Self::Customer(keys) => keys.mark,
         }
     }
 }
@@ -451,6 +489,16 @@ fn aad(id: &RowId, revision: u64) -> Aad<'_> {
 fn wrapped(outer: &impl SealingKey, id: RowId, key: &Key, random: &dyn Random) -> WrappedKey {
     let bytes = wrap(outer, &aad(&id, FIRST_REVISION), key, random);
     (id, bytes)
+}
+
+fn wrapped_at(outer: &impl SealingKey, id: RowId, revision: u64, key: &Key, random: &dyn Random) -> SealedPut {
+    let value = wrap(outer, &aad(&id, revision), key, random);
+    SealedPut { key: id.to_key(), row: Row { revision, value: value.into() }, id, mark: 0 }
+}
+
+fn purpose_of(id: &RowId) -> Result<Purpose, SealedError> {
+    let purpose = id.id().first().and_then(|tag| Purpose::of(*tag));
+    purpose.ok_or_else(|| SealedError::Malformed(id.clone()))
 }
 
 fn unwrapped(outer: &impl SealingKey, id: &RowId, row: &Row) -> Result<Key, SealedError> {

@@ -22,7 +22,10 @@ pub mod sealing;
 pub use catalogue::{Layout, SealedBy, Table};
 pub use engine::{Batch, CommitError, Expected, Heard, Member, Range, ReadError, Row, Store, StoreKey, Turn, View};
 pub use format::{FORMAT, FormatError, open_or_create};
-pub use keyring::{FIRST_REVISION, Keyring, Purpose, WrappedKey, customer_row, customers_with_keys};
+pub use keyring::{
+    FIRST_REVISION, Keyring, Purpose, Retired, WrappedKey, customer_row, customers_with_keys, key_row_of,
+    other_customer_row,
+};
 pub use load::{FillError, Filling};
 pub use memory::MemoryStore;
 pub use row::{BadKey, RowId, SCAN_MAX, Timer};

@@ -263,6 +263,11 @@ impl RowId {
         Self::new(Table::LogArchives, scope, &[&from.to_be_bytes()])
     }
 
+    /// How far the replacement of a customer's key is.
+    pub fn key_rotation(customer: CustomerId) -> Self {
+        Self::new(Table::KeyRotations, Scope::Customer(customer), &[])
+    }
+
     /// Its table.
     pub const fn table(&self) -> Table {
         self.table

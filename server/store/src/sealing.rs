@@ -52,12 +52,14 @@ pub struct SealedPut {
     pub row: Row,
     /// Which row it is.
     pub id: RowId,
+    /// What tells the customer's key that it was sealed under from others ([`Keyring::is_current`]); 0 where that is not known.
+    pub(crate) mark: u64,
 }
 
 /// A wrapped key, at the revision it was wrapped for.
 impl From<WrappedKey> for SealedPut {
     fn from((id, value): WrappedKey) -> Self {
-        Self { key: id.to_key(), row: Row { revision: FIRST_REVISION, value: value.into() }, id }
+        Self { key: id.to_key(), row: Row { revision: FIRST_REVISION, value: value.into() }, id, mark: 0 }
     }
 }
 
@@ -252,7 +254,8 @@ impl Sealed {
     /// A plain row of Meta at this revision.
     pub fn put_plain(&self, id: &RowId, next_revision: u64, value: Vec<u8>) -> Result<SealedPut, SealedError> {
         plain(id)?;
-        Ok(SealedPut { key: id.to_key(), row: Row { revision: next_revision, value: value.into() }, id: id.clone() })
+        let row = Row { revision: next_revision, value: value.into() };
+        Ok(SealedPut { key: id.to_key(), row, id: id.clone(), mark: 0 })
     }
 }
 
@@ -289,8 +292,9 @@ fn seal(
     plaintext: &[u8],
     random: &dyn Random,
 ) -> Result<SealedPut, SealedError> {
-    let value = keyring.sealer(id)?.seal(id, revision, plaintext, random);
-    Ok(SealedPut { key: id.to_key(), row: Row { revision, value: value.into() }, id: id.clone() })
+    let sealer = keyring.sealer(id)?;
+    let row = Row { revision, value: sealer.seal(id, revision, plaintext, random).into() };
+    Ok(SealedPut { key: id.to_key(), row, id: id.clone(), mark: sealer.mark() })
 }
 
 /// What follows the format byte, if that is the one expected.

@@ -167,3 +167,77 @@ async fn customers_are_found_over_many_pages() {
     let found = customers_with_keys(&store).await.unwrap();
     assert_eq!(found, (1..=1500).map(customer).collect::<Vec<_>>());
 }
+
+async fn put(store: &MemoryStore, puts: impl IntoIterator<Item = SealedPut>, delete: Vec<RowId>) {
+    let put = puts.into_iter().map(|put| (put.key, put.row)).collect();
+    let delete = delete.iter().map(RowId::to_key).collect();
+    store.commit(Batch { put, delete, ..Batch::default() }).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_customers_key_is_replaced_step_by_step_and_every_keyring_follows() {
+    let (store, first, random) = vault().await;
+    let (own, acme) = (Scope::Customer(customer(1)), customer(1));
+    let second = Keyring::open(&store, root()).await.unwrap();
+    second.unlock_customer(&store, acme).await.unwrap();
+    let keyrings = [&first, &second];
+    let (id, person) = (RowId::log_leaf(own, 0), Uuid::from_u128(0xbe));
+    let row_by = |keyring: &Keyring| {
+        let value = keyring.sealer(&id).unwrap().seal(&id, 7, b"value", &random);
+        Row { revision: 7, value: value.into() }
+    };
+    let opened = |keyring: &Keyring, row: &Row| keyring.sealer(&id).unwrap().open(&id, row).is_ok();
+    let old = row_by(&first);
+    let (subject, wrapped) = first.new_subject(own, person, &random).unwrap();
+    commit(&store, [wrapped]).await;
+
+    let (next, rewritten) = first.spread_key(&store, acme, &random).await.unwrap();
+    assert_eq!(next.row.revision, FIRST_REVISION);
+    put(&store, [next, rewritten], vec![]).await;
+    for keyring in keyrings {
+        keyring.refresh_customer(&store, acme).await.unwrap();
+    }
+    let spread = row_by(&second);
+    assert_eq!(first.resealed(&id, &spread, &random).unwrap(), None, "the old one seals until they change places");
+    assert!(!first.is_current(&SealedPut { key: id.to_key(), row: spread.clone(), id: id.clone(), mark: 0 }));
+
+    put(&store, first.switched_keys(&store, acme, &random).await.unwrap(), vec![]).await;
+    first.refresh_customer(&store, acme).await.unwrap();
+    let new = row_by(&first);
+    assert!(opened(&second, &new), "whoever has not heard of the change opens it");
+    second.refresh_customer(&store, acme).await.unwrap();
+    for keyring in keyrings {
+        assert!([&old, &spread, &new].into_iter().all(|row| opened(keyring, row)));
+        assert_eq!(keyring.resealed(&id, &new, &random).unwrap(), None);
+    }
+    let resealed = first.resealed(&id, &old, &random).unwrap().unwrap();
+    assert!(resealed.row.revision == old.revision && resealed.row.value != old.value && first.is_current(&resealed));
+    let subject_row = RowId::key(own, Purpose::Subject, person);
+    let before = store.get(&subject_row.to_key()).await.unwrap().unwrap();
+    let rewrapped = first.resealed(&subject_row, &before, &random).unwrap().unwrap();
+    put(&store, [rewrapped], vec![]).await;
+    for row in [customer_row(acme), other_customer_row(acme)] {
+        let stored = store.get(&row.to_key()).await.unwrap().unwrap();
+        assert_eq!(first.resealed(&row, &stored, &random).unwrap(), None, "the root key wraps it");
+    }
+    // Another root key wraps both.
+    let root = RootKey::generate(&random);
+    put(&store, first.rewrapped(&store, &root, &random).await.unwrap(), vec![]).await;
+    first.take_root(root);
+    first.unlock_customer(&store, acme).await.unwrap();
+    assert!(opened(&first, &old) && opened(&first, &new));
+
+    let retired = first.retired_key(&store, acme, &random).await.unwrap();
+    put(&store, [retired.put], vec![retired.erase]).await;
+    first.refresh_customer(&store, acme).await.unwrap();
+    assert!(opened(&first, &new) && opened(&first, &resealed.row) && !opened(&first, &old));
+    assert!(matches!(first.resealed(&id, &old, &random), Err(SealedError::Tampered { .. })));
+    let again = first.subject(&store, own, person).await.unwrap().unwrap();
+    let sealed = seal(&subject, &aad(&id, 1), b"name", &random);
+    assert!(open(&again, &aad(&id, 1), &sealed).is_ok(), "what it wraps stays what it is");
+
+    // Of a customer that is locked nothing is taken into memory by the way.
+    first.drop_customer(acme);
+    first.refresh_customer(&store, acme).await.unwrap();
+    assert!(!first.holds(own));
+}

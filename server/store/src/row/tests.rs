@@ -73,6 +73,7 @@ fn keys_are_frozen() {
         (RowId::log_tile(own, 1, 2), format!("42{scope}010000000000000002")),
         (RowId::log_index(own, 1, 2, 3), format!("43{scope}01000000000000000203")),
         (RowId::log_archive(own, 2), format!("44{scope}0000000000000002")),
+        (RowId::key_rotation(c), format!("45{scope}")),
     ];
     for (row, key) in &frozen {
         assert_eq!(&row.to_key().to_string(), key, "{row:?}");
