@@ -21,7 +21,7 @@ mod grown;
 pub mod head;
 mod writer;
 
-pub use change::{Change, Prepared};
+pub use change::{Change, Prepared, Resealed};
 pub use grown::{Grown, Signed};
 pub use head::LogHead;
 

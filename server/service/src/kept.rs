@@ -96,7 +96,8 @@ fn may_be_kept(table: Table) -> bool {
         | Table::LogLeaves
         | Table::LogTiles
         | Table::LogIndex
-        | Table::LogArchives => false,
+        | Table::LogArchives
+        | Table::KeyRotations => false,
     }
 }
 

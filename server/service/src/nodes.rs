@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use claviger_api::{CustomerId, PrincipalId, Scope, Timestamp};
-use claviger_store::{Member, Purpose, RowId, SealedError, StoreKey, Table, customers_with_keys};
+use claviger_store::{Member, Purpose, RowId, SealedError, StoreKey, Table, customers_with_keys, key_row_of};
 use jiff::SignedDuration;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
@@ -346,10 +346,7 @@ impl Open {
                     (Some((purpose, person)), _) if purpose == Purpose::Subject.tag() => {
                         self.forget_subject(scope, PrincipalId::from_uuid(person));
                     }
-                    (Some((purpose, _)), Scope::Customer(customer)) if purpose == Purpose::Customer.tag() => {
-                        customers.push(customer);
-                    }
-                    (Some(_) | None, _) => {}
+                    (Some(_) | None, _) => customers.extend(key_row_of(row)),
                 },
                 (Table::Customers, Scope::Customer(customer)) => customers.push(customer),
                 (Table::LogIndex, scope) => drop(self.indexed.lock().remove(&scope)),

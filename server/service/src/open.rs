@@ -12,8 +12,8 @@ use claviger_api::{CustomerId, PrincipalId, RequestId, Scope, SessionId, Timesta
 use claviger_core::policy::{Act, Circumstances, Compiled, Condition, Denied, Permit, Resource, Subject, authorize};
 use claviger_crypto::{Random, SubjectKey};
 use claviger_store::{
-    FIRST_REVISION, Keyring, Range, Record, Row, RowId, Sealed, SealedBy, SealedError, SealedPut, Versioned,
-    WrappedKey, open_record,
+    Keyring, Range, Record, Row, RowId, Sealed, SealedBy, SealedError, SealedPut, StoreKey, Versioned, WrappedKey,
+    open_record,
 };
 use jiff::SignedDuration;
 use parking_lot::Mutex;
@@ -26,7 +26,7 @@ use crate::event::Event;
 use crate::idempotency::Once;
 use crate::identity::Identities;
 use crate::inventory::Places;
-use crate::journal::{Change, Committed, Journal, Watch};
+use crate::journal::{Change, Committed, Journal, Prepared, Watch};
 use crate::kept::Kept;
 use crate::nodes::Nodes;
 use crate::refusals::Told;
@@ -313,9 +313,27 @@ impl Open {
         if let Some(value) = self.kept.find::<T>(&key, &row).filter(|_| self.opens(id)) {
             return Ok(Some(Versioned { id: id.clone(), revision: row.revision, value }));
         }
-        let opened: Versioned<T> = open_record(&self.keyring, id.clone(), &row)?;
+        let (row, opened) = match open_record(&self.keyring, id.clone(), &row) {
+            Err(SealedError::Tampered { .. }) => match Box::pin(self.open_again::<T>(id, &key)).await? {
+                Some(opened) => opened,
+                None => return Ok(None),
+            },
+            opened => (row, opened?),
+        };
         self.kept.keep(id, &key, &row, &opened.value);
         Ok(Some(opened))
+    }
+
+    /// A row that did not open may be under a key that came, or went, since the customer's keys were read: read again, by the keys as
+    /// they are stored now.
+    async fn open_again<T: Kind>(&self, id: &RowId, key: &StoreKey) -> Result<Option<(Row, Versioned<T>)>> {
+        let store = self.ground.store.as_ref();
+        if let Scope::Customer(customer) = id.scope() {
+            self.keyring.refresh_customer(store, customer).await?;
+        }
+        let Some(row) = store.get(key).await? else { return Ok(None) };
+        let opened = open_record(&self.keyring, id.clone(), &row)?;
+        Ok(Some((row, opened)))
     }
 
     /// Whether the key of this row is in memory. What is kept at hand of a customer that was locked meanwhile is not given out.
@@ -412,6 +430,12 @@ impl Open {
         self.journal.commit(prepared).await
     }
 
+    /// Commits what is prepared already.
+    pub(crate) async fn commit_prepared(&self, prepared: Prepared) -> Result<Committed> {
+        self.nodes.heard().await?;
+        self.journal.commit(prepared).await
+    }
+
     /// A person's key was erased.
     pub(crate) fn forget_subject(&self, scope: Scope, subject: PrincipalId) {
         self.subjects.remove(&(scope, subject));
@@ -454,8 +478,8 @@ fn limited(condition: Condition, around: &Circumstances<'_>) -> Error {
 }
 
 /// A wrapped key as a row that must not be there yet.
-pub(crate) fn wrapped_put((id, value): WrappedKey) -> SealedPut {
-    SealedPut { key: id.to_key(), row: Row { revision: FIRST_REVISION, value: value.into() }, id }
+pub(crate) fn wrapped_put(wrapped: WrappedKey) -> SealedPut {
+    SealedPut::from(wrapped)
 }
 
 /// Makes a decision again while it loses against others: what it read is read anew each time.

@@ -31,6 +31,7 @@ use crate::records::{CustomerRecord, GrantRecord, NameRecord, PrincipalRecord, P
 use crate::vault::{Ground, Vault};
 
 pub mod automatic;
+pub(crate) mod customer_key;
 mod elsewhere;
 mod hsm;
 pub mod rekey;

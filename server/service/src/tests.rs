@@ -12,6 +12,7 @@ mod by_hand;
 mod certificates;
 mod checkout;
 mod conditions;
+mod customer_key;
 mod dependents;
 mod discovery;
 mod emergency;

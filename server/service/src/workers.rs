@@ -69,6 +69,8 @@ pub enum TimerKind {
     LockDue = 12,
     /// A customer is being offboarded.
     OffboardDue = 13,
+    /// The replacement of a customer's key goes on.
+    KeyRotationDue = 14,
 }
 
 /// What is being worked on.
@@ -110,7 +112,7 @@ fn work_of((kind, id): (u8, Uuid)) -> String {
 }
 
 impl TimerKind {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::CheckoutDue,
         Self::RotationDue,
         Self::LoginRemoval,
@@ -123,6 +125,7 @@ impl TimerKind {
         Self::FollowUpDue,
         Self::LockDue,
         Self::OffboardDue,
+        Self::KeyRotationDue,
     ];
 
     /// The timer's row.
@@ -151,7 +154,8 @@ impl TimerKind {
             | Self::BreakGlassDue
             | Self::EmergencyDue
             | Self::LockDue
-            | Self::OffboardDue => false,
+            | Self::OffboardDue
+            | Self::KeyRotationDue => false,
         }
     }
 }
@@ -453,6 +457,7 @@ impl Open {
                 self.emergency_due(customer, EmergencyId::from_uuid(timer.id)).await
             }
             (TimerKind::LockDue, Scope::Customer(customer)) => self.lock_due(customer).await,
+            (TimerKind::KeyRotationDue, Scope::Customer(customer)) => self.key_rotation_due(customer).await,
             (TimerKind::OffboardDue, Scope::Operator) => self.offboard_due(CustomerId::from_uuid(timer.id)).await,
             (TimerKind::PrincipalGone, Scope::Operator) => self.cut(&timer).await,
             (TimerKind::DailyLook, Scope::Operator) => self.look_daily(&timer).await,
@@ -463,6 +468,7 @@ impl Open {
                 | TimerKind::CertificateProof
                 | TimerKind::FollowUpDue
                 | TimerKind::LockDue
+                | TimerKind::KeyRotationDue
                 | TimerKind::ReviewDue
                 | TimerKind::BreakGlassDue
                 | TimerKind::EmergencyDue,

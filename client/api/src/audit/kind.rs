@@ -276,6 +276,12 @@ words! {
     CustomerRowsRemoved = "customer.rows_removed",
     /// Nothing of the customer is left but the hashes of its log.
     CustomerOffboarded = "customer.offboarded",
+    /// In both logs: somebody has a customer's key replaced.
+    CustomerKeyRotating = "customer.key_rotating",
+    /// In both logs: what is written for a customer is under its new key from now on.
+    CustomerKeySwitched = "customer.key_switched",
+    /// In both logs: all of a customer is under its new key, and the old one is destroyed.
+    CustomerKeyRotated = "customer.key_rotated",
 }
 
 #[cfg(test)]

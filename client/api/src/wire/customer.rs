@@ -123,6 +123,56 @@ pub struct Offboarding {
     pub receipt: String,
 }
 
+/// `GET /v1/sys/customer-keys/{customer}`: whether a customer's key is being replaced, or was.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct KeyRotationStatus {
+    /// The replacement that is under way, or the last one; absent where there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_rotation: Option<KeyRotation>,
+}
+
+/// `POST /v1/sys/customer-keys/{customer}/rotate`: the replacement of a customer's key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct KeyRotation {
+    /// The customer.
+    pub customer: Part,
+    /// How far it is.
+    pub state: KeyRotationState,
+    /// Who had it done.
+    pub begun_by: PrincipalId,
+    /// When.
+    pub begun_at: Timestamp,
+    /// Rows that the customer's key seals, as they were counted.
+    pub rows: u64,
+    /// Those of them that are under the new key.
+    pub rows_done: u64,
+    /// Rows that no key opens: the old key is kept until they are set right. The scrub names them.
+    #[serde(default)]
+    pub unopened_rows: u64,
+    /// When the old key was destroyed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Timestamp>,
+}
+
+/// How far the replacement of a customer's key is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum KeyRotationState {
+    /// The new key is stored, and every node takes it into memory.
+    Spreading,
+    /// What is written is under the new key; what is there is counted.
+    Counting,
+    /// What is there is sealed under the new key.
+    Resealing,
+    /// All rows are looked at once more before the old key goes.
+    Proving,
+    /// The old key is destroyed.
+    Ended,
+}
+
 /// `POST /v1/customers/{customer}/actions/lock`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -316,6 +316,9 @@ pub struct Status {
     /// Those of them that are locked: nothing of them is counted below.
     #[serde(default)]
     pub locked_customers: u64,
+    /// Customers whose key is being replaced.
+    #[serde(default)]
+    pub key_rotations: u64,
     /// Rotations whose account cannot be offered until they are settled.
     pub unresolved_rotations: u64,
     /// Reviews of who reaches a customer that are not closed.

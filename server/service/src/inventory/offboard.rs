@@ -11,7 +11,7 @@ use claviger_api::problem::ProblemType;
 use claviger_api::wire::{Customer, OffboardCustomer, Offboarding};
 use claviger_api::{CustomerId, Scope, Timestamp};
 use claviger_core::policy::{CustomerOffboard, Permit, SysStatus};
-use claviger_store::{Batch, Layout, Range, RowId, Table, Versioned, customer_row};
+use claviger_store::{Batch, Layout, Range, RowId, Table, Versioned, customer_row, other_customer_row};
 
 use super::customers::view;
 use super::short_text;
@@ -134,7 +134,8 @@ impl Open {
             CustomerRecord { lock: Some(LockRecord { offboard: Some(destroyed), ..lock }), ..row.value.clone() };
         let event = self.automatic(Scope::Operator, EventKind::CustomerKeyDestroyed, ACTOR);
         let change = self.change(event.with(FieldName::Customer, &record.slug)).update(row, &record)?;
-        self.commit(change.erase(customer_row(id))).await.map(drop)
+        // The other one, too, where it was being replaced.
+        self.commit(change.erase(customer_row(id)).erase(other_customer_row(id))).await.map(drop)
     }
 
     /// Files of its log: nobody opens them any more. One that is elsewhere is as good as gone.

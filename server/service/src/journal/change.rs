@@ -1,7 +1,7 @@
 //! What is to be stored together, and the events without which it cannot be.
 
 use claviger_crypto::Random;
-use claviger_store::{Expected, FIRST_REVISION, Keyring, RowId, Sealed, SealedPut, Versioned};
+use claviger_store::{Expected, FIRST_REVISION, Keyring, Row, RowId, Sealed, SealedPut, Versioned};
 
 use crate::error::{Error, Result};
 use crate::escrow::Copied;
@@ -30,6 +30,31 @@ pub struct Prepared {
     pub(super) put: Vec<SealedPut>,
     pub(super) delete: Vec<RowId>,
     pub(super) touched: Vec<RowId>,
+    pub(super) resealed: Vec<Resealed>,
+}
+
+/// A row that was sealed under another key, and holds what it held.
+pub struct Resealed {
+    /// The row as it was read.
+    pub before: Row,
+    /// The same under the key that seals now, at the same revision.
+    pub put: SealedPut,
+}
+
+impl Prepared {
+    /// Rows under another key, and how far that has come. The one way to the writer without an event: no row says anything else than
+    /// before. A row that was changed meanwhile is passed over.
+    /// `moved` is the timer by which that goes on, from here to there.
+    pub fn resealed(rows: Vec<Resealed>, progress: SealedPut, moved: Option<(RowId, SealedPut)>) -> Self {
+        let mut expect = vec![(progress.id.clone(), Expected::Revision(progress.row.revision.saturating_sub(1)))];
+        let (mut put, mut delete) = (vec![progress], Vec::new());
+        if let Some((from, to)) = moved {
+            expect.push((to.id.clone(), Expected::Absent));
+            put.push(to);
+            delete.push(from);
+        }
+        Self { leaves: Vec::new(), expect, put, delete, touched: Vec::new(), resealed: rows }
+    }
 }
 
 impl<'a> Change<'a> {
@@ -154,7 +179,7 @@ impl<'a> Change<'a> {
         if leaves.is_empty() {
             return Err(Error::internal("a change without an event"));
         }
-        Ok(Prepared { leaves, expect, put, delete, touched })
+        Ok(Prepared { leaves, expect, put, delete, touched, resealed: Vec::new() })
     }
 }
 

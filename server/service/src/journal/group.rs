@@ -1,15 +1,15 @@
 //! One group of changes: what the batch will be if it is committed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use claviger_api::Scope;
 use claviger_api::audit::hash::Hash;
+use claviger_api::{CustomerId, Scope};
 use claviger_crypto::{Random, SubjectKey};
 use claviger_store::{
-    Batch, CommitError, Expected, FIRST_REVISION, Keyring, Range, Row, RowId, Sealed, StoreKey, Table,
+    Batch, CommitError, Expected, FIRST_REVISION, Keyring, Range, Row, RowId, Sealed, SealedError, StoreKey, Table,
 };
 
-use super::change::Prepared;
+use super::change::{Prepared, Resealed};
 use super::grown::Grown;
 use super::head::{LogHead, LogTile};
 use crate::error::{Error, Result};
@@ -35,6 +35,16 @@ pub(super) struct Context<'a> {
     pub sealed: &'a Sealed,
     pub keyring: &'a Keyring,
     pub random: &'a dyn Random,
+    /// Customers whose keys could not be read since they were changed: nothing is sealed there.
+    pub stale: &'a BTreeSet<CustomerId>,
+}
+
+/// What tells whether a batch was stored: nobody else writes these very bytes.
+pub(super) struct Witness {
+    pub key: StoreKey,
+    pub row: Row,
+    /// Of an entry its hash: it may have been sealed under another key since.
+    pub entry: Option<(Scope, Hash)>,
 }
 
 /// The state after the changes so far. Nothing of it is visible.
@@ -47,7 +57,9 @@ pub(super) struct Group<'a> {
     logs: BTreeMap<Scope, OpenLog>,
     grown: BTreeMap<Scope, Grown>,
     tiles: Vec<(StoreKey, Row)>,
-    first_leaf: Option<(StoreKey, Row)>,
+    first_leaf: Option<Witness>,
+    /// The witness where there is no entry.
+    first_put: Option<Witness>,
     written: Vec<RowId>,
     broken: bool,
 }
@@ -60,8 +72,8 @@ pub(super) struct Finished {
     pub logs: BTreeMap<Scope, OpenLog>,
     /// What the group has added to each, for the proofs.
     pub grown: BTreeMap<Scope, Grown>,
-    /// A row that is there if, and only if, the batch was stored: nobody else writes these very bytes.
-    pub witness: (StoreKey, Row),
+    /// A row that is there if, and only if, the batch was stored.
+    pub witness: Witness,
 }
 
 impl<'a> Group<'a> {
@@ -75,6 +87,7 @@ impl<'a> Group<'a> {
             grown: BTreeMap::new(),
             tiles: Vec::new(),
             first_leaf: None,
+            first_put: None,
             written: Vec::new(),
             broken: false,
         }
@@ -84,11 +97,12 @@ impl<'a> Group<'a> {
     /// half-way through a change breaks the whole group, so that no part of a change is ever stored.
     pub async fn add(
         &mut self,
-        change: Prepared,
+        mut change: Prepared,
         known: &BTreeMap<Scope, OpenLog>,
         behind: &BTreeMap<Scope, OpenLog>,
     ) -> Result<Events> {
-        self.check(&change).await?;
+        self.under_current_keys(&mut change)?;
+        self.check(&mut change).await?;
         let added = self.apply(change, known, behind).await;
         self.broken |= added.is_err();
         added
@@ -101,16 +115,24 @@ impl<'a> Group<'a> {
         behind: &BTreeMap<Scope, OpenLog>,
     ) -> Result<Events> {
         let scopes = change.leaves.iter().map(|leaf| leaf.scope).chain(change.put.iter().map(|put| put.id.scope()));
+        let scopes = scopes.chain(change.resealed.iter().map(|resealed| resealed.put.id.scope()));
         for scope in scopes.chain(change.delete.iter().map(RowId::scope)).collect::<Vec<_>>() {
             self.open(scope, known, behind).await?;
         }
         self.written.extend(change.touched);
         let mut events = Events::new();
         for put in change.put {
+            self.first_put.get_or_insert_with(|| Witness { key: put.key.clone(), row: put.row.clone(), entry: None });
+            self.written.push(put.id.clone());
             self.write(&put.id, put.key, Some(put.row)).await?;
         }
         for id in change.delete {
+            self.written.push(id.clone());
             self.write(&id, id.to_key(), None).await?;
+        }
+        // What is kept in memory of these rows stays true.
+        for Resealed { put, .. } in change.resealed {
+            self.write(&put.id, put.key, Some(put.row)).await?;
         }
         for leaf in change.leaves {
             let (Some(log), Some(grown)) = (self.logs.get_mut(&leaf.scope), self.grown.get_mut(&leaf.scope)) else {
@@ -127,7 +149,8 @@ impl<'a> Group<'a> {
             )?;
             grown.push(leaf.hash);
             log.tail.as_mut().ok_or_else(|| Error::internal("a log without its end"))?.push(leaf.hash);
-            self.first_leaf.get_or_insert_with(|| (put.key.clone(), put.row.clone()));
+            let entry = Some((leaf.scope, leaf.hash));
+            self.first_leaf.get_or_insert_with(|| Witness { key: put.key.clone(), row: put.row.clone(), entry });
             self.rows.insert(put.key, Some(put.row));
             events.push((leaf.scope, index));
             self.fill_tile(leaf.scope, index + 1)?;
@@ -142,7 +165,7 @@ impl<'a> Group<'a> {
 
     /// The whole group as one batch.
     pub fn finish(mut self) -> Result<Finished> {
-        let Some(witness) = self.first_leaf.filter(|_| !self.broken) else {
+        let Some(witness) = self.first_leaf.or(self.first_put).filter(|_| !self.broken) else {
             return Err(Error::unavailable("The store failed; nothing was changed.", "a group of changes broke"));
         };
         let mut batch = Batch { put: self.tiles, ..Batch::default() };
@@ -168,8 +191,33 @@ impl<'a> Group<'a> {
         Ok(Finished { batch, logs: self.logs, grown: self.grown, witness })
     }
 
-    /// Every expectation must hold after the changes before this one.
-    async fn check(&mut self, change: &Prepared) -> Result<()> {
+    /// What was sealed under a customer's key from before its replacement is sealed under the one that seals now: once the new one
+    /// does, nothing comes to be stored under the old one.
+    fn under_current_keys(&self, change: &mut Prepared) -> Result<()> {
+        let Context { keyring, random, stale, .. } = self.context;
+        let written = change.put.iter().map(|put| put.id.scope());
+        let rows = written.chain(change.resealed.iter().map(|resealed| resealed.put.id.scope()));
+        let mut scopes = rows.chain(change.leaves.iter().map(|leaf| leaf.scope));
+        if scopes.any(|scope| matches!(scope, Scope::Customer(customer) if stale.contains(&customer))) {
+            let detail = "The customer's keys could not be read since they were changed; try again later.";
+            return Err(Error::unavailable(detail, "a customer's keys are not those that are stored"));
+        }
+        let puts = change.put.iter_mut().chain(change.resealed.iter_mut().map(|resealed| &mut resealed.put));
+        for put in puts.filter(|put| !keyring.is_current(put)) {
+            match keyring.resealed(&put.id, &put.row, random) {
+                Ok(Some(again)) => *put = again,
+                Ok(None) => {}
+                // Under a key that is no more: it is decided anew.
+                Err(SealedError::Tampered { .. }) => return Err(CommitError::Conflict(put.key.clone()).into()),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Every expectation must hold after the changes before this one. Of what is only sealed anew, rows that were changed are passed
+    /// over.
+    async fn check(&mut self, change: &mut Prepared) -> Result<()> {
         // A locked customer's log takes no entry, and nobody else's change fails for it.
         if let Some(Scope::Customer(locked)) =
             change.leaves.iter().map(|leaf| leaf.scope).find(|scope| !self.context.keyring.holds(*scope))
@@ -192,6 +240,22 @@ impl<'a> Group<'a> {
                 return Err(CommitError::Conflict(key).into());
             }
         }
+        let mut unchanged = Vec::with_capacity(change.resealed.len());
+        for resealed in std::mem::take(&mut change.resealed) {
+            let key = &resealed.put.key;
+            match self.rows.get(key).or_else(|| self.found.get(key)) {
+                Some(row) if row.as_ref() == Some(&resealed.before) => unchanged.push(resealed),
+                Some(_) => {}
+                None => {
+                    let row = self.context.sealed.store().get(key).await?;
+                    if row.as_ref() == Some(&resealed.before) {
+                        stored.push((key.clone(), row));
+                        unchanged.push(resealed);
+                    }
+                }
+            }
+        }
+        change.resealed = unchanged;
         for (key, row) in stored {
             self.expect.insert(key.clone(), revision(&row).map_or(Expected::Absent, Expected::Revision));
             self.found.insert(key, row);
@@ -217,7 +281,6 @@ impl<'a> Group<'a> {
                 log.head.digest = log.head.digest.add(after);
             }
         }
-        self.written.push(id.clone());
         self.rows.insert(key, row);
         Ok(())
     }

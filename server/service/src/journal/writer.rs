@@ -1,17 +1,22 @@
 //! The writer's loop: take what waits, commit it as one, answer all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use claviger_api::Scope;
-use claviger_crypto::Random;
-use claviger_store::{Batch, CommitError, Expected, Keyring, Member, RowId, Sealed, StoreKey, Table, Turn};
+use claviger_api::{CustomerId, Scope};
+use claviger_crypto::{Random, SubjectKey};
+use claviger_store::{
+    Batch, CommitError, Expected, Keyring, Member, RowId, Sealed, SealedError, StoreKey, Table, Turn, key_row_of,
+    open_record,
+};
 use tokio::sync::{mpsc, oneshot};
 
-use super::group::{Context, Events, Finished, Group, OpenLog};
+use super::group::{Context, Events, Finished, Group, OpenLog, Witness};
 use super::{Committed, Grown, LogHead, Submission, Watch};
 use crate::error::{Error, Result};
+use crate::event::StoredLeaf;
+use crate::seal::is_seal_row;
 
 /// The most changes in one batch: bounds its size and the wait of the first.
 const GROUP_MOST: usize = 256;
@@ -29,6 +34,8 @@ pub(super) struct Writer {
     /// Logs that others have extended since, as they were.
     behind: BTreeMap<Scope, OpenLog>,
     member: Option<Arc<dyn Member>>,
+    /// Customers whose keys were changed and could not be read since.
+    stale: BTreeSet<CustomerId>,
 }
 
 type Waiting = Vec<(oneshot::Sender<Result<Committed>>, Events)>;
@@ -43,7 +50,7 @@ enum Fate {
 impl Writer {
     pub fn new(sealed: Sealed, keyring: Arc<Keyring>, random: Arc<dyn Random>, watch: Watch) -> Self {
         let (logs, behind) = (BTreeMap::new(), BTreeMap::new());
-        Self { sealed, keyring, random, watch, logs, behind, member: None }
+        Self { sealed, keyring, random, watch, logs, behind, member: None, stale: BTreeSet::new() }
     }
 
     /// Beside other nodes, as one of them.
@@ -72,13 +79,34 @@ impl Writer {
     async fn turn(&mut self) -> std::result::Result<Option<(Box<dyn Turn>, Instant)>, CommitError> {
         let Some(member) = &self.member else { return Ok(None) };
         let mut turn = member.turn().await?;
-        for row in turn.news().iter().filter_map(|key| RowId::from_key(key).ok()) {
+        let news: Vec<RowId> = turn.news().iter().filter_map(|key| RowId::from_key(key).ok()).collect();
+        self.take_keys(&news).await;
+        for row in news {
             if row.table() == Table::LogHeads {
                 self.behind.extend(self.logs.remove_entry(&row.scope()));
             }
             (self.watch)(&row);
         }
         Ok(Some((turn, Instant::now())))
+    }
+
+    /// Takes customers' keys as they are stored by now, where their rows were written: from the next group on nothing is sealed under
+    /// an older one.
+    async fn take_keys(&mut self, written: &[RowId]) {
+        // Under another root key, which is not in memory yet, they are the same.
+        if !written.iter().any(is_seal_row) {
+            self.stale.extend(written.iter().filter_map(key_row_of));
+        }
+        for customer in std::mem::take(&mut self.stale) {
+            match self.keyring.refresh_customer(self.sealed.store().as_ref(), customer).await {
+                Ok(()) => {}
+                Err(SealedError::Read(error)) => {
+                    tracing::warn!(%error, "a customer's keys could not be read; nothing is sealed there until they are");
+                    self.stale.insert(customer);
+                }
+                Err(error) => tracing::warn!(%error, "a customer's keys stay as they are in memory"),
+            }
+        }
     }
 
     /// Commits what waits; gives back what is to wait for the next group.
@@ -92,8 +120,12 @@ impl Writer {
                 return Vec::new();
             }
         };
+        if !self.stale.is_empty() {
+            self.take_keys(&[]).await;
+        }
         let mut later = Vec::new();
-        let context = Context { sealed: &self.sealed, keyring: &self.keyring, random: self.random.as_ref() };
+        let context =
+            Context { sealed: &self.sealed, keyring: &self.keyring, random: self.random.as_ref(), stale: &self.stale };
         let mut group = Group::new(context);
         let mut waiting: Waiting = Vec::new();
         #[cfg(feature = "failpoints")]
@@ -134,6 +166,7 @@ impl Writer {
         };
         #[cfg(feature = "failpoints")]
         kinds.hit(crate::failpoint::Side::After);
+        self.take_keys(&written).await;
         for row in &written {
             (self.watch)(row);
         }
@@ -179,7 +212,7 @@ impl Writer {
         &self,
         logs: &BTreeMap<Scope, OpenLog>,
         known: &BTreeMap<Scope, OpenLog>,
-        (key, row): &(StoreKey, claviger_store::Row),
+        witness: &Witness,
     ) -> Fate {
         let Some((scope, log)) = logs.iter().next() else { return Fate::Undecided };
         let before = log.revision - 1;
@@ -191,13 +224,26 @@ impl Writer {
                 }
                 continue;
             }
-            match self.sealed.store().get(key).await {
-                Ok(found) if found.as_ref() == Some(row) => return Fate::Stored,
-                Ok(_) => return Fate::NeverStored,
+            match self.sealed.store().get(&witness.key).await {
+                Ok(None) => return Fate::NeverStored,
+                Ok(Some(found)) if found == witness.row => return Fate::Stored,
+                Ok(Some(found)) => match self.is_entry(witness, &found) {
+                    Some(true) => return Fate::Stored,
+                    Some(false) => return Fate::NeverStored,
+                    None => {}
+                },
                 Err(_) => {}
             }
         }
         Fate::Undecided
+    }
+
+    /// Whether what was found is the entry that was to be stored, whatever key it is under by now.
+    fn is_entry(&self, witness: &Witness, found: &claviger_store::Row) -> Option<bool> {
+        let Some((scope, hash)) = witness.entry else { return Some(false) };
+        let leaf = open_record::<StoredLeaf>(&self.keyring, RowId::from_key(&witness.key).ok()?, found).ok()?;
+        let entry = leaf.value.entry(scope, |_| None::<Box<SubjectKey>>).ok()?;
+        Some(entry.hash() == hash)
     }
 
     async fn head_revision(&self, scope: Scope) -> Result<u64> {

@@ -12,15 +12,30 @@ use parking_lot::Mutex;
 use super::world::World;
 use crate::{Ground, Vault};
 
+/// What stands for a view, where a table has its tag.
+const VIEW: u8 = u8::MAX;
+/// What stands for a commit, beside a table's tag.
+const COMMIT: u8 = 0x80;
+
 pub struct Interrupted {
     inner: MemoryStore,
-    after: Mutex<Option<(Table, BoxFuture<'static, ()>)>>,
+    after: Mutex<Option<(u8, BoxFuture<'static, ()>)>>,
 }
 
 impl Interrupted {
     /// Lets this happen after the next read of this table.
     pub fn after(&self, table: Table, meanwhile: impl Future<Output = ()> + Send + 'static) {
-        *self.after.lock() = Some((table, Box::pin(meanwhile)));
+        *self.after.lock() = Some((table.tag(), Box::pin(meanwhile)));
+    }
+
+    /// Lets this happen before the next commit that begins with a row of this table.
+    pub fn before_commit(&self, table: Table, meanwhile: impl Future<Output = ()> + Send + 'static) {
+        *self.after.lock() = Some((table.tag() | COMMIT, Box::pin(meanwhile)));
+    }
+
+    /// Lets this happen after the next view was taken.
+    pub fn after_view(&self, meanwhile: impl Future<Output = ()> + Send + 'static) {
+        *self.after.lock() = Some((VIEW, Box::pin(meanwhile)));
     }
 
     /// Whether it has happened.
@@ -31,7 +46,7 @@ impl Interrupted {
     async fn interrupt(&self, table: u8) {
         let meanwhile = {
             let mut after = self.after.lock();
-            let hit = after.as_ref().is_some_and(|(wanted, _)| wanted.tag() == table);
+            let hit = after.as_ref().is_some_and(|(wanted, _)| *wanted == table);
             if hit { after.take() } else { None }
         };
         if let Some((_, meanwhile)) = meanwhile {
@@ -55,11 +70,16 @@ impl Store for Interrupted {
     }
 
     async fn commit(&self, batch: Batch) -> Result<(), CommitError> {
+        if let Some((key, _)) = batch.put.first() {
+            self.interrupt(key.as_bytes()[0] | COMMIT).await;
+        }
         self.inner.commit(batch).await
     }
 
     async fn view(&self) -> Result<Box<dyn View>, ReadError> {
-        Store::view(&self.inner).await
+        let view = Store::view(&self.inner).await;
+        self.interrupt(VIEW).await;
+        view
     }
 }
 

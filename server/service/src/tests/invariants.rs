@@ -18,7 +18,7 @@ use claviger_core::emergency::{Emergency, Line, LineState, Phase};
 use claviger_core::policy::Grant;
 use claviger_core::rotation::Step;
 use claviger_crypto::{Digest, SubjectKey};
-use claviger_store::{Record, Row, RowId, Table, Timer, open_record};
+use claviger_store::{Record, Row, RowId, Table, Timer, open_record, other_customer_row};
 use uuid::Uuid;
 
 use super::world::World;
@@ -36,6 +36,7 @@ use crate::records::{
     RevokedCertificatesRecord, RotationRecord, SessionRecord, StateRecord, StreamCursorRecord, SystemRecord,
     TimerRecord, TokenRecord, WatchRecord,
 };
+use crate::seal::customer_key::KeyRotationRecord;
 use crate::workers::TimerKind;
 
 /// Every row of a store, opened.
@@ -65,6 +66,7 @@ struct Found {
     tokens: BTreeMap<RowId2, TokenRecord>,
     names: BTreeMap<RowId2, Uuid>,
     timers: BTreeMap<(u8, Uuid), Vec<Timer>>,
+    key_rotations: BTreeMap<CustomerId, KeyRotationRecord>,
     heads: BTreeMap<Scope, LogHead>,
     leaves: BTreeMap<Scope, u64>,
     /// What each log tells of, added up.
@@ -94,6 +96,7 @@ pub async fn check(world: &World) {
     follow_ups(&found);
     accounted_for(&found);
     timers(&found);
+    keys(&found);
     logs(&found, &open).await;
     reveals(&found, &open).await;
     some_secret_opens(world, &found, &open).await;
@@ -196,7 +199,23 @@ fn sort(found: &mut Found, open: &Open, id: &RowId, row: &Row) {
             found.ledgers.entry(id.scope()).or_default().add(index, &entry);
             found.leaves.insert(id.scope(), index + 1);
         }
+        Table::KeyRotations => {
+            found.key_rotations.insert(customer(), opened::<KeyRotationRecord>(open, id, row));
+        }
         Table::LogTiles => found.tiles.entry(id.scope()).or_default().push(opened(open, id, row)),
+    }
+}
+
+/// While a customer's key is being replaced there are two of them, and a timer by which it goes on.
+fn keys(found: &Found) {
+    for (scope, rows) in &found.rows {
+        let Scope::Customer(customer) = scope else { continue };
+        let other = rows.iter().any(|(id, _)| *id == other_customer_row(*customer));
+        let due = found.key_rotations.get(customer).and_then(KeyRotationRecord::due);
+        let timers = found.timers.get(&(TimerKind::KeyRotationDue as u8, customer.uuid()));
+        let at: Vec<_> = timers.into_iter().flatten().map(|timer| timer.due).collect();
+        assert_eq!(at, Vec::from_iter(due), "the timer of the key of {customer}");
+        assert_eq!(other, due.is_some(), "the other key of {customer}");
     }
 }
 
@@ -502,6 +521,7 @@ fn timers(found: &Found) {
             || found.glasses.contains_key(&BreakGlassId::from_uuid(*id))
             || found.emergencies.contains_key(id)
             || found.follow_ups.contains_key(id)
+            || found.key_rotations.contains_key(&CustomerId::from_uuid(*id))
             || [TimerKind::PrincipalGone as u8, TimerKind::DailyLook as u8].contains(kind);
         assert!(known, "a timer of kind {kind} for nothing");
     }

@@ -17,18 +17,18 @@ use crate::{Once, Paging};
 const COMMITS: u64 = 16;
 
 impl World {
-    async fn lock(&self, customer: CustomerId, at_once: bool) -> Result<Customer> {
+    pub async fn lock(&self, customer: CustomerId, at_once: bool) -> Result<Customer> {
         let (open, root) = (self.open(), self.root().await);
         let lock = LockCustomer { reason: "a suspicion".to_owned(), at_once };
         open.lock_customer(customer, &lock, &root, may(&open, &root, Resource::Customer(customer))).await
     }
 
-    async fn unlock(&self, customer: CustomerId) -> Result<Customer> {
+    pub async fn unlock(&self, customer: CustomerId) -> Result<Customer> {
         let (open, root) = (self.open(), self.root().await);
         open.unlock_customer(customer, "it was none", &root, may(&open, &root, Resource::Customer(customer))).await
     }
 
-    async fn offboard(&self, customer: CustomerId, confirm: &str) -> Result<Customer> {
+    pub async fn offboard(&self, customer: CustomerId, confirm: &str) -> Result<Customer> {
         let (open, root) = (self.open(), self.root().await);
         let offboard = OffboardCustomer { reason: "the contract is over".to_owned(), confirm: part(confirm) };
         open.offboard_customer(customer, &offboard, &root, may(&open, &root, Resource::Customer(customer))).await

@@ -34,6 +34,7 @@ pub const PASSWORD: &str = "brisk walnut under gravel";
 pub const FIRST_SECRET: &str = "as it was found";
 
 /// Everything a test owns.
+#[derive(Clone)]
 pub struct World {
     pub store: MemoryStore,
     pub clock: Arc<ManualClock>,

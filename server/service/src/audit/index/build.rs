@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use claviger_api::audit::record::FieldName::{Actor, Principal};
 use claviger_api::{PrincipalId, Scope};
-use claviger_store::{Batch, CommitError, Expected, FIRST_REVISION, RowId, SealedPut};
+use claviger_store::{
+    Batch, CommitError, Expected, FIRST_REVISION, RowId, SealedError, SealedPut, StoreKey, customer_row,
+};
 
 use super::{LAST_CHILD, Mark, NewPage, Page, WIDTH, marks_of};
 use crate::audit::search::Search;
@@ -48,22 +50,34 @@ impl Open {
 
     /// Writes the pages of the next block. It must be full.
     async fn index_block(&self, scope: Scope) -> Result<()> {
-        let block = self.indexed_blocks(scope).await?;
+        let (block, key) = (self.indexed_blocks(scope).await?, self.key_expected(scope).await?);
         let bytes = self.block_page(scope, block).await?;
         let mut pages = vec![self.sealed_page(&RowId::log_index(scope, 0, block, 0), &bytes)?];
         if (block + 1).is_multiple_of(WIDTH) {
             pages.extend(self.segment_pages(scope, block / WIDTH, &bytes).await?);
         }
-        let expect = pages.iter().map(|page| (page.key.clone(), Expected::Absent)).collect();
+        let mut expect: Vec<_> = pages.iter().map(|page| (page.key.clone(), Expected::Absent)).collect();
+        expect.extend(key.clone());
         let put = pages.into_iter().map(|page| (page.key, page.row)).collect();
         // No change of the vault's state, and so without an event: what a page says is in the log.
         match self.sealed().store().commit(Batch { expect, put, delete: Vec::new() }).await {
+            // The customer's key was changed meanwhile: it is done again.
+            Err(CommitError::Conflict(row)) if key.is_some_and(|(key, _)| key == row) => return Ok(()),
             // Another node was faster.
             Ok(()) | Err(CommitError::Conflict(_)) => {}
             Err(failed) => return Err(failed.into()),
         }
         self.indexed.lock().insert(scope, block + 1);
         Ok(())
+    }
+
+    /// A page does not go through the journal, which sees to it that nothing is stored under a key that is being replaced: so it expects
+    /// that key to be the one that it is sealed under.
+    async fn key_expected(&self, scope: Scope) -> Result<Option<(StoreKey, Expected)>> {
+        let Scope::Customer(customer) = scope else { return Ok(None) };
+        self.keyring().refresh_customer(self.ground().store.as_ref(), customer).await?;
+        let revision = self.keyring().customer_revision(customer).ok_or(SealedError::Locked(customer))?;
+        Ok(Some((customer_row(customer).to_key(), Expected::Revision(revision))))
     }
 
     /// The pages that may hold words of a person, and the first block that has to be indexed anew without them: every page that

@@ -335,10 +335,7 @@ impl<'a> Delivery<'a> {
 
 impl Open {
     fn is_locked(&self, log: Scope) -> bool {
-        match log {
-            Scope::Operator => false,
-            Scope::Customer(customer) => self.keyring().customer(customer).is_err(),
-        }
+        !self.keyring().holds(log)
     }
 
     /// Whether a stream tells of a log. Where it has begun to, it goes on after the customer, and with it the slug, was removed.

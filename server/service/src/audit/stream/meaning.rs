@@ -184,6 +184,7 @@ const fn of_kind(kind: EventKind) -> (Act, Weight, Ends) {
         K::CustomerLimited              => (A::Update, Notable, Well),
         K::CustomerLocking | K::CustomerLocked | K::CustomerUnlocked => (A::Update, Alarm, Well),
         K::CustomerOffboarding | K::CustomerKeyDestroyed | K::CustomerOffboarded => (A::Delete, Alarm, Well),
+        K::CustomerKeyRotating | K::CustomerKeySwitched | K::CustomerKeyRotated => (A::Update, Notable, Well),
         K::CustomerRowsRemoved          => (A::Delete, Routine, Well),
         K::CustomerLockWaits            => (A::Other, Notable, Well),
         K::CustomerRemoved              => (A::Delete, Notable, Well),

@@ -105,6 +105,7 @@ fn allowed(kind: EventKind, leaf: &StoredLeaf, log: Scope) -> Option<(Action, Ab
         K::CustomerChanged => Some((A::CustomerUpdate, B::House)),
         K::CustomerLocking => (log == Scope::Operator).then_some((A::CustomerLock, B::House)),
         K::CustomerUnlocked => (log == Scope::Operator).then_some((A::CustomerUnlock, B::House)),
+        K::CustomerKeyRotating => (log == Scope::Operator).then_some((A::SysRekey, B::House)),
         K::CustomerOffboarding => Some((A::CustomerOffboard, B::House)),
         K::CustomerLimited => Some((A::CustomerLimit, B::House)),
         K::ReviewStarted | K::ReviewLineConfirmed | K::ReviewLineCut | K::ReviewClosed => {
@@ -213,6 +214,8 @@ fn allowed(kind: EventKind, leaf: &StoredLeaf, log: Scope) -> Option<(Action, Ab
         | K::CustomerKeyDestroyed
         | K::CustomerRowsRemoved
         | K::CustomerOffboarded
+        | K::CustomerKeySwitched
+        | K::CustomerKeyRotated
         | K::BackupFailed
         | K::PrincipalCheckoutsEnded
         | K::VaultLookedAfter
