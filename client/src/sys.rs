@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use claviger_api::BackupId;
 use claviger_api::wire::{
-    Backup, BackupState, BegunRekey, Health, InitRequest, InitResponse, NewSeal, PageQuery, RecoverSecrets, Recovered,
-    Rekey, RekeyKey, RekeyStatus, RestoreStatus, Resume, Scrub, SealStatus, Status, UnsealRequest,
+    Backup, BackupState, BegunRekey, Health, InitRequest, InitResponse, KeyRotation, KeyRotationState,
+    KeyRotationStatus, NewSeal, PageQuery, RecoverSecrets, Recovered, Rekey, RekeyKey, RekeyStatus, RestoreStatus,
+    Resume, Scrub, SealStatus, Status, UnsealRequest,
 };
+use claviger_api::{BackupId, Part};
 
 use crate::poll::{Waited, poll};
 use crate::{Client, List, Result};
@@ -151,5 +152,31 @@ impl Sys<'_> {
     /// Wraps all keys under a new root key; what opens the vault stays as it is.
     pub async fn rotate_root(&self) -> Result<()> {
         self.0.act_silently("/v1/sys/rotate-root").await
+    }
+
+    /// Has all of a customer sealed under a new key, beside all else. Asked again, it is the one under way.
+    pub async fn rotate_customer_key(&self, customer: &Part) -> Result<KeyRotation> {
+        self.0.act(format!("/v1/sys/customer-keys/{customer}/rotate")).await
+    }
+
+    /// How far the replacement of a customer's key is, or when the last one ended.
+    pub async fn key_rotation(&self, customer: &Part) -> Result<KeyRotationStatus> {
+        self.0.get(format!("/v1/sys/customer-keys/{customer}")).await
+    }
+
+    /// Waits, for at most this long, until it has ended. `seen` is given each state on the way.
+    pub async fn wait_for_key_rotation(
+        &self,
+        customer: &Part,
+        at_most: Duration,
+        mut seen: impl FnMut(&KeyRotation),
+    ) -> Result<KeyRotationStatus> {
+        let over = |now: &KeyRotationStatus| {
+            now.key_rotation.iter().for_each(&mut seen);
+            now.key_rotation.as_ref().is_none_or(|rotation| rotation.state == KeyRotationState::Ended)
+        };
+        match poll(at_most, async || self.key_rotation(customer).await, over).await? {
+            Waited::Done(rotation) | Waited::TimeOver(rotation) => Ok(rotation),
+        }
     }
 }

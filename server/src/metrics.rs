@@ -67,6 +67,7 @@ impl Watched {
                 scrubbed: open.scrubbed(),
                 backups: ground.backups.is_some().then(|| (open.last_backup(), open.backup_trouble().is_some())),
                 // A store that cannot be read is told of by what it fails.
+                key_rotations: open.key_rotations_under_way().await.unwrap_or(0),
                 due_since: open.due_since().await.ok().flatten(),
                 streams: {
                     let streams: Vec<StreamStatus> = ground.streams.iter().map(|stream| stream.status()).collect();

@@ -392,7 +392,7 @@ impl Ids {
 
     fn of(&self, name: &str) -> &str {
         match name {
-            "customer" => &self.customer,
+            "customer" | "keyed" => &self.customer,
             "system" => &self.system,
             "account" => &self.account,
             "name" => &self.name,

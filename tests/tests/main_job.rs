@@ -15,6 +15,8 @@ mod backup;
 mod break_glass;
 #[path = "main_job/certificate.rs"]
 mod certificate;
+#[path = "main_job/customer_key.rs"]
+mod customer_key;
 #[path = "main_job/dependents.rs"]
 mod dependents;
 #[path = "main_job/discovery.rs"]

@@ -13,11 +13,13 @@ use crate::input::Input;
 use crate::progress::note;
 
 mod backup;
+mod key;
 mod rekey;
 mod restore;
 mod scrub;
 
 use backup::Backup;
+use key::RotateKey;
 use rekey::Rekey;
 use restore::Restore;
 use scrub::Scrub;
@@ -44,6 +46,8 @@ pub enum Operator {
     Restore(Restore),
     /// Wrap all keys under a new root key; what opens the vault stays as it is
     RotateRoot,
+    /// Seal all of a customer under a new key of its own, beside all else
+    RotateKey(RotateKey),
 }
 
 #[derive(Args)]
@@ -111,6 +115,7 @@ impl Operator {
             Self::SealStatus => seal_status(context).await,
             Self::Rekey(rekey) => rekey.run(context).await,
             Self::Restore(restore) => restore.run(context).await,
+            Self::RotateKey(rotate) => rotate.run(context).await,
             Self::RotateRoot => {
                 context.client()?.sys().rotate_root().await?;
                 context.output.done("all keys are wrapped under a new root key")

@@ -81,6 +81,19 @@ impl Argument for FormerCustomer {
     }
 }
 
+/// The customer of `{keyed}`, for whoever keeps the keys.
+pub struct Keyed(pub Part);
+
+impl Argument for Keyed {
+    async fn take(call: &mut Call) -> Result<Self> {
+        call.name("keyed").map(Self)
+    }
+
+    fn describe(description: &mut Description) {
+        description.fails(&[ProblemType::NotFound]);
+    }
+}
+
 /// The backup of `{backup}`.
 pub struct BackupNumbered(pub BackupId);
 

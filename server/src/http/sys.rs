@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use claviger_api::ProblemType::{
-    self, AlreadyInitialised, BackupsOff, InUse, NotFound, NotInitialised, NotPaused, Paused, Sealed, StoreRolledBack,
-    WrongShare,
+    self, AlreadyInitialised, BackupsOff, CustomerLocked, InUse, NotFound, NotInitialised, NotPaused, Paused, Sealed,
+    StoreRolledBack, WrongShare,
 };
 use claviger_api::wire::{
-    Backup, BegunRekey, Health, InitRequest, InitResponse, NewSeal, PageQuery, RecoverSecrets, Recovered, Rekey,
-    RekeyKey, RekeyStatus, RestoreStatus, Resume, Scrub, SealState, SealStatus, Status, UnsealRequest,
+    Backup, BegunRekey, Health, InitRequest, InitResponse, KeyRotation, KeyRotationStatus, NewSeal, PageQuery,
+    RecoverSecrets, Recovered, Rekey, RekeyKey, RekeyStatus, RestoreStatus, Resume, Scrub, SealState, SealStatus,
+    Status, UnsealRequest,
 };
 use claviger_core::policy::{SysBackup, SysRekey, SysRestore, SysScrub, SysSeal, SysStatus};
 use claviger_service::{Error, Once, Paging, Result, Vault};
@@ -19,7 +20,7 @@ use super::call::Call;
 use super::describe::Description;
 use super::door::{Guest, Probe, Session, Unseal};
 use super::endpoint::{Argument, Endpoint};
-use super::named::BackupNumbered;
+use super::named::{BackupNumbered, Keyed};
 use super::on::OnOperator;
 use super::query::Query;
 
@@ -82,6 +83,19 @@ pub fn endpoints() -> Vec<Endpoint> {
         )
         .fails(&[NotPaused]),
         Endpoint::post("/v1/sys/rotate-root", "rotateRoot", "Wrap all keys under a new root key.", rotate_root),
+        Endpoint::post(
+            "/v1/sys/customer-keys/{keyed}/rotate",
+            "rotateCustomerKey",
+            "Have all of a customer sealed under a new key, beside all else. Asked again, it is the one under way.",
+            rotate_customer_key,
+        )
+        .fails(&[CustomerLocked]),
+        Endpoint::get(
+            "/v1/sys/customer-keys/{keyed}",
+            "showKeyRotation",
+            "How far the replacement of a customer's key is, or when the last one ended.",
+            show_key_rotation,
+        ),
     ]
 }
 
@@ -211,6 +225,22 @@ async fn give_rekey_key(
 
 async fn rotate_root(session: Session, OnOperator(permit): OnOperator<SysRekey>) -> Result<NoContent> {
     session.open.rotate_root(&session.caller, permit).await.map(|()| NoContent)
+}
+
+async fn rotate_customer_key(
+    session: Session,
+    OnOperator(permit): OnOperator<SysRekey>,
+    Keyed(customer): Keyed,
+) -> Result<Accepted<KeyRotation>> {
+    session.open.rotate_customer_key(&customer, &session.caller, permit).await.map(Accepted)
+}
+
+async fn show_key_rotation(
+    session: Session,
+    OnOperator(permit): OnOperator<SysStatus>,
+    Keyed(customer): Keyed,
+) -> Result<Json<KeyRotationStatus>> {
+    session.open.key_rotation(&customer, permit).await.map(Json)
 }
 
 async fn show_restored(session: Session, OnOperator(permit): OnOperator<SysStatus>) -> Result<Json<RestoreStatus>> {

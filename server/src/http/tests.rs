@@ -234,6 +234,7 @@ fn example(template: &str) -> String {
         .replace("{backup}", &format!("bk_{id}"))
         .replace("{former}", &format!("cu_{id}"))
         .replace("{provider}", "entra")
+        .replace("{keyed}", "nowhere")
         .replace("{customer}", "nowhere")
         .replace("{system}", "nothing")
         .replace("{account}", "nobody")

@@ -55,6 +55,8 @@ pub struct OfOpen {
     pub scrubbed: Option<Scrubbed>,
     /// The last backup, and whether the last try failed; nothing where none are taken.
     pub backups: Option<(Option<BackedUp>, bool)>,
+    /// How many customers' keys are being replaced.
+    pub key_rotations: u64,
     /// Since when the first of the timers that are due has waited.
     pub due_since: Option<Timestamp>,
     /// The streams, where there are any.
@@ -147,6 +149,7 @@ impl Numbers {
 impl OfOpen {
     fn write(&self, now: Timestamp, number: &mut impl FnMut(&str, &str, u64)) {
         number("paused", "Whether the vault was restored and acts on no system yet", u64::from(self.paused));
+        number("customer_keys_rotating", "Customers whose key is being replaced", self.key_rotations);
         number("timer_late_seconds", "How long the first of what is due has waited", since(self.due_since, now));
         if let Some(at) = self.published.at {
             number("checkpoints_published_at_seconds", "When checkpoints were last published, in Unix time", unix(at));
@@ -231,6 +234,7 @@ mod tests {
             published: Published { at: Some(at(50)), anchors_failing: 1 },
             scrubbed: Some(Scrubbed { at: Timestamp::UNIX_EPOCH, faults: 2, whole: true }),
             backups: Some((None, true)),
+            key_rotations: 1,
             due_since: Some(at(93)),
             streams: Some(Streams { broken: 1, behind: 20, behind_seconds: 300 }),
         };
@@ -268,6 +272,7 @@ mod tests {
             "claviger_store_disk_size_bytes 8",
             "claviger_hsm_failing 1",
             "claviger_paused 0",
+            "claviger_customer_keys_rotating 1",
             "claviger_timer_late_seconds 7",
             "claviger_checkpoints_published_at_seconds 50",
             "claviger_anchors_failing 1",

@@ -54,7 +54,7 @@ pub const OPEN: [&str; 22] = [
 ];
 
 /// Refused to everybody whose second factor is not fresh.
-pub const SENSITIVE: [&str; 55] = [
+pub const SENSITIVE: [&str; 56] = [
     "addIdentityProvider",
     "addIssuer",
     "addServiceAccount",
@@ -104,6 +104,7 @@ pub const SENSITIVE: [&str; 55] = [
     "resumeUser",
     "revealUnresolved",
     "reviewBreakGlass",
+    "rotateCustomerKey",
     "rotateRoot",
     "seal",
     "suspendServiceAccount",
@@ -180,6 +181,8 @@ pub const TABLE: &[Wanted] = &[
     vault("showRekey", READERS, ""),
     vault("cancelRekey", ADMINISTRATOR, ""),
     vault("rotateRoot", ADMINISTRATOR, ""),
+    vault("rotateCustomerKey", ADMINISTRATOR, ""),
+    vault("showKeyRotation", READERS, ""),
     vault("showRestored", READERS, ""),
     vault("compareRestored", ADMINISTRATOR, ""),
     vault("recoverSecrets", ADMINISTRATOR, r#"{"secrets":[]}"#),

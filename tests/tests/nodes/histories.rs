@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use claviger_api::wire::{CheckoutState, ImportRequest, ImportRow, Role, SystemSpec, TlsMode};
+use claviger_api::wire::{CheckoutState, ImportRequest, ImportRow, KeyRotationState, Role, SystemSpec, TlsMode};
 use claviger_api::{AccountPath, CheckoutId, ProblemType};
 use claviger_client::Client;
 use claviger_tests::audit;
@@ -80,13 +80,43 @@ async fn an_exclusive_checkout_stays_exclusive_whatever_befalls_the_nodes() {
         })
         .collect();
 
+    // Meanwhile the customer's key is replaced, again and again.
+    let replacing =
+        tokio::spawn(replace_keys(cluster.people.administrator.duplicate(), addresses.clone(), over.clone()));
     befall(&mut cluster, &addresses).await;
     over.store(true, Ordering::SeqCst);
+    let replaced = replacing.await.unwrap();
+    println!("the key was replaced {replaced} times");
+    assert!(replaced > 0);
     let mut histories = Vec::new();
     for worker in workers {
         histories.extend(worker.await.unwrap());
     }
     judge(&cluster, &histories).await;
+}
+
+/// Asks one node after the other for another key for the customer, and again as soon as the last one is there. How often it was.
+async fn replace_keys(ada: Person, addresses: Arc<Mutex<[String; 3]>>, over: Arc<AtomicBool>) -> usize {
+    let (acme, mut ended, mut asked, mut since) = (part("acme"), 0, false, Instant::now());
+    for number in 0.. {
+        let address = addresses.lock().unwrap()[number % 3].clone();
+        let client = ada.client(&address);
+        if asked {
+            let shown = tokio::time::timeout(PATIENCE, client.sys().key_rotation(&acme)).await;
+            let last = shown.ok().and_then(|shown| shown.ok()?.key_rotation);
+            if last.is_some_and(|last| last.state == KeyRotationState::Ended) {
+                (ended, asked, since) = (ended + 1, false, Instant::now());
+            }
+        } else if over.load(Ordering::SeqCst) {
+            return ended;
+        } else {
+            let begun = tokio::time::timeout(PATIENCE, client.sys().rotate_customer_key(&acme)).await;
+            asked = matches!(begun, Ok(Ok(_)));
+        }
+        assert!(since.elapsed() < 2 * SOON, "the key is not replaced");
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+    ended
 }
 
 /// What happens to the nodes, one after the other, each while people work on all of them.
