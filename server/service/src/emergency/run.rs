@@ -114,7 +114,7 @@ impl Open {
             let (now, later) = rest.split_at(window.min(rest.len()));
             let turns = now.iter().map(|line| async {
                 let _turn = at_once.acquire().await.map_err(Error::internal)?;
-                self.rotate_line(emergency, line).await
+                Box::pin(self.rotate_line(emergency, line)).await
             });
             for told in join_all(turns).await {
                 match told? {
