@@ -42,6 +42,8 @@ struct SimulatedHsm {
     mood: Mutex<Mood>,
     keys: Mutex<Vec<Vec<u8>>>,
     kept: Mutex<Kept>,
+    /// How often it was asked for something, whatever came of it.
+    questions: Mutex<u32>,
     logins: Mutex<u32>,
     hang: Mutex<Receiver<()>>,
     let_go: Sender<()>,
@@ -54,6 +56,7 @@ impl SimulatedHsm {
             mood: Mutex::new(Mood::Well),
             keys: Mutex::default(),
             kept: Mutex::default(),
+            questions: Mutex::default(),
             logins: Mutex::default(),
             hang: Mutex::new(hang),
             let_go,
@@ -68,7 +71,12 @@ impl SimulatedHsm {
         *self.logins.lock()
     }
 
+    fn questions(&self) -> u32 {
+        *self.questions.lock()
+    }
+
     fn let_in(&self) -> Result<(), HsmError> {
+        *self.questions.lock() += 1;
         let mood = *self.mood.lock();
         match mood {
             Mood::Gone => return Err(HsmError::Unreachable("it is gone".to_owned())),
@@ -273,11 +281,13 @@ async fn an_answer_that_comes_after_a_seal_opens_nothing() {
 #[tokio::test]
 async fn one_that_hangs_holds_up_nothing_and_has_one_thread() {
     let (world, hsm, shares) = sealed_by_hsm().await;
+    let asked = hsm.questions();
     hsm.is(Mood::Hanging);
     for _ in 0..2 {
         step(&world).await;
         is_sealed_since(&world, HsmState::Unreachable, true).await;
     }
+    assert_eq!(hsm.questions(), asked + 1, "while it owes an answer it is asked nothing else");
     for share in [&shares[0], &shares[1]] {
         world.vault.unseal(share, None).await.unwrap();
     }
