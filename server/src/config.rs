@@ -575,7 +575,7 @@ mod tests {
     fn the_example_of_a_database_is_accepted() {
         let text = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/claviger.example.toml")).unwrap();
         let (_, store) = text.split_once("\n[store]\n").unwrap();
-        let (store, _) = store.split_once("\n[").unwrap();
+        let (store, _) = store.split_once("\n# [").unwrap();
         let keys = |line: &&str| line.contains(" = ") && *line != "engine = \"rocksdb\"";
         let keys: Vec<&str> = store.lines().filter(keys).map(|line| line.trim_start_matches("# ")).collect();
         let config = Config::parse(&format!("{LEAST}[store]\nengine = 'postgresql'\n{}", keys.join("\n"))).unwrap();

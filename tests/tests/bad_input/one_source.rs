@@ -91,7 +91,7 @@ async fn in_one_body(administrator: &Raw) {
 /// What a path can name: things of acme's where there are some, else what is well-formed and nothing.
 fn about_acme(part: &str) -> &'static str {
     match part {
-        "customer" => "acme",
+        "customer" | "keyed" => "acme",
         "system" => "db01",
         "account" => "admin",
         "name" | "issuer" | "provider" => "nobody",

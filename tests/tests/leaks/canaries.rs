@@ -174,7 +174,7 @@ async fn in_fields(raw: &Raw, operation: &Operation, canaries: &Canaries, said: 
 /// What there is, for each part of a path.
 fn existing(part: &str) -> String {
     match part {
-        "customer" => "acme",
+        "customer" | "keyed" => "acme",
         "system" => "db01",
         "account" => "goat",
         "name" => "sam",
