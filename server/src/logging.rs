@@ -7,6 +7,7 @@
 use std::io::{self, IsTerminal as _};
 
 use opentelemetry_otlp::ExporterBuildError;
+use tracing::Dispatch;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
@@ -22,13 +23,22 @@ use crate::traces::{TraceSettings, Traces};
 ///
 /// The collector's address cannot be used.
 pub fn begin(level: Level, traces: Option<&TraceSettings>) -> Result<Option<Traces>, ExporterBuildError> {
+    let traces = traces.map(Traces::begin).transpose()?;
+    // Already begun: in a process with several servers, e.g. a test.
+    let _ = listener(level, traces.as_ref()).try_init();
+    Ok(traces)
+}
+
+/// Whoever hears what is said. Where nobody wants traces there is no layer for them: one that is there and does nothing has every
+/// span made all the same.
+fn listener(level: Level, traces: Option<&Traces>) -> Dispatch {
     let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr);
     let layer = if io::stderr().is_terminal() { layer.boxed() } else { layer.json().flatten_event(true).boxed() };
-    let traces = traces.map(Traces::begin).transpose()?;
-    let registry = tracing_subscriber::registry().with(layer.with_filter(filter(level)));
-    // Already begun: in a process with several servers, e.g. a test.
-    let _ = registry.with(traces.as_ref().map(Traces::layer)).try_init();
-    Ok(traces)
+    let lines = tracing_subscriber::registry().with(layer.with_filter(filter(level)));
+    match traces {
+        Some(traces) => lines.with(traces.layer()).into(),
+        None => lines.into(),
+    }
 }
 
 fn filter(level: Level) -> Targets {
@@ -51,6 +61,18 @@ impl From<Level> for LevelFilter {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn spans_are_made_for_whoever_wants_traces_and_for_nobody_else() {
+        let is_made = |traces| {
+            let of = || tracing::info_span!(target: "traces", "a step").is_disabled();
+            !tracing::dispatcher::with_default(&listener(Level::Trace, traces), of)
+        };
+        assert!(!is_made(None));
+        let endpoint = "http://127.0.0.1:9/v1/traces".to_owned();
+        let traces = Traces::begin(&TraceSettings { endpoint, one_in: 1 }).unwrap();
+        assert!(is_made(Some(&traces)));
+    }
 
     #[test]
     fn libraries_do_not_speak_at_trace_level() {
