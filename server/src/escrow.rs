@@ -208,3 +208,54 @@ fn write(mut entries: Vec<Opened>, only: Option<&AccountPath>, to: &mut impl Wri
     to.flush()?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use claviger_service::SystemClock;
+    use tempfile::{TempDir, tempdir, tempdir_in};
+
+    use super::*;
+
+    const KEY: &str = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
+
+    fn directory(path: &Path, store: &TempDir) -> Directory {
+        let clock = Arc::new(SystemClock::default());
+        Directory { path: path.to_owned(), store: Some(store.path().to_owned()), clock, file: None }
+    }
+
+    #[test]
+    fn it_goes_elsewhere_and_is_for_somebody() {
+        let checked = |directory: &str, recipients: &str| {
+            let text = format!("directory = '{directory}'\nrecipients = [{recipients}]");
+            toml::from_str::<EscrowSettings>(&text).unwrap().check(Path::new("/var/lib/claviger"))
+        };
+        let key = format!("'{KEY}'");
+        assert_eq!(checked("/mnt/escrow", &key), Ok(()));
+        assert_eq!(checked("/var/lib/claviger/escrow", &key), Err(BadEscrow::WithTheStore));
+        assert_eq!(checked("/mnt/escrow", ""), Err(BadEscrow::ForNobody));
+    }
+
+    #[test]
+    fn a_volume_that_went_away_is_written_no_more() {
+        let (store, volume) = (tempdir().unwrap(), tempdir_in("/dev/shm").unwrap());
+        let place = volume.path().join("escrow");
+        let mut elsewhere = directory(&place, &store);
+        for line in ["one\n", "two\n"] {
+            elsewhere.append(b"head\n", line.as_bytes()).unwrap();
+        }
+        let only = fs::read_dir(&place).unwrap().next().unwrap().unwrap().path();
+        assert_eq!(fs::read_to_string(&only).unwrap(), "head\none\ntwo\n");
+
+        // Mounted again, and empty: what is appended is where it can be found, and begins with its head.
+        fs::remove_dir_all(&place).unwrap();
+        elsewhere.append(b"head\n", b"three\n").unwrap();
+        let again = fs::read_dir(&place).unwrap().next().unwrap().unwrap().path();
+        assert_eq!(fs::read_to_string(again).unwrap(), "head\nthree\n");
+
+        // Not mounted: the empty directory is on the store's own disk.
+        let bare = store.path().join("bare");
+        let refused = directory(&bare, &store).append(b"head\n", b"four\n").unwrap_err().to_string();
+        assert!(refused.contains("same volume") && refused.contains("mount another"), "{refused}");
+        assert_eq!(fs::read_dir(&bare).unwrap().count(), 0, "nothing is written there");
+    }
+}

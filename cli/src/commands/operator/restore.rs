@@ -18,7 +18,7 @@ use crate::progress::{Progress, note};
 /// The longest that a comparison is waited for; it goes on without anybody.
 const WAIT_MOST: Duration = Duration::from_hours(24);
 
-/// What stands for it.
+/// What stands for standard input.
 const STANDARD_INPUT: &str = "-";
 
 #[derive(Subcommand)]
