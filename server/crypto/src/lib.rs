@@ -19,6 +19,7 @@ mod frame;
 pub mod freshness;
 pub mod hsm;
 pub mod key;
+pub mod kit;
 pub mod lookup;
 pub mod memory;
 pub mod passkey;

@@ -86,6 +86,11 @@ impl Identities {
         let identities = identities.collect::<Result<Vec<x25519::Identity>, _>>()?;
         if identities.is_empty() { Err(BadIdentities::None) } else { Ok(Self(identities)) }
     }
+
+    /// The public key of the first.
+    pub(crate) fn first_public(&self) -> Option<Recipient> {
+        self.0.first().map(|identity| Recipient(identity.to_public()))
+    }
 }
 
 /// A file as it is written. What was written is a whole file only after [`Writing::finish`].

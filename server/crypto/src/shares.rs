@@ -5,18 +5,16 @@
 //! vault, or from before a rekey, at entry too. Shamir's scheme itself notices nothing of the kind, so what the shares
 //! give is compared with the stored [`SealKey::check_value`] before anyone uses it.
 
-use std::sync::LazyLock;
-
-use blahaj::{Share, Sharks};
 use claviger_api::Secret;
-use data_encoding::{Encoding, Specification};
-use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
-use zeroize::Zeroizing;
 
-use crate::key::{KEY_BYTES, Key, SealKey};
-use crate::random::{Generator, Random};
+use crate::key::{Key, SealKey};
+use crate::random::Random;
+
+pub(crate) mod text;
+
+use text::{Misread, Read, TAG_BYTES, deal, head, recover};
 
 /// What a share of format 1 begins with. A new format has a new prefix.
 pub const SHARE_PREFIX: &str = "cvk1-";
@@ -33,10 +31,8 @@ pub fn split(
         return Err(BadSplit { shares, threshold });
     }
     let tag = key_tag(&key.check_value());
-    let dealer = Sharks(threshold);
-    let dealt =
-        dealer.dealer_rng(key.key().bytes(), &mut Generator(random)).take(usize::from(shares)).collect::<Vec<_>>();
-    Ok(dealt.iter().map(|share| write(vault, tag, threshold, share)).collect())
+    let dealt = deal(key.key(), shares, threshold, random);
+    Ok(dealt.iter().map(|share| text::write(SHARE_PREFIX, vault, tag, threshold, share)).collect())
 }
 
 /// The numbers of shares do not fit together.
@@ -126,8 +122,8 @@ impl Gathering {
 
     /// Takes one more share, or refuses it and stays as it was.
     pub fn add(&mut self, share: &Secret) -> Result<Progress, BadShare> {
-        let share = Read::of(share)?;
-        if share.vault != self.vault {
+        let share = Read::of(SHARE_PREFIX, share)?;
+        if share.of != self.vault {
             return Err(BadShare::OtherVault);
         }
         if share.tag != key_tag(&self.check) {
@@ -156,86 +152,20 @@ impl Gathering {
         if !progress.is_complete() {
             return Err(BadShares::TooFew { held: progress.held, threshold: progress.threshold });
         }
-        let shares = self.held.iter().map(|(index, data)| to_blahaj(*index, data)).collect::<Result<Vec<_>, _>>()?;
-        let recovered = Sharks(self.threshold).recover(&shares).map_err(|_| BadShares::WrongKey)?;
-        let recovered = Zeroizing::new(recovered);
-        let recovered: &[u8; KEY_BYTES] = recovered.as_slice().try_into().map_err(|_| BadShares::WrongKey)?;
-
-        let key = SealKey::from(Key::filled(|bytes| bytes.copy_from_slice(recovered)));
+        let key = SealKey::from(recover(&self.held, self.threshold).ok_or(BadShares::WrongKey)?);
         let right = bool::from(key.check_value().ct_eq(&self.check));
         if right { Ok(key) } else { Err(BadShares::WrongKey) }
     }
 }
 
-fn to_blahaj(index: u8, data: &Key) -> Result<Share, BadShares> {
-    let mut bytes = Zeroizing::new([0; 1 + KEY_BYTES]);
-    let [first, rest @ ..] = &mut *bytes;
-    *first = index;
-    rest.copy_from_slice(data.bytes());
-    Share::try_from(bytes.as_slice()).map_err(|_| BadShares::WrongKey)
-}
-
-/// A share as it was typed, its checksum verified.
-struct Read {
-    vault: Uuid,
-    tag: [u8; TAG_BYTES],
-    threshold: u8,
-    index: u8,
-    data: Key,
-}
-
-impl Read {
-    fn of(text: &Secret) -> Result<Self, BadShare> {
-        let text = text.expose().trim();
-        let (prefix, groups) = text.split_at_checked(SHARE_PREFIX.len()).ok_or(BadShare::NotAShare)?;
-        if !prefix.eq_ignore_ascii_case(SHARE_PREFIX) {
-            return Err(BadShare::NotAShare);
+impl From<Misread> for BadShare {
+    fn from(misread: Misread) -> Self {
+        match misread {
+            Misread::NotAShare => Self::NotAShare,
+            Misread::Mistyped => Self::Mistyped,
+            Misread::ZeroIndex => Self::ZeroIndex,
         }
-        let bytes = Zeroizing::new(BASE_32.decode(groups.as_bytes()).map_err(|_| BadShare::Mistyped)?);
-        let (body, given) = bytes.split_last_chunk::<CHECKSUM_BYTES>().ok_or(BadShare::Mistyped)?;
-        let body: &[u8; BODY_BYTES] = body.try_into().map_err(|_| BadShare::Mistyped)?;
-        if *given != checksum(body) {
-            return Err(BadShare::Mistyped);
-        }
-        Self::split(body).ok_or(BadShare::Mistyped)?
     }
-
-    fn split(body: &[u8; BODY_BYTES]) -> Option<Result<Self, BadShare>> {
-        let (vault, rest) = body.split_first_chunk()?;
-        let (tag, rest) = rest.split_first_chunk()?;
-        let ([threshold, index], rest) = rest.split_first_chunk()?;
-        let data: &[u8; KEY_BYTES] = rest.try_into().ok()?;
-        if *index == 0 {
-            return Some(Err(BadShare::ZeroIndex));
-        }
-        if *threshold == 0 {
-            return Some(Err(BadShare::NotAShare));
-        }
-        Some(Ok(Self {
-            vault: Uuid::from_bytes(*vault),
-            tag: *tag,
-            threshold: *threshold,
-            index: *index,
-            data: Key::filled(|bytes| bytes.copy_from_slice(data)),
-        }))
-    }
-}
-
-#[expect(clippy::expect_used, reason = "a share is neither blank nor too long")]
-fn write(vault: Uuid, tag: [u8; TAG_BYTES], threshold: u8, share: &Share) -> Secret {
-    let point = Zeroizing::new(Vec::from(share)); // index ‖ data
-    let mut bytes = Zeroizing::new(Vec::with_capacity(BODY_BYTES + CHECKSUM_BYTES));
-    for part in [vault.as_bytes().as_slice(), &tag, &[threshold], &point] {
-        bytes.extend(part);
-    }
-    let checksum = checksum(&bytes);
-    bytes.extend(checksum);
-
-    let mut text = Zeroizing::new(String::with_capacity(SHARE_PREFIX.len() + BASE_32.encode_len(bytes.len())));
-    text.push_str(SHARE_PREFIX);
-    BASE_32.encode_append(&bytes, &mut text);
-    let text = text.trim_end_matches('-').to_owned();
-    Secret::new(text).expect("a share")
 }
 
 /// Names the seal key that a share is of, without saying anything about it: the head of its check value.
@@ -243,43 +173,13 @@ fn key_tag(check: &[u8; 32]) -> [u8; TAG_BYTES] {
     head(check)
 }
 
-/// The head of the SHA-256 of all before, under the prefix.
-fn checksum(body: &[u8]) -> [u8; CHECKSUM_BYTES] {
-    let hash = Sha256::new().chain_update(SHARE_PREFIX).chain_update(body).finalize();
-    head(&hash.into())
-}
-
-fn head<const N: usize>(hash: &[u8; 32]) -> [u8; N] {
-    let mut head = [0; N];
-    head.iter_mut().zip(hash).for_each(|(to, from)| *to = *from);
-    head
-}
-
-const TAG_BYTES: usize = 4;
-/// 48 bits: a slip passes once in 2⁴⁸, and the whole share fills its base-32 groups exactly.
-const CHECKSUM_BYTES: usize = 6;
-/// Vault, key tag, threshold, index, data.
-const BODY_BYTES: usize = 16 + TAG_BYTES + 1 + 1 + KEY_BYTES;
-
-/// Crockford's base 32 (<https://www.crockford.com/base32.html>) in groups of eight: no I, L, O or U to confuse, both
-/// cases read, spaces and dashes ignored.
-static BASE_32: LazyLock<Encoding> = LazyLock::new(|| {
-    let mut base = Specification::new();
-    base.symbols.push_str("0123456789ABCDEFGHJKMNPQRSTVWXYZ");
-    base.translate.from.push_str("abcdefghjkmnpqrstvwxyzOoIiLl");
-    base.translate.to.push_str("ABCDEFGHJKMNPQRSTVWXYZ001111");
-    base.ignore.push_str(" \t\r\n");
-    base.wrap.width = 8;
-    base.wrap.separator.push('-');
-    #[expect(clippy::expect_used, reason = "a constant, used by every test here")]
-    base.encoding().expect("Crockford's base 32")
-});
-
 #[cfg(test)]
 mod tests {
+    use blahaj::Share;
     use proptest::prelude::*;
     use proptest::sample::subsequence;
 
+    use super::text::{BODY_BYTES, forged as forged_of, write};
     use super::*;
     use crate::random::Seeded;
     use crate::vectors::{documented_text, key_of, secret};
@@ -294,13 +194,8 @@ mod tests {
         Gathering::new(VAULT, key.check_value())
     }
 
-    /// A share of these bytes with a right checksum: what an attacker, not a typist, hands in.
     fn forged(alter: impl FnOnce(&mut [u8]), share: &Secret) -> Secret {
-        let mut bytes = BASE_32.decode(&share.expose().as_bytes()[SHARE_PREFIX.len()..]).unwrap();
-        alter(&mut bytes[..BODY_BYTES]);
-        let checksum = checksum(&bytes[..BODY_BYTES]);
-        bytes[BODY_BYTES..].copy_from_slice(&checksum);
-        secret(&format!("{SHARE_PREFIX}{}", BASE_32.encode(&bytes)))
+        forged_of(SHARE_PREFIX, alter, share)
     }
 
     proptest! {
@@ -428,7 +323,8 @@ mod tests {
             let mut two_shares = [0_u32; 256];
             for _ in 0..SPLITS {
                 let dealt = split(&key, VAULT, 3, threshold, &random).unwrap();
-                let [first, second] = [&dealt[0], &dealt[1]].map(|share| Read::of(share).ok().unwrap().data);
+                let [first, second] =
+                    [&dealt[0], &dealt[1]].map(|share| Read::of(SHARE_PREFIX, share).ok().unwrap().data);
                 for ((a, b), s) in first.bytes().iter().zip(second.bytes()).zip(key.key().bytes()) {
                     share_and_key[usize::from(a ^ s)] += 1;
                     two_shares[usize::from(a ^ b)] += 1;
@@ -450,7 +346,7 @@ mod tests {
             // f(1) and f(2) of 1 + c·x, for c = 00 … 1f.
             let point = [index].into_iter().chain((0..32_u8).map(|c| 1 ^ (c * index))).collect::<Vec<_>>();
             let share = Share::try_from(point.as_slice()).unwrap();
-            let text = write(VAULT, key_tag(&key.check_value()), 2, &share);
+            let text = write(SHARE_PREFIX, VAULT, key_tag(&key.check_value()), 2, &share);
             documented_text(name, text.expose());
             gathering.add(&text).unwrap();
         }
