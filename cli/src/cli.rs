@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::{
     access, account, approval, audit, break_glass, checkout, customer, dependents, emergency, exec, exposure, grant,
-    identity_provider, import, issuer, login, mfa, operator, pages, password, report, review, rotation,
+    identity_provider, import, issuer, kit, login, mfa, operator, pages, password, report, review, rotation,
     service_account, sign_on, ssh, system, task, user, witness,
 };
 
@@ -166,6 +166,9 @@ pub enum Command {
     /// Emergency rotations of a customer: their progress and their signed reports
     #[command(subcommand)]
     Emergency(emergency::Emergency),
+    /// Emergency kits of a customer: what opens its systems when there is no vault any more, for several people together
+    #[command(subcommand)]
+    Kit(kit::Kit),
     /// Accounts that share a secret, and those that nobody uses
     #[command(subcommand)]
     Report(report::Report),
@@ -216,6 +219,21 @@ mod tests {
             if sub.get_name() != "help" {
                 write_help(sub, pages);
             }
+        }
+    }
+
+    #[test]
+    fn the_commands_of_kits_are_understood() {
+        for line in [
+            "kit create acme",
+            "kit download acme ki_0197a3c2e1f07b1a8c3d4e5f60718293 --to acme.tar",
+            "kit opened acme ki_0197a3c2e1f07b1a8c3d4e5f60718293 --reason drill",
+            "customer limit acme --kit-recipient age1a --kit-recipient age1b --kit-threshold 2",
+            "customer offboarded cu_0197a3c2e1f07b1a8c3d4e5f60718293 --hand-over acme.age",
+            "customer offboard acme --reason gone --confirm acme --without-hand-over",
+        ] {
+            let words = ["claviger"].into_iter().chain(line.split(' '));
+            assert!(Cli::try_parse_from(words).is_ok(), "{line}");
         }
     }
 

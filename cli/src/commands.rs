@@ -21,6 +21,7 @@ pub mod grant;
 pub mod identity_provider;
 pub mod import;
 pub mod issuer;
+pub mod kit;
 pub mod login;
 mod login_program;
 pub mod mfa;
@@ -82,6 +83,7 @@ pub async fn run(cli: Cli) -> Result<(), Failure> {
         Command::Rotation(rotation) => rotation.run(context).await,
         Command::Task(task) => task.run(context).await,
         Command::Emergency(emergency) => emergency.run(context).await,
+        Command::Kit(kit) => kit.run(context).await,
         Command::Report(report) => report.run(context).await,
         Command::Witness(witness) => witness.run(context).await,
         Command::Dependents(dependents) => dependents.run(context).await,

@@ -9,7 +9,7 @@ use claviger_api::wire::{
 use claviger_api::{CustomerId, Part, ProblemType};
 
 use crate::poll::{Waited, poll};
-use crate::{Client, List, Result};
+use crate::{Client, Export, List, Result};
 
 /// The businesses the MSP serves.
 pub struct Customers<'a>(&'a Client);
@@ -81,6 +81,12 @@ impl Customers<'_> {
     /// A customer that was offboarded, by its id, with its signed receipt.
     pub async fn offboarding(&self, customer: CustomerId) -> Result<Offboarding> {
         self.0.get(format!("/v1/offboardings/{customer}")).await
+    }
+
+    /// What was handed over to a customer that was offboarded, encrypted as it is; read it piece by piece.
+    pub async fn hand_over(&self, customer: CustomerId) -> Result<Export> {
+        let response = self.0.open(format!("/v1/offboardings/{customer}/hand-over"), &()).await?;
+        Ok(Export::new(self.0.clone(), response))
     }
 
     /// Waits, for at most this long, until a customer is offboarded; none, where it is not by then.

@@ -19,6 +19,7 @@ pub use crate::backups::{BackupSettings, BadBackups};
 pub use crate::escrow::{BadEscrow, EscrowSettings};
 pub use crate::hsm::{BadHsm, Pkcs11Settings, SealSettings};
 pub use crate::http::budget::{AllRates, Rate, Rates};
+pub use crate::kits::{BadKits, KitSettings};
 pub use crate::store::{Database, DatabaseTls, Engine};
 pub use crate::streams::{BadStream, Destination, StreamSettings};
 pub use crate::traces::{BadTraces, TraceSettings};
@@ -71,6 +72,8 @@ pub struct Config {
     pub audit: Audit,
     /// Where backups go, and for whom they are. None are taken when absent.
     pub backup: Option<BackupSettings>,
+    /// Where emergency kits go, and who of the MSP's people holds a share of each. None are made when absent.
+    pub kits: Option<KitSettings>,
     /// Where each secret is written too, before it is stored, and for whom. Nowhere when absent.
     pub escrow: Option<EscrowSettings>,
 }
@@ -273,6 +276,9 @@ pub enum ConfigError {
     /// Backups.
     #[error("[backup]: {0}")]
     Backup(#[from] BadBackups),
+    /// Emergency kits.
+    #[error("[kits]: {0}")]
+    Kits(#[from] BadKits),
     /// An HSM.
     #[error("[seal.pkcs11]: {0}")]
     Hsm(#[from] BadHsm),
@@ -341,6 +347,9 @@ impl Config {
         }
         if let Some(backup) = &self.backup {
             backup.check(&self.data_directory)?;
+        }
+        if let Some(kits) = &self.kits {
+            kits.check(&self.data_directory)?;
         }
         if let Some(escrow) = &self.escrow {
             escrow.check(&self.data_directory)?;

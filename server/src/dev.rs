@@ -100,6 +100,7 @@ pub fn config(directory: &Path, listen: SocketAddr) -> Result<Config, DevError> 
         log: Log::default(),
         metrics: Metrics::default(),
         backup: None,
+        kits: None,
         escrow: None,
         traces: None,
         audit: Audit::default(),

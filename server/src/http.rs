@@ -41,6 +41,7 @@ mod grants;
 mod identity_providers;
 mod inactive;
 mod issuers;
+mod kits;
 mod page;
 mod passkeys;
 mod reports;
@@ -83,6 +84,7 @@ pub fn table() -> Vec<Endpoint> {
         reports::endpoints,
         break_glass::endpoints,
         issuers::endpoints,
+        kits::endpoints,
         identity_providers::endpoints,
         passkeys::endpoints,
         audit::endpoints,

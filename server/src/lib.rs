@@ -10,6 +10,7 @@ pub mod dev;
 pub mod escrow;
 mod hsm;
 mod http;
+pub mod kits;
 pub mod logging;
 pub mod manager;
 mod metrics;
@@ -57,6 +58,9 @@ pub fn check_files(config: &Config) -> Result<Vec<String>, StartError> {
     config.store.check_files(&mut notes)?;
     if let Some(backup) = &config.backup {
         backup.check_files(&mut notes)?;
+    }
+    if let Some(kits) = &config.kits {
+        kits.check_files(&mut notes)?;
     }
     if let Some(escrow) = &config.escrow {
         escrow.check_files(&mut notes)?;

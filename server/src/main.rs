@@ -58,6 +58,11 @@ enum Command {
         #[arg(long, value_name = "CUSTOMER/SYSTEM/ACCOUNT")]
         account: Option<AccountPath>,
     },
+    /// Read shares of an emergency kit and write the age identity that opens it, for 'age -d -i - kit.age'
+    ///
+    /// Shares come from standard input, one a line, or are asked for at a terminal. It needs no vault, no configuration and no
+    /// network.
+    CombineKit,
     /// Make an empty store of a backup; the vault that starts there acts on no system before it is resumed
     Restore {
         #[command(flatten)]
@@ -118,6 +123,7 @@ fn main() -> ExitCode {
         Command::CheckConfig { file } => check_config(&file),
         Command::CheckBackup { from } => restored(&from, None),
         Command::OpenEscrow { files, identity, account } => opened(&files, &identity, account.as_ref()),
+        Command::CombineKit => combined(),
         Command::Restore { from, config } => restored(&from, Some(&config)),
         Command::Migrate { from, to } => migrate(&from, &to),
         Command::Openapi => openapi().map(|text| println!("{text}")).map_err(Into::into),
@@ -170,6 +176,11 @@ fn restored(from: &From, config: Option<&std::path::Path>) -> Result<()> {
 fn opened(files: &[PathBuf], identity: &std::path::Path, account: Option<&AccountPath>) -> Result<()> {
     harden_process()?;
     claviger_server::escrow::open(files, identity, account)
+}
+
+fn combined() -> Result<()> {
+    harden_process()?;
+    claviger_server::kits::combine()
 }
 
 fn migrate(from: &std::path::Path, to: &std::path::Path) -> Result<()> {

@@ -66,6 +66,7 @@ impl Watched {
                 published: open.published(),
                 scrubbed: open.scrubbed(),
                 backups: ground.backups.is_some().then(|| (open.last_backup(), open.backup_trouble().is_some())),
+                kits: ground.kits.is_some().then(|| open.kits_seen()).flatten(),
                 // A store that cannot be read is told of by what it fails.
                 key_rotations: open.key_rotations_under_way().await.unwrap_or(0),
                 due_since: open.due_since().await.ok().flatten(),

@@ -24,7 +24,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::JoinHandle;
 
 use crate::anchor::FileAnchor;
-use crate::config::{BackupSettings, BadHsm, Config, ConfigError, Http, Pkcs11Settings};
+use crate::config::{BackupSettings, BadHsm, Config, ConfigError, Http, KitSettings, Pkcs11Settings};
 use crate::http::app::app;
 use crate::http::budget::Budgets;
 use crate::http::call::Site;
@@ -139,6 +139,7 @@ pub fn ground(config: &Config, store: Arc<dyn Store>) -> Result<Ground, StartErr
             .collect(),
         hsm: config.seal.pkcs11.as_ref().map(Pkcs11Settings::device).transpose()?,
         backups: config.backup.as_ref().map(BackupSettings::backups).transpose()?,
+        kits: config.kits.as_ref().map(KitSettings::kits).transpose()?,
         escrow: escrow.transpose()?,
         settings: Settings {
             name: config.name.clone(),

@@ -30,6 +30,7 @@ fn config(directory: &Path) -> Config {
         metrics: Metrics::default(),
         audit: Audit::default(),
         backup: None,
+        kits: None,
         escrow: None,
         traces: None,
     }

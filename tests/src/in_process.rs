@@ -26,7 +26,7 @@ pub struct InProcess {
     /// What it stores.
     pub store: MemoryStore,
     running: Running,
-    /// Where its backups go.
+    /// Where its backups and kits go.
     _folder: TempDir,
 }
 
@@ -54,7 +54,8 @@ impl InProcess {
 
     async fn start_at(start: Timestamp, connectors: impl FnOnce(Registry) -> Registry) -> Self {
         let folder = TempDir::with_prefix("claviger-in-process-").unwrap();
-        let text = config_text(Path::new("/nonexistent"), "warn") + &backups_in(&folder.path().join("backups"));
+        let beside = backups_in(&folder.path().join("backups")) + &kits_in(&folder.path().join("kits"));
+        let text = config_text(Path::new("/nonexistent"), "warn") + &beside;
         let config = Config::parse(&text).unwrap();
         claviger_server::logging::begin(config.log.level, None).unwrap();
         let clock = Arc::new(ManualClock::at(start));
@@ -101,6 +102,11 @@ impl InProcess {
 fn backups_in(directory: &Path) -> String {
     let nobody = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
     format!("[backup]\ndirectory = '{}'\nrecipients = ['{nobody}']\nevery_hours = 0\n", directory.display())
+}
+
+/// Kits when somebody asks, for the customer's own people alone.
+fn kits_in(directory: &Path) -> String {
+    format!("[kits]\ndirectory = '{}'\nevery_hours = 0\n", directory.display())
 }
 
 fn address(running: &Running) -> String {

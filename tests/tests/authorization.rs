@@ -12,11 +12,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use claviger_api::wire::{
-    BackupState, BreakGlassState, EmergencyState, IssuerKeys, LockCustomer, NewAccount, NewBreakGlass, NewCheckout,
-    NewCustomer, NewEmergency, NewIssuer, NewReview, NewRotation, NewServiceAccount, OffboardCustomer, OnConflict,
-    Role, WithComment,
+    BackupState, BreakGlassState, CustomerLimits, EmergencyState, IssuerKeys, KitRule, KitState, LockCustomer,
+    NewAccount, NewBreakGlass, NewCheckout, NewCustomer, NewEmergency, NewIssuer, NewReview, NewRotation,
+    NewServiceAccount, OffboardCustomer, OnConflict, Role, WithComment,
 };
-use claviger_api::{BackupId, BreakGlassId, CustomerId, EmergencyId, Part, ProblemType};
+use claviger_api::{BackupId, BreakGlassId, CustomerId, EmergencyId, KitId, Part, ProblemType};
 use claviger_client::Client;
 use claviger_tests::in_process::InProcess;
 use claviger_tests::inventory::{add_customer, add_postgres, new_provider, part, secret, wanted};
@@ -71,6 +71,7 @@ struct Ids {
     emergency: String,
     glass: String,
     backup: String,
+    kit: String,
     former: String,
 }
 
@@ -275,7 +276,9 @@ impl House {
         add_postgres(&administrator, "acme", "db01", &postgres).await;
         let operations = Description::of(&address).await.operations();
         let glass = Glass::broken(&vault, &address).await;
+        let (kit, former) = (made_kit(&vault, &address).await, offboarded(&vault, &address).await);
         let ids = Ids::made(&administrator, &technician, glass.id).await;
+        let ids = Ids { kit: kit.to_string(), former: former.to_string(), ..ids };
         Self { opener: glass.opener, vault, address, _postgres: postgres, operations, ids }
     }
 
@@ -365,7 +368,7 @@ impl Ids {
             glass: glass.to_string(),
             provider: provider.name.to_string(),
             backup: taken_backup(administrator).await.to_string(),
-            former: offboarded(administrator).await.to_string(),
+            ..Self::of_nothing()
         }
     }
 
@@ -386,6 +389,7 @@ impl Ids {
             glass: "bg_0197a3c2e1f07b1a8c3d4e5f60718293".to_owned(),
             provider: "nothing".to_owned(),
             backup: "bk_0197a3c2e1f07b1a8c3d4e5f60718293".to_owned(),
+            kit: "ki_0197a3c2e1f07b1a8c3d4e5f60718293".to_owned(),
             former: "cu_0197a3c2e1f07b1a8c3d4e5f60718293".to_owned(),
         }
     }
@@ -405,6 +409,7 @@ impl Ids {
             "glass" => &self.glass,
             "provider" => &self.provider,
             "backup" => &self.backup,
+            "kit" => &self.kit,
             "former" => &self.former,
             "factor" => "fa_0197a3c2e1f07b1a8c3d4e5f60718293",
             other => panic!("a part of a path that this test does not know: {other}"),
@@ -441,15 +446,37 @@ fn plain(reply: &Reply) -> (u16, String) {
     (reply.status.as_u16(), serde_json::to_string(&problem).unwrap())
 }
 
-/// A customer that was offboarded.
-async fn offboarded(administrator: &Client) -> CustomerId {
+/// A customer says whose its secrets are, for a key that nobody has.
+async fn names_a_recipient(vault: &InProcess, address: &str, name: &str, customer: &Part) {
+    let role = Some((Role::CustomerAdministrator, customer.as_str()));
+    let own = vault.people.administrator.adds_user_of(address, name, Some(customer.as_str()), role).await;
+    let recipients = vec!["age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p".to_owned()];
+    let limits = CustomerLimits { kit: Some(KitRule { recipients, threshold: 1 }), ..CustomerLimits::default() };
+    own.client(address).customers().limit(customer, &limits).await.unwrap();
+}
+
+/// A kit of acme's that is made.
+async fn made_kit(vault: &InProcess, address: &str) -> KitId {
+    let (administrator, acme) = (vault.administrator(), part("acme"));
+    names_a_recipient(vault, address, "kim", &acme).await;
+    let asked = administrator.kits().create(&acme).await.unwrap();
+    let made = administrator.kits().wait_for(&acme, asked.id, Duration::from_mins(1)).await.unwrap();
+    assert_eq!(made.state, KitState::Made, "{made:?}");
+    asked.id
+}
+
+/// A customer that was offboarded, and to which its secrets were handed over.
+async fn offboarded(vault: &InProcess, address: &str) -> CustomerId {
+    let administrator = vault.administrator();
     let gone = part("gone");
     let new = NewCustomer { slug: gone.clone(), display_name: "Gone".to_owned() };
     let id = administrator.customers().add(&new).await.unwrap().id;
+    names_a_recipient(vault, address, "gone-too", &gone).await;
+    administrator.users().remove(&part("gone-too")).await.unwrap();
     let lock = LockCustomer { reason: "x".to_owned(), at_once: true };
     administrator.customers().lock(&gone, &lock).await.unwrap();
     administrator.customers().wait_for_lock(&gone, Duration::from_mins(1)).await.unwrap();
-    let offboard = OffboardCustomer { reason: "x".to_owned(), confirm: gone.clone() };
+    let offboard = OffboardCustomer { reason: "x".to_owned(), confirm: gone.clone(), without_hand_over: false };
     administrator.customers().offboard(&gone, &offboard).await.unwrap();
     administrator.customers().wait_for_offboarding(id, Duration::from_mins(1)).await.unwrap().unwrap();
     id

@@ -33,6 +33,8 @@ mod following;
 mod http;
 #[path = "main_job/hygiene.rs"]
 mod hygiene;
+#[path = "main_job/kit.rs"]
+mod kit;
 #[path = "main_job/life.rs"]
 mod life;
 #[path = "main_job/limits.rs"]

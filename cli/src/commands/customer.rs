@@ -1,16 +1,18 @@
 //! `claviger customer`: the businesses the MSP serves.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use claviger_client::Exit;
 use claviger_client::api::wire::{
-    ApprovalRule, Conditions, Customer as Shown, CustomerChange, CustomerLimits, LockCustomer, LockState, NewCustomer,
-    OffboardCustomer,
+    ApprovalRule, Conditions, Customer as Shown, CustomerChange, CustomerLimits, KitRule, LockCustomer, LockState,
+    NewCustomer, OffboardCustomer,
 };
 use claviger_client::api::{CustomerId, Part};
 
 use crate::commands::around::Around;
+use crate::commands::kit::write_checked;
 use crate::commands::policy::Policy;
 use crate::connection::Context;
 use crate::duration::Seconds;
@@ -84,11 +86,17 @@ pub enum Customer {
         /// The customer once more, since nobody gets it back
         #[arg(long, value_name = "CUSTOMER")]
         confirm: Part,
+        /// Hand nothing over to the customer: nobody has its secrets any more
+        #[arg(long)]
+        without_hand_over: bool,
     },
     /// List the customers that were offboarded, or show one with its signed receipt
     Offboarded {
         /// The customer's id
         id: Option<CustomerId>,
+        /// Write what was handed over to this file, which must not exist yet: the customer's recipients open it
+        #[arg(long, value_name = "FILE", requires = "id")]
+        hand_over: Option<PathBuf>,
     },
     /// Remove a customer that has no systems any more
     Remove {
@@ -113,6 +121,12 @@ pub struct Limit {
     by_customer: bool,
     #[command(flatten)]
     around: Around,
+    /// Somebody of the customer who holds a share of its emergency kits, by an age public key (age1…); may be repeated
+    #[arg(long, value_name = "AGE1…", requires = "kit_threshold")]
+    kit_recipient: Vec<String>,
+    /// How many of these and the MSP's recipients open a kit together: more than there are of the MSP's
+    #[arg(long, value_name = "COUNT", requires = "kit_recipient")]
+    kit_threshold: Option<u8>,
 }
 
 impl Limit {
@@ -124,6 +138,7 @@ impl Limit {
                 approvals: self.approvals.map(|count| ApprovalRule { count, by_customer, reuse: true }),
                 ..self.around.clone().wire()
             },
+            kit: self.kit_threshold.map(|threshold| KitRule { recipients: self.kit_recipient.clone(), threshold }),
         }
     }
 }
@@ -155,9 +170,10 @@ impl Customer {
                 is_locked(&now)
             }
             Self::Unlock { customer, reason } => output.one(&customers.unlock(&customer, &reason).await?),
-            Self::Offboard { customer, reason, confirm } => {
+            Self::Offboard { customer, reason, confirm, without_hand_over } => {
                 let mut progress = Progress::new();
-                let id = customers.offboard(&customer, &OffboardCustomer { reason, confirm }).await?.id;
+                let offboard = OffboardCustomer { reason, confirm, without_hand_over };
+                let id = customers.offboard(&customer, &offboard).await?.id;
                 progress.show("its key is destroyed, and what it opened is removed; it goes on without you");
                 let done = customers.wait_for_offboarding(id, OFFBOARD_WAIT_MOST).await?;
                 drop(progress);
@@ -166,8 +182,18 @@ impl Customer {
                     None => output.done(&format!("it goes on; see claviger customer offboarded {id}")),
                 }
             }
-            Self::Offboarded { id: Some(id) } => output.one(&customers.offboarding(id).await?),
-            Self::Offboarded { id: None } => output.many(&customers.offboardings().all().await?),
+            Self::Offboarded { id: Some(id), hand_over: Some(to) } => {
+                let handed = customers.offboarding(id).await?.hand_over;
+                let mut file = customers.hand_over(id).await?;
+                let sha256 = handed.map(|handed| handed.sha256).unwrap_or_default();
+                let bytes = write_checked(&mut file, &to, &sha256).await?;
+                output.done(&format!(
+                    "wrote {bytes} bytes; a recipient of the customer opens them: age -d -i KEY {}",
+                    to.display()
+                ))
+            }
+            Self::Offboarded { id: Some(id), hand_over: None } => output.one(&customers.offboarding(id).await?),
+            Self::Offboarded { id: None, .. } => output.many(&customers.offboardings().all().await?),
             Self::Remove { customer } => {
                 customers.remove(&customer).await?;
                 output.done(&format!("removed {customer}"))

@@ -101,7 +101,7 @@ impl WhatIf {
                 spans_customers: true,
             });
         } else if self.limits {
-            asked.limits = Some(CustomerLimits { max_checkout_seconds, conditions });
+            asked.limits = Some(CustomerLimits { max_checkout_seconds, conditions, kit: None });
         } else if max_checkout_seconds.is_some() || !conditions.is_empty() {
             return Err(Failure::usage(
                 "conditions of what?",

@@ -4,7 +4,7 @@ use claviger_client::api::Timestamp;
 use claviger_client::api::wire::{
     AccessLine, Account, AccountSettings, AccountUpkeep, ApprovalRule, AuditEvent, Backup, BreakGlass, Checkout,
     ComparedAccount, Conditions, Customer, Dependent, DependentStep, Emergency, EmergencyLine, EmergencyStep, Exposure,
-    Factor, Grant, GrantKind, IdentityProvider, Inactive, Issuer, IssuerKeys, LogArchive, Offboarding, Principal,
+    Factor, Grant, GrantKind, IdentityProvider, Inactive, Issuer, IssuerKeys, Kit, LogArchive, Offboarding, Principal,
     RecoveredSecret, ReusedSecret, Review, ReviewLine, Role, Rotation, ScrubFault, System, SystemSpec, Task,
     UnusedAccount, WhatIfDecision,
 };
@@ -448,6 +448,23 @@ impl Row for Emergency {
             counts.rotated.to_string(),
             counts.old_not_refused.to_string(),
             counts.unresolved.to_string(),
+        ]
+    }
+}
+
+impl Row for Kit {
+    const HEADS: &'static [&'static str] = &["kit", "state", "of", "accounts", "opened by", "emergency", "file"];
+
+    fn cells(&self) -> Vec<String> {
+        let together = self.threshold.map(|threshold| format!("{threshold} of {}", self.recipients.len()));
+        vec![
+            self.id.to_string(),
+            word(&self.state),
+            seconds(self.moment.unwrap_or(self.asked_at)),
+            self.accounts.to_string(),
+            or_dash(together.as_ref()),
+            or_dash(self.opened.as_ref().map(|opened| opened.emergency).as_ref()),
+            or_dash(self.file.as_ref().or(self.trouble.as_ref())),
         ]
     }
 }

@@ -112,6 +112,8 @@ ids! {
     EmergencyId = "em";
     /// A backup of the vault.
     BackupId = "bk";
+    /// An emergency kit of a customer.
+    KitId = "ki";
     /// A change of what opens the vault.
     RekeyId = "rk";
     /// One request, named in problems, logs and audit events.

@@ -161,6 +161,12 @@ problems! {
     InvalidValue "invalid-value" 422 Usage No
         "A value cannot be accepted"
         "The errors name each value and what a right one looks like.";
+    KitUnavailable "kit-unavailable" 409 Failed No
+        "There is no file of the kit to be had"
+        "The detail says why: it is not made yet, could not be made, or its file is not in its place or was altered.";
+    KitsOff "kits-off" 409 Failed No
+        "No emergency kit is made of this customer"
+        "The detail says what is missing: a directory under [kits] in the server's configuration, or the customer's own recipients.";
     MalformedRequest "malformed-request" 400 Usage No
         "The request cannot be read"
         "The detail says where; /openapi.json describes what is expected.";

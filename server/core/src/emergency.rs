@@ -5,7 +5,7 @@
 //! has to be told twice, and a crash between two commits leaves nothing that disagrees.
 
 use claviger_api::wire::{EmergencyResult, EmergencyState, RotateBy, Tier};
-use claviger_api::{AccountId, CustomerId, EmergencyId, PrincipalId, RotationId, SystemId, Timestamp};
+use claviger_api::{AccountId, CustomerId, EmergencyId, KitId, PrincipalId, RotationId, SystemId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::account::AccountState;
@@ -51,6 +51,9 @@ pub struct Emergency {
     pub thawed_by: Option<PrincipalId>,
     /// The due time of the timer that carries it on.
     pub timer: Option<Timestamp>,
+    /// The emergency kit that was opened: whoever has it has what was on its way to a system, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kit: Option<KitId>,
 }
 
 /// What a customer's row says of the emergency rotation under way.
@@ -108,9 +111,20 @@ pub enum Turn {
 
 impl Emergency {
     /// A new one. `timer` is due at once.
-    pub fn start(id: EmergencyId, customer: CustomerId, started_by: PrincipalId, now: Timestamp) -> Self {
+    pub fn start(
+        id: EmergencyId,
+        customer: CustomerId,
+        started_by: PrincipalId,
+        now: Timestamp,
+        kit: Option<KitId>,
+    ) -> Self {
         let (phase, thawed_by, timer) = (Phase::Ending, None, Some(now));
-        Self { id, customer, started_by, started_at: now, phase, thawed_by, timer }
+        Self { id, customer, started_by, started_at: now, phase, thawed_by, timer, kit }
+    }
+
+    /// What counts of rotations that were begun before it.
+    pub fn takes(&self) -> Takes {
+        if self.kit.is_some() { Takes::None } else { Takes::Unseen }
     }
 
     /// How far it is, on the wire.
@@ -181,10 +195,22 @@ pub fn is_concluded(result: EmergencyResult) -> bool {
     }
 }
 
+/// What an emergency rotation takes of rotations that were begun before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Takes {
+    /// Those whose new secret nobody has seen.
+    Unseen,
+    /// None: their new secrets may have been seen, too.
+    None,
+}
+
 /// What is to be done with a standing account that nobody holds any more. `last` is its last rotation, if that was started
 /// since the emergency rotation was: by the end of what was checked out, say.
-pub fn turn_of(rotate_by: RotateBy, state: &AccountState, last: Option<&Rotation>) -> Turn {
+pub fn turn_of(rotate_by: RotateBy, state: &AccountState, last: Option<&Rotation>, takes: Takes) -> Turn {
     if let Some(running) = state.rotation.filter(|running| !running.settled) {
+        if takes == Takes::None && last.is_none_or(|last| last.id != running.id) {
+            return Turn::First(running.id);
+        }
         // An unresolved one may take long: what was seen since is revoked when it is settled.
         let counts = state.to_revoke.is_empty() || running.unresolved;
         return if counts { Turn::Adopt(running.id) } else { Turn::First(running.id) };

@@ -11,9 +11,11 @@ use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::record::FieldName;
 use claviger_api::problem::ProblemType;
 use claviger_api::wire::{self, AccountKind, EmergencyAct, EmergencyCounts, EmergencyPlan, EmergencyStep};
-use claviger_api::{AccountId, CustomerId, EmergencyId, Scope, Timestamp};
+use claviger_api::{AccountId, CustomerId, EmergencyId, KitId, Scope, Timestamp};
 use claviger_core::account::AccountState;
-use claviger_core::emergency::{AT_ONCE, AT_ONCE_PER_SYSTEM, Emergency, Line, LineState, Turn, UnderWay, turn_of};
+use claviger_core::emergency::{
+    AT_ONCE, AT_ONCE_PER_SYSTEM, Emergency, Line, LineState, Takes, Turn, UnderWay, turn_of,
+};
 use claviger_core::policy::{AccountRotate, CheckoutRevoke, Permit, RotationView};
 use claviger_core::rotation::Rotation;
 use claviger_store::{Range, RowId, Table, Versioned};
@@ -43,8 +45,22 @@ impl Open {
         reason: &str,
         once: &Once,
         caller: &Caller,
-        _permits: (Permit<AccountRotate>, Permit<CheckoutRevoke>),
+        permits: (Permit<AccountRotate>, Permit<CheckoutRevoke>),
     ) -> Result<wire::Emergency> {
+        let id = self.begin_emergency(customer, reason, once, caller, permits, None).await?;
+        self.emergency_view(customer, id).await
+    }
+
+    /// The same; where that is why, because this kit was opened. Of one that was opened before it is the one that was started then.
+    pub(crate) async fn begin_emergency(
+        &self,
+        customer: CustomerId,
+        reason: &str,
+        once: &Once,
+        caller: &Caller,
+        _permits: (Permit<AccountRotate>, Permit<CheckoutRevoke>),
+        kit: Option<KitId>,
+    ) -> Result<EmergencyId> {
         self.must_act()?;
         short_text("reason", reason)?;
         let scope = Scope::Customer(customer);
@@ -52,15 +68,22 @@ impl Open {
             if let Some(done) = self.done(scope, once, caller).await? {
                 return Ok(EmergencyId::from_uuid(done));
             }
+            if let Some(kit) = kit
+                && let Some(before) = self.emergency_of_kit(customer, kit).await?
+            {
+                return Ok(before);
+            }
             // Before anything is read: whatever is rotated from now on counts.
             let now = self.now();
             let row = self.load::<CustomerRecord>(&RowId::customer(customer)).await?;
             if let Some(under_way) = row.value.emergency {
-                let detail = format!("The emergency rotation {} of this customer is under way.", under_way.id);
+                let again =
+                    kit.map_or("", |_| " It may have begun before the kit was made: say it again when that is done.");
+                let detail = format!("The emergency rotation {} of this customer is under way.{again}", under_way.id);
                 return Err(Error::new(ProblemType::InUse, detail));
             }
-            let emergency = Emergency::start(EmergencyId::from_uuid(self.new_uuid()), customer, caller.id, now);
-            let lines = self.first_lines(customer).await?;
+            let emergency = Emergency::start(EmergencyId::from_uuid(self.new_uuid()), customer, caller.id, now, kit);
+            let lines = self.first_lines(customer, emergency.takes()).await?;
             let told = |scope| {
                 let event = self.emergency_event(scope, EventKind::EmergencyStarted, Some(caller), &emergency);
                 let event = event.with(FieldName::Customer, &row.value.slug);
@@ -81,12 +104,15 @@ impl Open {
                 let id = RowId::emergency_line(customer, emergency.id, line.account);
                 change = change.create(id, &EmergencyLineRecord(line))?;
             }
+            if let Some(kit) = kit {
+                change = self.with_kit_opened(change, kit, &emergency, reason, caller).await?;
+            }
             self.commit(self.remember(change, scope, once, caller, emergency.id.uuid())?).await?;
             Ok(emergency.id)
         })
         .await?;
         self.ground().wake.notify_waiters();
-        self.emergency_view(customer, id).await
+        Ok(id)
     }
 
     /// What an emergency rotation would do now.
@@ -95,7 +121,7 @@ impl Open {
         let mut steps = Vec::new();
         for (line, record, state) in self.accounts_in_order(customer).await? {
             let account = self.path_of(customer, &record).await?;
-            let (act, why) = match turn_of(record.settings.rotate_by, &state, None) {
+            let (act, why) = match turn_of(record.settings.rotate_by, &state, None, Takes::Unseen) {
                 // What is held ends first, and its end counts.
                 Turn::Rotate | Turn::First(_) => (EmergencyAct::Rotate, None),
                 Turn::Adopt(_) if !state.seats.is_empty() => (EmergencyAct::Rotate, None),
@@ -196,11 +222,12 @@ impl Open {
 
     /// The lines of one that starts now. A rotation under way whose new secret nobody has seen, and that revokes all that
     /// was, is the account's one.
-    async fn first_lines(&self, customer: CustomerId) -> Result<Vec<Line>> {
+    async fn first_lines(&self, customer: CustomerId, takes: Takes) -> Result<Vec<Line>> {
         let line = |(line, record, state): (Line, AccountRecord, AccountState)| match turn_of(
             record.settings.rotate_by,
             &state,
             None,
+            takes,
         ) {
             Turn::Adopt(rotation) if state.seats.is_empty() => Line { state: LineState::Started { rotation }, ..line },
             Turn::Adopt(_) | Turn::Rotate | Turn::First(_) | Turn::Skip(_) => line,

@@ -17,6 +17,7 @@ use crate::records::{AccountRecord, CustomerRecord, NameRecord, SystemRecord};
 
 pub mod accounts;
 pub mod customers;
+mod hand_over;
 pub mod import;
 mod lock;
 mod offboard;

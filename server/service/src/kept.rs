@@ -97,7 +97,8 @@ fn may_be_kept(table: Table) -> bool {
         | Table::LogTiles
         | Table::LogIndex
         | Table::LogArchives
-        | Table::KeyRotations => false,
+        | Table::KeyRotations
+        | Table::Kits => false,
     }
 }
 

@@ -24,6 +24,7 @@ pub mod identity;
 pub mod inventory;
 pub mod journal;
 mod kept;
+pub mod kit;
 pub mod nodes;
 pub mod open;
 pub mod page;
@@ -55,7 +56,7 @@ pub use vault::{Ground, Settings, Vault};
 /// What a server needs of the sealing crate.
 pub mod crypto {
     pub use claviger_crypto::memory::{HardenError, harden_process, locked};
-    pub use claviger_crypto::{OsRandom, Random, passkey, recipients, totp};
+    pub use claviger_crypto::{OsRandom, Random, kit, passkey, recipients, totp};
 }
 
 #[cfg(test)]

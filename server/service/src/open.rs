@@ -86,6 +86,8 @@ pub struct Open {
     pub(crate) published: Mutex<crate::audit::publish::Published>,
     /// What the last look at all accounts saw.
     pub(crate) seen_in_upkeep: Mutex<Option<Seen>>,
+    /// What the last look at all customers' kits saw.
+    pub(crate) kits_seen: Mutex<Option<crate::kit::KitsSeen>>,
     /// What is known of backups.
     pub(crate) backing_up: Arc<crate::backup::BackingUp>,
     /// What is known of checks of the whole store.
@@ -210,6 +212,7 @@ impl Open {
             archived_block: Mutex::default(),
             published: Mutex::default(),
             seen_in_upkeep: Mutex::default(),
+            kits_seen: Mutex::default(),
             backing_up: Arc::default(),
             scrubs: Arc::default(),
             pause: crate::restore::Pause::default(),

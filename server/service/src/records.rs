@@ -27,6 +27,7 @@ use zeroize::Zeroizing;
 
 use crate::audit::archive::ArchiveRecord;
 use crate::base64_bytes;
+pub use crate::kit::record::{HandOverRecord, HandOverStep, KitOpenedRecord, KitRecord, KitStep};
 
 /// A customer.
 #[derive(Clone, Serialize, Deserialize)]
@@ -67,6 +68,9 @@ pub struct OffboardingRecord {
     pub by: PrincipalId,
     /// How many rows were removed.
     pub rows: u64,
+    /// What was handed over.
+    #[serde(default)]
+    pub hand_over: Option<HandOverRecord>,
     /// The signed note that says so.
     pub receipt: String,
 }
@@ -78,6 +82,9 @@ pub struct OffboardRecord {
     pub by: PrincipalId,
     /// Since when; its timer's time.
     pub since: Timestamp,
+    /// What is handed over before the key goes.
+    #[serde(default)]
+    pub hand_over: HandOverStep,
     /// When the key was destroyed.
     #[serde(default)]
     pub destroyed_at: Option<Timestamp>,
@@ -859,6 +866,7 @@ tables! {
     BackupRecord: Backups;
     OffboardingRecord: Offboardings;
     ArchiveRecord: LogArchives;
+    KitRecord: Kits;
     RotationRecord: Rotations;
     EmergencyRecord: Emergencies;
     FingerprintRecord: Fingerprints;

@@ -86,6 +86,7 @@ impl Open {
             backup_trouble: self.backup_trouble(),
             store_checked_at: scrubbed.filter(|scrubbed| scrubbed.whole).map(|scrubbed| scrubbed.at),
             store_faults: scrubbed.map_or(0, |scrubbed| scrubbed.faults),
+            failing_kits: self.kits_seen().map_or(0, |seen| seen.failing),
             key_rotations: self.key_rotations_under_way().await?,
             restored_from: self.paused().map(|paused| paused.moment),
             streams: self.ground().streams.iter().map(|stream| stream.status()).collect(),

@@ -24,6 +24,7 @@ use crate::backup::Backups;
 use crate::clock::Clock;
 use crate::error::{Error, Result};
 use crate::escrow::Escrow;
+use crate::kit::Kits;
 use crate::nodes::{Standing, WhySealed};
 use crate::open::Open;
 use crate::seal::rekey::Sealing;
@@ -62,6 +63,8 @@ pub struct Ground {
     pub backups: Option<Arc<Backups>>,
     /// Where each secret is written too, before it is stored here.
     pub escrow: Option<Arc<Escrow>>,
+    /// Where emergency kits go, and who of the MSP's people holds a share of each.
+    pub kits: Option<Arc<Kits>>,
     /// The HSM that may seal the vault.
     pub hsm: Option<Arc<Device>>,
     /// What the operator can set.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use claviger_api::{
-    AccountId, BreakGlassId, CheckoutId, CustomerId, EmergencyId, ReviewId, RotationId, Scope, Timestamp,
+    AccountId, BreakGlassId, CheckoutId, CustomerId, EmergencyId, KitId, ReviewId, RotationId, Scope, Timestamp,
 };
 use claviger_store::{Range, RowId, Timer};
 use parking_lot::Mutex;
@@ -71,6 +71,8 @@ pub enum TimerKind {
     OffboardDue = 13,
     /// The replacement of a customer's key goes on.
     KeyRotationDue = 14,
+    /// An emergency kit of a customer is to be made.
+    KitDue = 15,
 }
 
 /// What is being worked on.
@@ -112,7 +114,7 @@ fn work_of((kind, id): (u8, Uuid)) -> String {
 }
 
 impl TimerKind {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::CheckoutDue,
         Self::RotationDue,
         Self::LoginRemoval,
@@ -126,6 +128,7 @@ impl TimerKind {
         Self::LockDue,
         Self::OffboardDue,
         Self::KeyRotationDue,
+        Self::KitDue,
     ];
 
     /// The timer's row.
@@ -155,7 +158,8 @@ impl TimerKind {
             | Self::EmergencyDue
             | Self::LockDue
             | Self::OffboardDue
-            | Self::KeyRotationDue => false,
+            | Self::KeyRotationDue
+            | Self::KitDue => false,
         }
     }
 }
@@ -263,6 +267,9 @@ async fn look_after(open: Arc<Open>) {
     if !open.nodes.keep("look").await {
         return;
     }
+    if let Err(error) = open.ask_for_kits_due().await {
+        tracing::warn!(?error, "emergency kits that are due could not be asked for; it is looked at again");
+    }
     if let Err(error) = open.look_after_secrets().await {
         tracing::warn!(?error, "what policies say of secrets could not be done; it is looked at again");
     }
@@ -347,7 +354,7 @@ pub(crate) async fn act_on_due(open: &Arc<Open>, at_once: &Arc<Semaphore>) -> Re
             let Some(_claim) = hand.open.nodes.claim(&work_of(hand.place)).await else {
                 return tokio::time::sleep(TICK).await;
             };
-            if let Err(error) = hand.open.act_if_there(timer).await {
+            if let Err(error) = Box::pin(hand.open.act_if_there(timer)).await {
                 tracing::warn!(?error, kind = timer.kind, "what was due could not be done; it is tried again");
                 // A failure that comes back at once must not spin.
                 tokio::time::sleep(TICK).await;
@@ -458,6 +465,7 @@ impl Open {
             }
             (TimerKind::LockDue, Scope::Customer(customer)) => self.lock_due(customer).await,
             (TimerKind::KeyRotationDue, Scope::Customer(customer)) => self.key_rotation_due(customer).await,
+            (TimerKind::KitDue, Scope::Customer(customer)) => self.kit_due(customer, KitId::from_uuid(timer.id)).await,
             (TimerKind::OffboardDue, Scope::Operator) => self.offboard_due(CustomerId::from_uuid(timer.id)).await,
             (TimerKind::PrincipalGone, Scope::Operator) => self.cut(&timer).await,
             (TimerKind::DailyLook, Scope::Operator) => self.look_daily(&timer).await,
@@ -469,6 +477,7 @@ impl Open {
                 | TimerKind::FollowUpDue
                 | TimerKind::LockDue
                 | TimerKind::KeyRotationDue
+                | TimerKind::KitDue
                 | TimerKind::ReviewDue
                 | TimerKind::BreakGlassDue
                 | TimerKind::EmergencyDue,

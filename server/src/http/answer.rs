@@ -10,7 +10,9 @@ use claviger_api::wire;
 use claviger_service::{Error, Page, Result};
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa::openapi::{ContentBuilder, Object, RefOr, Response, ResponseBuilder, Schema};
+use utoipa::openapi::{
+    ContentBuilder, KnownFormat, Object, ObjectBuilder, RefOr, Response, ResponseBuilder, Schema, SchemaFormat,
+};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::describe::Description;
@@ -46,6 +48,8 @@ pub struct SeeOther {
 pub struct Listed<T>(pub Page<T>);
 /// 200 with lines of JSON, each ending in its newline.
 pub struct Lines(pub Vec<String>);
+/// 200 with an encrypted file.
+pub struct File(pub Vec<u8>);
 /// 200 with a JSON text that is there already.
 pub struct Text(pub Bytes);
 
@@ -115,6 +119,21 @@ impl Answer for Lines {
         let content = ContentBuilder::new().schema(Some(Schema::from(text))).build();
         let response = ResponseBuilder::new().description("One JSON object a line.");
         description.answers(200, response.content("application/jsonl", content).build());
+    }
+}
+
+impl Answer for File {
+    fn response(self) -> Result<HttpResponse> {
+        Ok(HttpResponse::Ok().content_type(ContentType::octet_stream()).body(self.0))
+    }
+
+    fn describe(description: &mut Description) {
+        let bytes = ObjectBuilder::new()
+            .schema_type(utoipa::openapi::Type::String)
+            .format(Some(SchemaFormat::KnownFormat(KnownFormat::Binary)));
+        let content = ContentBuilder::new().schema(Some(Schema::from(bytes.build()))).build();
+        let response = ResponseBuilder::new().description("The file, encrypted.");
+        description.answers(200, response.content("application/octet-stream", content).build());
     }
 }
 

@@ -1,6 +1,6 @@
 //! `/v1/customers`.
 
-use claviger_api::ProblemType::{InUse, NameTaken, NotFound};
+use claviger_api::ProblemType::{InUse, KitUnavailable, KitsOff, NameTaken, NotFound};
 use claviger_api::wire::{
     Customer, CustomerChange, CustomerLimits, ImportRequest, Imported, LockCustomer, NewCustomer, OffboardCustomer,
     Offboarding, PageQuery, WithReason,
@@ -11,7 +11,7 @@ use claviger_core::policy::{
 };
 use claviger_service::{Once, Paging, Result};
 
-use super::answer::{Accepted, Created, Json, Listed, NoContent};
+use super::answer::{Accepted, Created, File, Json, Listed, NoContent};
 use super::body::Body;
 use super::door::Session;
 use super::endpoint::Endpoint;
@@ -56,7 +56,7 @@ pub fn endpoints() -> Vec<Endpoint> {
             "Destroy a locked customer's key, and remove all that it opened. Nobody gets it back.",
             offboard,
         )
-        .fails(&[InUse]),
+        .fails(&[InUse, KitsOff]),
         Endpoint::get(
             "/v1/offboardings",
             "listOffboardings",
@@ -69,6 +69,13 @@ pub fn endpoints() -> Vec<Endpoint> {
             "One of them, by the customer's id, with its signed receipt.",
             offboarding,
         ),
+        Endpoint::get(
+            "/v1/offboardings/{former}/hand-over",
+            "downloadHandOver",
+            "The file that was handed over, encrypted: each of the customer's recipients opens it.",
+            hand_over,
+        )
+        .fails(&[KitUnavailable]),
         Endpoint::delete("/v1/customers/{customer}", "removeCustomer", "Remove a customer without systems.", remove)
             .fails(&[InUse]),
         Endpoint::post(
@@ -154,6 +161,14 @@ async fn offboarding(
     FormerCustomer(id): FormerCustomer,
 ) -> Result<Json<Offboarding>> {
     session.open.offboarding(id, permit).await.map(Json)
+}
+
+async fn hand_over(
+    session: Session,
+    OnOperator(permit): OnOperator<SysStatus>,
+    FormerCustomer(id): FormerCustomer,
+) -> Result<File> {
+    session.open.hand_over_file(id, &session.caller, permit).await.map(File)
 }
 
 async fn remove(session: Session, on: OnCustomer<CustomerRemove>) -> Result<NoContent> {

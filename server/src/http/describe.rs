@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use actix_web::http::Method;
-use claviger_api::{BreakGlassId, CheckoutId, FactorId, GrantId, Part, Problem, ProblemType, ReviewId, RotationId};
+use claviger_api::{
+    BreakGlassId, CheckoutId, FactorId, GrantId, KitId, Part, Problem, ProblemType, ReviewId, RotationId,
+};
 use claviger_core::policy::{Action, Weight};
 use utoipa::openapi::extensions::ExtensionsBuilder;
 use utoipa::openapi::path::{Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn};
@@ -264,6 +266,7 @@ fn path_parameter(name: &str) -> Parameter {
         "factor" => (FactorId::schema(), "The second factor's id."),
         "grant" => (GrantId::schema(), "The grant's id."),
         "glass" => (BreakGlassId::schema(), "The break-glass's id."),
+        "kit" => (KitId::schema(), "The kit's id."),
         "review" => (ReviewId::schema(), "The review's id."),
         "issuer" => (Part::schema(), "The issuer's name in the vault."),
         "provider" => (Part::schema(), "The identity provider's name in the vault."),

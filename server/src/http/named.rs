@@ -2,7 +2,9 @@
 //! `{provider}`, a grant by `{grant}`, a second
 //! factor by `{factor}`.
 
-use claviger_api::{BackupId, CustomerId, EmergencyId, FactorId, GrantId, Part, ProblemType, ReviewId, UserName};
+use claviger_api::{
+    BackupId, CustomerId, EmergencyId, FactorId, GrantId, KitId, Part, ProblemType, ReviewId, UserName,
+};
 use claviger_service::Result;
 
 use super::call::Call;
@@ -26,6 +28,19 @@ pub struct Reviewed(pub ReviewId);
 
 /// The id in `{emergency}`.
 pub struct EmergencyNumbered(pub EmergencyId);
+
+/// The id in `{kit}`.
+pub struct KitNumbered(pub KitId);
+
+impl Argument for KitNumbered {
+    async fn take(call: &mut Call) -> Result<Self> {
+        call.number("kit").map(Self)
+    }
+
+    fn describe(description: &mut Description) {
+        description.fails(&[ProblemType::NotFound]);
+    }
+}
 
 /// The ids in `{review}` and `{grant}`.
 pub struct Line {

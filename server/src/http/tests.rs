@@ -82,6 +82,7 @@ async fn rig_with(rates: AllRates) -> Rig {
         streams: Vec::new(),
         witnesses: Vec::new(),
         backups: None,
+        kits: None,
         escrow: None,
         hsm: None,
         settings: Settings::named("vault.test"),
@@ -232,6 +233,7 @@ fn example(template: &str) -> String {
         .replace("{review}", &format!("rv_{id}"))
         .replace("{emergency}", &format!("em_{id}"))
         .replace("{backup}", &format!("bk_{id}"))
+        .replace("{kit}", &format!("ki_{id}"))
         .replace("{former}", &format!("cu_{id}"))
         .replace("{provider}", "entra")
         .replace("{keyed}", "nowhere")

@@ -9,6 +9,7 @@ use claviger_api::Timestamp;
 use claviger_api::wire::{StreamState, StreamStatus};
 use claviger_service::audit::publish::Published;
 use claviger_service::backup::BackedUp;
+use claviger_service::kit::KitsSeen;
 use claviger_service::scrub::Scrubbed;
 use claviger_service::upkeep::Seen;
 use jiff::SignedDuration;
@@ -55,6 +56,8 @@ pub struct OfOpen {
     pub scrubbed: Option<Scrubbed>,
     /// The last backup, and whether the last try failed; nothing where none are taken.
     pub backups: Option<(Option<BackedUp>, bool)>,
+    /// What the last look at all customers' emergency kits saw, if there was one.
+    pub kits: Option<KitsSeen>,
     /// How many customers' keys are being replaced.
     pub key_rotations: u64,
     /// Since when the first of the timers that are due has waited.
@@ -178,6 +181,9 @@ impl OfOpen {
             number("backup_taken_at_seconds", "Of which moment the last backup tells, in Unix time", at);
             number("backup_failing", "Whether the last try to take a backup failed", u64::from(failing));
         }
+        if let Some(seen) = self.kits.filter(|seen| now.duration_since(seen.at) <= TOLD_FOR) {
+            number("kits_failing", "Customers whose last emergency kit could not be made", seen.failing);
+        }
     }
 }
 
@@ -234,6 +240,7 @@ mod tests {
             published: Published { at: Some(at(50)), anchors_failing: 1 },
             scrubbed: Some(Scrubbed { at: Timestamp::UNIX_EPOCH, faults: 2, whole: true }),
             backups: Some((None, true)),
+            kits: Some(KitsSeen { at: Timestamp::UNIX_EPOCH, failing: 1 }),
             key_rotations: 1,
             due_since: Some(at(93)),
             streams: Some(Streams { broken: 1, behind: 20, behind_seconds: 300 }),
@@ -291,6 +298,7 @@ mod tests {
             "claviger_store_faults 2",
             "claviger_backup_taken_at_seconds 0",
             "claviger_backup_failing 1",
+            "claviger_kits_failing 1",
             "claviger_http_requests_total 3",
             "claviger_http_requests_refused_total 1",
             "claviger_http_requests_failed_total 1",

@@ -94,6 +94,8 @@ pub enum Table {
     LogArchives = 0x44,
     /// How far the replacement of a customer's key is, or was.
     KeyRotations = 0x45,
+    /// Emergency kits of a customer, and where they are.
+    Kits = 0x46,
 }
 
 /// What a table is: one row of the table below.
@@ -155,6 +157,7 @@ const fn facts(table: Table) -> Facts {
         T::LogIndex      => row(Scoped(1 + NUMBER + 1),         Owner,    false), // scope ‖ level u8 ‖ place be8 ‖ part u8
         T::LogArchives   => row(Scoped(NUMBER),                 Operator, true),  // scope ‖ first index be8
         T::KeyRotations  => row(Scoped(0),                      Operator, true),  // scope
+        T::Kits          => row(Scoped(UUID),                   Operator, true),  // scope ‖ kit
     }
 }
 
@@ -185,7 +188,8 @@ pub enum SealedBy {
     Wrapped,
     /// The operator key, whoever's row it is. Customers and log heads: a locked customer must still be listed, found
     /// and given checkpoints. Log tiles: hashes alone, and an offboarded customer's proofs stay valid.
-    /// Cursors of streams and places of archives: numbers. How far a key's replacement is: a locked customer's is shown, too.
+    /// Cursors of streams and places of archives: numbers. How far a key's replacement is, and kits: a locked customer's are shown, too,
+    /// and a receipt of its end names them.
     Operator,
     /// The key of the row's scope: the customer's, or the operator's.
     Owner,
@@ -193,7 +197,7 @@ pub enum SealedBy {
 
 impl Table {
     /// All tables, in the order of their tags.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 43] = [
         Self::Meta,
         Self::Keys,
         Self::Names,
@@ -236,6 +240,7 @@ impl Table {
         Self::LogIndex,
         Self::LogArchives,
         Self::KeyRotations,
+        Self::Kits,
     ];
 
     /// The first byte of the table's keys; also what stands for the table in what is bound into encryption.
@@ -315,6 +320,7 @@ mod tests {
             "43 LogIndex",
             "44 LogArchives",
             "45 KeyRotations",
+            "46 Kits",
         ];
         let today: Vec<String> = Table::ALL.iter().map(|t| format!("{:02x} {t:?}", t.tag())).collect();
         assert_eq!(today, shipped);

@@ -34,6 +34,7 @@ use crate::engine::{Range, Row, Store};
 use crate::row::RowId;
 use crate::sealing::{SealedError, SealedPut};
 
+mod beside;
 mod change;
 
 use change::CustomerKeys;

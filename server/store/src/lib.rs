@@ -29,7 +29,7 @@ pub use keyring::{
 pub use load::{FillError, Filling};
 pub use memory::MemoryStore;
 pub use row::{BadKey, RowId, SCAN_MAX, Timer};
-pub use sealing::{Record, Sealed, SealedError, SealedPut, Versioned, open_record, opens};
+pub use sealing::{Record, Sealed, SealedError, SealedPut, Versioned, open_record, open_secret, opens};
 
 #[cfg(test)]
 mod fixtures;

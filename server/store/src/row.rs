@@ -4,8 +4,8 @@ use std::fmt;
 
 use claviger_api::Timestamp;
 use claviger_api::{
-    AccountId, BackupId, BreakGlassId, CheckoutId, CustomerId, EmergencyId, GrantId, IssuerId, PrincipalId, ProviderId,
-    ReviewId, RotationId, Scope, SessionId, SystemId,
+    AccountId, BackupId, BreakGlassId, CheckoutId, CustomerId, EmergencyId, GrantId, IssuerId, KitId, PrincipalId,
+    ProviderId, ReviewId, RotationId, Scope, SessionId, SystemId,
 };
 use uuid::Uuid;
 
@@ -171,6 +171,11 @@ impl RowId {
         let (emergency, account) = (emergency.uuid(), account.uuid());
         let id: [&[u8]; 2] = [emergency.as_bytes(), account.as_bytes()];
         Self::new(Table::EmergencyLines, Scope::Customer(customer), &id)
+    }
+
+    /// An emergency kit of a customer.
+    pub fn kit(customer: CustomerId, kit: KitId) -> Self {
+        Self::of(Table::Kits, customer, kit.uuid())
     }
 
     /// A grant, at a customer or at the operator.

@@ -177,12 +177,9 @@ impl Sealed {
     /// The secret of a row of the Secrets table.
     pub async fn read_secret(&self, keyring: &Keyring, id: &RowId) -> Result<Option<Versioned<Secret>>, SealedError> {
         must_be(id, Table::Secrets)?;
-        let Some(found) = self.read_bytes(keyring, id).await? else { return Ok(None) };
-        let malformed = || SealedError::Malformed(id.clone());
-        let text = std::str::from_utf8(&found.value).map_err(|_| malformed())?;
-        // `Secret::new` takes the copy over and wipes it.
-        let value = Secret::new(text.to_owned()).map_err(|_| malformed())?;
-        Ok(Some(Versioned { id: found.id, revision: found.revision, value }))
+        let Some(row) = self.store.get(&id.to_key()).await? else { return Ok(None) };
+        let value = open_secret(keyring, id, &row)?;
+        Ok(Some(Versioned { id: id.clone(), revision: row.revision, value }))
     }
 
     /// The bytes of a row that is sealed without JSON, such as a hash tile. They are wiped when dropped.
@@ -266,6 +263,16 @@ pub fn open_record<T: Record>(keyring: &Keyring, id: RowId, row: &Row) -> Result
     // serde_json's own message quotes the content: it stays here.
     let value = serde_json::from_slice(json).map_err(|_| SealedError::Malformed(id.clone()))?;
     Ok(Versioned { id, revision: row.revision, value })
+}
+
+/// The same of a row of the Secrets table.
+pub fn open_secret(keyring: &Keyring, id: &RowId, row: &Row) -> Result<Secret, SealedError> {
+    must_be(id, Table::Secrets)?;
+    let plaintext = open(keyring, id, row)?;
+    let malformed = || SealedError::Malformed(id.clone());
+    let text = std::str::from_utf8(body(id, BYTES, &plaintext)?).map_err(|_| malformed())?;
+    // `Secret::new` takes the copy over and wipes it.
+    Secret::new(text.to_owned()).map_err(|_| malformed())
 }
 
 /// Whether a row opens in its place, whatever it holds: a record, bytes, a wrapped key. A plain row always does.

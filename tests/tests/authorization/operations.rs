@@ -195,6 +195,7 @@ pub const TABLE: &[Wanted] = &[
     customer("offboardCustomer", ADMINISTRATOR, r#"{"reason":"x","confirm":"x"}"#),
     vault("listOffboardings", READERS, ""),
     vault("showOffboarding", READERS, ""),
+    vault("downloadHandOver", READERS, ""),
     customer("unlockCustomer", ADMINISTRATOR, r#"{"reason":"x"}"#),
     // Of the customer's own people only, whatever the role.
     customer("limitCustomer", NONE, r#"{"max_checkout_seconds":60}"#),
@@ -255,6 +256,11 @@ pub const TABLE: &[Wanted] = &[
     customer("showEmergency", SEE_ROTATIONS, ""),
     customer("reportEmergency", SEE_ROTATIONS, ""),
     customer("thawEmergency", ADMINISTRATOR, REASON),
+    customer("createKit", &[Administrator, CustomerAdministrator], ""),
+    customer("listKits", ACCESS, ""),
+    customer("showKit", ACCESS, ""),
+    customer("downloadKit", ACCESS, ""),
+    customer("openedKit", ADMINISTRATOR, REASON),
     query("listRotations", ALL, "customer=<customer>"),
     // An approver decides on requests, and has nothing to do with rotations.
     customer("showRotation", SEE_ROTATIONS, ""),

@@ -102,6 +102,7 @@ fn about_acme(part: &str) -> &'static str {
         "review" => "rv_0197a3c2e1f07b1a8c3d4e5f60718293",
         "emergency" => "em_0197a3c2e1f07b1a8c3d4e5f60718293",
         "backup" => "bk_0197a3c2e1f07b1a8c3d4e5f60718293",
+        "kit" => "ki_0197a3c2e1f07b1a8c3d4e5f60718293",
         "former" => "cu_0197a3c2e1f07b1a8c3d4e5f60718293",
         "factor" => "fa_0197a3c2e1f07b1a8c3d4e5f60718293",
         other => panic!("a part of a path that this test does not know: {other}"),

@@ -30,6 +30,7 @@ const NAMES: &[(&str, &str)] = &[
     ("lockCustomer", "reason"),
     ("offerPasskey", "label"),
     ("offerTotp", "label"),
+    ("openedKit", "reason"),
     ("startEmergency", "reason"),
     ("unlockCustomer", "reason"),
 ];
@@ -185,6 +186,7 @@ fn existing(part: &str) -> String {
         "review" => "rv_0197a3c2e1f07b1a8c3d4e5f60718293",
         "emergency" => "em_0197a3c2e1f07b1a8c3d4e5f60718293",
         "backup" => "bk_0197a3c2e1f07b1a8c3d4e5f60718293",
+        "kit" => "ki_0197a3c2e1f07b1a8c3d4e5f60718293",
         "former" => "cu_0197a3c2e1f07b1a8c3d4e5f60718293",
         "issuer" => "trusted",
         "provider" => "entra",

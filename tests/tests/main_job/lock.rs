@@ -52,6 +52,18 @@ async fn a_customer_is_locked_over_a_kill_unlocked_and_offboarded_with_a_receipt
     assert_eq!(wrong.code, 2, "{wrong:?}");
     let done =
         ada.run(&["customer", "offboard", "acme", "--reason", "the contract is over", "--confirm", "acme"]).await;
+    assert!(done.code == 1 && done.stderr.contains("Nothing could be handed over"), "{done:?}");
+    let words = [
+        "customer",
+        "offboard",
+        "acme",
+        "--reason",
+        "the contract is over",
+        "--confirm",
+        "acme",
+        "--without-hand-over",
+    ];
+    let done = ada.run(&words).await;
     assert_eq!(done.code, 0, "{done:?}");
     let done = done.json();
     let receipt = done["receipt"].as_str().unwrap();

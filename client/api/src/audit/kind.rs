@@ -282,6 +282,18 @@ words! {
     CustomerKeySwitched = "customer.key_switched",
     /// In both logs: all of a customer is under its new key, and the old one is destroyed.
     CustomerKeyRotated = "customer.key_rotated",
+    /// In both logs, as every kind about kits: somebody asked for an emergency kit of the customer, or it was time for one.
+    KitAsked = "kit.asked",
+    /// A kit is whole and on its disk.
+    KitMade = "kit.made",
+    /// A kit could not be made; it is tried again.
+    KitFailed = "kit.failed",
+    /// Somebody got the encrypted file of a kit.
+    KitDownloaded = "kit.downloaded",
+    /// Somebody said that a kit was opened: all that is in it is being replaced.
+    KitOpened = "kit.opened",
+    /// What opens the systems of a customer that is being offboarded is written for the customer's own recipients.
+    CustomerHandedOver = "customer.handed_over",
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Conditions, RotationPolicy};
+use super::{Conditions, KitRule, RotationPolicy};
 use crate::{CustomerId, Part, PrincipalId, Timestamp};
 
 /// `POST /v1/customers`.
@@ -103,6 +103,28 @@ pub struct OffboardCustomer {
     pub reason: String,
     /// The customer's slug once more: nobody gets it back.
     pub confirm: Part,
+    /// Hand nothing over: nobody has the customer's secrets any more. Otherwise what opens its systems is written for the recipients
+    /// that it has named, before the key is destroyed.
+    #[serde(default)]
+    pub without_hand_over: bool,
+}
+
+/// What opens a customer's systems, in a file for the customer's own recipients; each of them opens it alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct HandOver {
+    /// The moment of which it tells.
+    pub moment: Timestamp,
+    /// Its file, in the directory of the kits.
+    pub file: String,
+    /// Bytes of it.
+    pub bytes: u64,
+    /// SHA-256 of it, in hex.
+    pub sha256: String,
+    /// Accounts in it.
+    pub accounts: u64,
+    /// Secrets in it.
+    pub secrets: u64,
 }
 
 /// `GET /v1/offboardings`: a customer that was offboarded.
@@ -119,6 +141,9 @@ pub struct Offboarding {
     pub by: PrincipalId,
     /// How many rows were removed.
     pub rows: u64,
+    /// What was handed over before; absent where nothing was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hand_over: Option<HandOver>,
     /// What says so, signed with the key of the operator's log (a C2SP signed note): also, what can still open older copies.
     pub receipt: String,
 }
@@ -199,6 +224,9 @@ pub struct CustomerLimits {
     /// `approvals`, `fresh_factor`, `ticket`, `networks` and `hours`; the others are for grants.
     #[serde(skip_serializing_if = "Conditions::is_empty")]
     pub conditions: Conditions,
+    /// Who opens its emergency kits. Without it none is made, and nothing is handed over when it is offboarded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kit: Option<KitRule>,
 }
 
 impl CustomerLimits {

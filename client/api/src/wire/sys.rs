@@ -319,6 +319,9 @@ pub struct Status {
     /// Customers whose key is being replaced.
     #[serde(default)]
     pub key_rotations: u64,
+    /// Customers whose last emergency kit could not be made.
+    #[serde(default)]
+    pub failing_kits: u64,
     /// Rotations whose account cannot be offered until they are settled.
     pub unresolved_rotations: u64,
     /// Reviews of who reaches a customer that are not closed.

@@ -78,6 +78,10 @@ actions! {
     CustomerUnlock = "customer.unlock";
     /// Destroy a customer's key, and all that it opens.
     CustomerOffboard = "customer.offboard";
+    /// Have an emergency kit made of a customer, for the recipients that it and the configuration name.
+    KitCreate = "kit.create";
+    /// See a customer's emergency kits, and get the encrypted file.
+    KitView = "kit.view";
     /// Add a system to a customer.
     SystemCreate = "system.create";
     /// See a system.

@@ -73,6 +73,7 @@ const fn bound(action: Action) -> Bound {
         A::SysStatus
         | A::AccessView
         | A::CustomerView
+        | A::KitView
         | A::SystemView
         | A::AccountView
         | A::CheckoutView
@@ -95,6 +96,7 @@ const fn bound(action: Action) -> Bound {
         | A::CustomerLock
         | A::CustomerUnlock
         | A::CustomerOffboard
+        | A::KitCreate
         | A::SystemCreate
         | A::SystemUpdate
         | A::SystemRemove

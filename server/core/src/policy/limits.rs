@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use claviger_api::wire::{self, ApprovalRule, TTL_MAX_SECONDS, TTL_MIN_SECONDS};
+use claviger_api::wire::{self, ApprovalRule, KitRule, TTL_MAX_SECONDS, TTL_MIN_SECONDS};
 use serde::{Deserialize, Serialize};
 
 use super::{Action, BadCondition, Circumstances, Condition, Conditions};
@@ -16,6 +16,9 @@ pub struct Limits {
     pub max_checkout_seconds: Option<u64>,
     /// What else: approvals, networks, hours, a ticket, a fresh factor.
     pub conditions: Conditions,
+    /// Who opens its emergency kits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kit: Option<KitRule>,
 }
 
 /// Those of a customer that has set none.
@@ -31,6 +34,7 @@ pub static NO_LIMITS: Limits = Limits {
         reveals_per_hour: None,
         reaches: None,
     },
+    kit: None,
 };
 
 impl Action {
@@ -51,6 +55,8 @@ impl Action {
                     | Self::GrantRevoke
                     | Self::PrincipalManage
                     | Self::CustomerLimit
+                    // Who opens it is a limit itself.
+                    | Self::KitCreate
             )
     }
 }
@@ -78,7 +84,7 @@ impl Limits {
         }
         match conditions {
             Ok(conditions) if bad.is_empty() => {
-                Ok(Self { max_checkout_seconds: wanted.max_checkout_seconds, conditions })
+                Ok(Self { max_checkout_seconds: wanted.max_checkout_seconds, conditions, kit: wanted.kit.clone() })
             }
             Ok(_) | Err(_) => Err(bad),
         }
@@ -86,7 +92,11 @@ impl Limits {
 
     /// As readers see them.
     pub fn view(&self) -> wire::CustomerLimits {
-        wire::CustomerLimits { max_checkout_seconds: self.max_checkout_seconds, conditions: self.conditions.view() }
+        wire::CustomerLimits {
+            max_checkout_seconds: self.max_checkout_seconds,
+            conditions: self.conditions.view(),
+            kit: self.kit.clone(),
+        }
     }
 
     /// What they want and is not there.

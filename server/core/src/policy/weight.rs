@@ -47,6 +47,8 @@ impl Action {
             Self::SysStatus
             | Self::SysScrub
             | Self::SysBackup
+            | Self::KitCreate
+            | Self::KitView
             | Self::AccessView
             | Self::CustomerView
             | Self::SystemView

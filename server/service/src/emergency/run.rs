@@ -9,7 +9,8 @@ use claviger_api::audit::record::FieldName;
 use claviger_api::wire::RotationCause;
 use claviger_api::{AccountId, CustomerId, EmergencyId, RotationId, Scope, SystemId, Timestamp};
 use claviger_core::emergency::{
-    AT_ONCE, AT_ONCE_PER_SYSTEM, Emergency, Line, LineState, Phase, SILENT_AFTER, Turn, UnderWay, is_concluded, turn_of,
+    AT_ONCE, AT_ONCE_PER_SYSTEM, Emergency, Line, LineState, Phase, SILENT_AFTER, Takes, Turn, UnderWay, is_concluded,
+    turn_of,
 };
 use claviger_core::rotation::{Action, Rotation, Step};
 use claviger_store::{RowId, Versioned};
@@ -208,13 +209,15 @@ impl Open {
                     .skip_line(emergency, &row, "it was checked out again after the thaw; its end rotates it")
                     .await;
             }
-            let last = self.rotated_since(customer, state.value.0.last_rotation, emergency.started_at).await?;
-            let turn = turn_of(record.value.settings.rotate_by, &state.value.0, last.as_ref());
+            let last = self.rotated_since(emergency, state.value.0.last_rotation).await?;
+            let turn = turn_of(record.value.settings.rotate_by, &state.value.0, last.as_ref(), emergency.takes());
             let started =
                 |rotation| EmergencyLineRecord(Line { state: LineState::Started { rotation }, ..row.value.0.clone() });
             match turn {
                 Turn::Skip(why) => self.skip_line(emergency, &row, why).await,
                 Turn::First(rotation) if !adopts => Ok(Begun::First(rotation)),
+                // Its turn comes again when that is settled, however long it takes.
+                Turn::First(_) if emergency.takes() == Takes::None => Ok(Begun::Nothing),
                 Turn::Adopt(rotation) | Turn::First(rotation) => {
                     let event = self.emergency_event(
                         Scope::Customer(customer),
@@ -248,16 +251,16 @@ impl Open {
         .await
     }
 
-    /// The account's last rotation, if it was started since then.
-    async fn rotated_since(
-        &self,
-        customer: CustomerId,
-        last: Option<RotationId>,
-        since: Timestamp,
-    ) -> Result<Option<Rotation>> {
+    /// The account's last rotation, if it was started since the emergency rotation was.
+    async fn rotated_since(&self, emergency: &Emergency, last: Option<RotationId>) -> Result<Option<Rotation>> {
         let Some(id) = last else { return Ok(None) };
-        let row = self.read::<RotationRecord>(&RowId::rotation(customer, id)).await?;
-        Ok(row.map(|row| row.value.rotation).filter(|rotation| rotation.started_at >= since))
+        let row = self.read::<RotationRecord>(&RowId::rotation(emergency.customer, id)).await?;
+        let since = emergency.started_at;
+        Ok(row.map(|row| row.value.rotation).filter(|rotation| match emergency.takes() {
+            Takes::Unseen => rotation.started_at >= since,
+            // Of the same moment it may have been there before.
+            Takes::None => rotation.started_at > since,
+        }))
     }
 
     /// Whoever came in by a decision that was made just before the freeze.

@@ -18,9 +18,10 @@ use super::upkeep::{checked_policy, checked_zone, policy_text};
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::idempotency::Once;
+use crate::kit::{id_of as kit_id, timer as kit_timer};
 use crate::open::{Caller, Open, deciding, deciding_once, wrapped_put};
 use crate::page::{Page, Paging};
-use crate::records::{CustomerRecord, IdentityProviderRecord, NameRecord, SystemRecord};
+use crate::records::{CustomerRecord, IdentityProviderRecord, KitStep, NameRecord, SystemRecord};
 use crate::seal::rekey::Top;
 
 impl Open {
@@ -136,6 +137,9 @@ impl Open {
         _permit: Permit<CustomerLimit>,
     ) -> Result<Customer> {
         let limits = Limits::read(wanted).map_err(bad_limits)?;
+        if let Some(rule) = &limits.kit {
+            self.checked_kit_rule(rule)?;
+        }
         deciding(|| async {
             let row = self.load::<CustomerRecord>(&RowId::customer(id)).await?;
             let record = CustomerRecord { limits: limits.clone(), ..row.value.clone() };
@@ -169,14 +173,21 @@ impl Open {
                     format!("The identity provider {} is the customer's own; remove it first.", own.value.name);
                 return Err(Error::new(ProblemType::InUse, detail));
             }
-            let change = self
+            let mut change = self
                 .change(self.customer_event(Scope::Operator, EventKind::CustomerRemoved, &row.value, caller))
                 .and(self.customer_event(Scope::Customer(id), EventKind::CustomerRemoved, &row.value, caller))
                 .erase(self.keyring().name(Table::Customers, Scope::Operator, row.value.slug.as_str()))
                 .remove(&row);
+            for kit in self.kits_of(id).await? {
+                if kit.value.state == KitStep::Asked {
+                    change = change.erase(kit_timer(id, kit_id(&kit)?, kit.value.asked_at));
+                }
+                change = change.remove(&kit);
+            }
             self.commit(change).await.map(drop)
         })
-        .await
+        .await?;
+        self.remove_kit_files(id).await
     }
 
     pub(super) fn customer_event(
@@ -199,7 +210,7 @@ pub(crate) fn bad_limits(bad: Vec<BadCondition>) -> Error {
     Error::values(bad.into_iter().map(one).collect())
 }
 
-pub(super) fn view(record: CustomerRecord) -> Customer {
+pub(crate) fn view(record: CustomerRecord) -> Customer {
     Customer {
         id: record.id,
         slug: record.slug,

@@ -1,6 +1,7 @@
 //! Offboarding: a customer's key is destroyed, and all that it opened is removed.
 //!
-//! Only a locked customer is offboarded, so what was held has ended and is rotated. The key goes first: from then on nothing that is left
+//! Only a locked customer is offboarded, so what was held has ended and is rotated. What opens its systems is handed over to it
+//! (`hand_over.rs`). Then the key goes first: from then on nothing that is left
 //! can be read, whatever becomes of the rest. Then its rows are removed, piece by piece, the root key is replaced, and a signed receipt
 //! says what was done, and what can still open copies from before. What stays is the head of its log and the tiles of hashes, so
 //! that whoever has an export can prove it as before.
@@ -21,8 +22,8 @@ use crate::journal::Change;
 use crate::open::{Caller, Open, deciding};
 use crate::page::{Page, Paging};
 use crate::records::{
-    BackupRecord, BackupStep, CustomerRecord, IdentityProviderRecord, LockRecord, OffboardRecord, OffboardingRecord,
-    PrincipalRecord, TimerRecord,
+    BackupRecord, BackupStep, CustomerRecord, HandOverRecord, HandOverStep, IdentityProviderRecord, KitStep,
+    LockRecord, OffboardRecord, OffboardingRecord, PrincipalRecord, TimerRecord,
 };
 use crate::workers::TimerKind;
 
@@ -59,12 +60,14 @@ impl Open {
                 return Ok(row.value);
             }
             self.nobody_of(id).await?;
+            let hand_over = self.hand_over_wanted(&row.value, offboard.without_hand_over)?;
             let since = self.now();
-            let begun = OffboardRecord { by: caller.id, since, destroyed_at: None, rows: 0 };
+            let begun = OffboardRecord { by: caller.id, since, hand_over, destroyed_at: None, rows: 0 };
             let record =
                 CustomerRecord { lock: Some(LockRecord { offboard: Some(begun), ..lock }), ..row.value.clone() };
             let event = self
                 .customer_event(Scope::Operator, EventKind::CustomerOffboarding, &record, caller)
+                .with(FieldName::Detail, if offboard.without_hand_over { "nothing is handed over" } else { "" })
                 .with_personal(caller.id, FieldName::Reason, reason);
             let change = self.change(event).update(&row, &record)?;
             self.commit(change.create(timer(id, since), &TimerRecord {})?).await?;
@@ -91,20 +94,33 @@ impl Open {
     pub(crate) async fn offboard_due(&self, id: CustomerId) -> Result<()> {
         // Held no longer than the key takes: whoever hears of other customers' keys meanwhile needs it.
         let one_at_a_time = self.locking.lock().await;
-        let Some(row) = self.read::<CustomerRecord>(&RowId::customer(id)).await? else { return Ok(()) };
-        let Some((lock, offboard)) = row.value.lock.and_then(|lock| Some((lock, lock.offboard?))) else {
-            return Ok(());
-        };
+        if let Some((row, lock, offboard)) = self.offboarding_of(id).await?
+            && offboard.hand_over == HandOverStep::Wanted
+        {
+            self.hand_over(&row, lock, offboard).await?;
+        }
+        let Some((row, lock, offboard)) = self.offboarding_of(id).await? else { return Ok(()) };
         if offboard.destroyed_at.is_none() {
             self.destroy_key(&row, lock, offboard).await?;
         }
         self.drop_key(id);
         drop(one_at_a_time);
         self.remove_archives(id).await?;
+        self.remove_kit_files(id).await?;
         self.remove_rows(id).await?;
         self.remove_log(id).await?;
         self.replace_root(self.automatic(Scope::Operator, EventKind::VaultRootRotated, ACTOR)).await?;
         self.close_offboarding(id).await
+    }
+
+    /// A customer that is being offboarded.
+    async fn offboarding_of(
+        &self,
+        id: CustomerId,
+    ) -> Result<Option<(Versioned<CustomerRecord>, LockRecord, OffboardRecord)>> {
+        let Some(row) = self.read::<CustomerRecord>(&RowId::customer(id)).await? else { return Ok(None) };
+        let begun = row.value.lock.and_then(|lock| Some((lock, lock.offboard?)));
+        Ok(begun.map(|(lock, offboard)| (row, lock, offboard)))
     }
 
     /// Nobody logs in for the customer any more.
@@ -149,11 +165,12 @@ impl Open {
         Ok(())
     }
 
-    /// All that counts in the sum of its rows, but for its own row.
+    /// All that counts in the sum of its rows, but for its own row, and those of its kits, which the receipt names.
     async fn remove_rows(&self, id: CustomerId) -> Result<()> {
         let scope = Scope::Customer(id);
         let scoped = |table: &Table| matches!(table.layout(), Layout::Scoped(_)) && table.counts_in_freshness();
-        for table in Table::ALL.into_iter().filter(|table| scoped(table) && *table != Table::Customers) {
+        let to_the_end = [Table::Customers, Table::Kits];
+        for table in Table::ALL.into_iter().filter(|table| scoped(table) && !to_the_end.contains(table)) {
             loop {
                 let rows = self.ground().store.scan(&Range::scope(table, scope).limit(PIECE)).await?;
                 let ids: Vec<RowId> = rows.iter().filter_map(|(key, _)| RowId::from_key(key).ok()).collect();
@@ -218,20 +235,24 @@ impl Open {
             let Some(offboard) = row.value.lock.and_then(|lock| lock.offboard) else { return Ok(()) };
             let Some(destroyed_at) = offboard.destroyed_at else { return Ok(()) };
             let slug = row.value.slug.clone();
-            let receipt = self.receipt_of(id, &slug, destroyed_at, offboard.rows).await?;
+            let hand_over = self.handed_over(id, offboard.hand_over).await?;
+            let receipt = self.receipt_of(id, &slug, destroyed_at, offboard.rows, hand_over.as_ref()).await?;
             let OffboardRecord { by, rows, since, .. } = offboard;
-            let record = OffboardingRecord { slug: slug.clone(), destroyed_at, by, rows, receipt };
+            let record = OffboardingRecord { slug: slug.clone(), destroyed_at, by, rows, hand_over, receipt };
             let event = self
                 .automatic(Scope::Operator, EventKind::CustomerOffboarded, ACTOR)
                 .with(FieldName::Customer, &slug)
                 .with(FieldName::Principal, by)
                 .with(FieldName::Detail, format!("{id}, {rows} rows"));
-            let change = self
+            let mut change = self
                 .change(event)
                 .create(RowId::offboarding(id), &record)?
                 .erase(self.keyring().name(Table::Customers, Scope::Operator, slug.as_str()))
                 .erase(timer(id, since))
                 .remove(&row);
+            for kit in self.kits_of(id).await? {
+                change = change.remove(&kit);
+            }
             self.commit(change).await.map(drop)
         })
         .await
@@ -244,12 +265,19 @@ impl Open {
         slug: &claviger_api::Part,
         destroyed_at: Timestamp,
         rows: u64,
+        hand_over: Option<&HandOverRecord>,
     ) -> Result<String> {
         let head = self.head(Scope::Customer(id)).await?;
         let (vault, opened_by) = (&self.ground().settings.name, self.opened_by().await?);
         let mut lines = vec![
             format!("{vault}/offboarding"),
             format!("customer {id} {slug}"),
+            hand_over.map_or_else(
+                || "handed over nothing".to_owned(),
+                |HandOverRecord { moment, file, sha256, .. }| {
+                    format!("handed over {file} of {moment} SHA-256 {sha256}")
+                },
+            ),
             format!("key destroyed {destroyed_at}"),
             format!("rows removed {rows}"),
             format!("log {} {}", head.frontier.size(), head.frontier.root()),
@@ -261,6 +289,14 @@ impl Open {
         for backup in self.all::<BackupRecord>(&Range::table(Table::Backups)).await? {
             if let BackupStep::Taken { moment, file, .. } = &backup.value.state {
                 lines.push(format!("copy {file} of {moment}"));
+            }
+        }
+        for kit in self.kits_of(id).await? {
+            if let KitStep::Made { moment, file, recipients, threshold, .. } = &kit.value.state {
+                let count = recipients.len();
+                lines.push(format!(
+                    "copy of secrets {file} of {moment}, opened by {threshold} of its {count} recipients"
+                ));
             }
         }
         if self.ground().escrow.is_some() {
@@ -278,6 +314,6 @@ fn timer(id: CustomerId, since: Timestamp) -> RowId {
 fn shown(row: Versioned<OffboardingRecord>) -> Result<Offboarding> {
     let customer = row.id.uuid().map(CustomerId::from_uuid);
     let customer = customer.ok_or_else(|| Error::internal("an offboarding without a customer"))?;
-    let OffboardingRecord { slug, destroyed_at, by, rows, receipt } = row.value;
-    Ok(Offboarding { customer, slug, destroyed_at, by, rows, receipt })
+    let OffboardingRecord { slug, destroyed_at, by, rows, hand_over, receipt } = row.value;
+    Ok(Offboarding { customer, slug, destroyed_at, by, rows, hand_over: hand_over.map(Into::into), receipt })
 }

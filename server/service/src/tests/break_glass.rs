@@ -199,7 +199,7 @@ async fn it_asks_for_no_ticket_hours_or_approvals_of_the_grant_and_for_all_that_
     // The customer wants the yes of two, one of them its own: gus alone is not enough from now on.
     let rule = ApprovalRule { count: 2, by_customer: true, reuse: false };
     let conditions = Conditions { approvals: Some(rule), ..Conditions::default() };
-    limit(CustomerLimits { max_checkout_seconds: None, conditions: conditions.clone() }).await;
+    limit(CustomerLimits { max_checkout_seconds: None, conditions: conditions.clone(), kit: None }).await;
     assert_eq!(take(&world, "gil", "shared").await.unwrap().waits_for, Some(wire::WaitsFor::Approval));
     close(&world, "gwen", open.id).await.unwrap();
     review(&world, "rita", open.id).await.unwrap();
@@ -218,7 +218,8 @@ async fn it_asks_for_no_ticket_hours_or_approvals_of_the_grant_and_for_all_that_
     world.check().await;
     // Hours and length bind as ever, also what is open.
     let hours = Some("Sat-Sun 00:00-01:00 UTC".parse().unwrap());
-    limit(CustomerLimits { max_checkout_seconds: None, conditions: Conditions { hours, ..conditions } }).await;
+    limit(CustomerLimits { max_checkout_seconds: None, conditions: Conditions { hours, ..conditions }, kit: None })
+        .await;
     assert_eq!(world.reveal(&acting(&world, "gil").await, held.id).await.problem(), ProblemType::OutOfHours);
     assert_eq!(ask(&world, "gwen", &at("acme"), &Once::none()).await.problem(), ProblemType::OutOfHours);
     // The customer's own people end it whenever they like.
@@ -583,7 +584,7 @@ async fn what_is_unresolved_goes_past_no_limit() {
     let (service, acme, cara) = (world.open(), world.acme().await, acting(&world, "cara").await);
     let rule = ApprovalRule { count: 2, by_customer: false, reuse: false };
     let conditions = Conditions { approvals: Some(rule), ..Conditions::default() };
-    let limits = CustomerLimits { max_checkout_seconds: None, conditions };
+    let limits = CustomerLimits { max_checkout_seconds: None, conditions, kit: None };
     let permit = service.permit::<CustomerLimit>(&cara, &Resource::Customer(acme)).await.unwrap();
     service.limit_customer(acme, &limits, &cara, permit).await.unwrap();
     assert_eq!(reveal_unresolved(&world, "gil", "app").await.problem(), ProblemType::ApprovalNeeded);

@@ -31,8 +31,8 @@ use crate::journal::head::{LogTile, leaf_hash};
 use crate::records::{
     AccountRecord, BackupRecord, BreakGlassRecord, CeremonyRecord, CeremonyState, CheckoutRecord, CustomerRecord,
     DiscoveryRecord, EmergencyLineRecord, EmergencyRecord, FactorsRecord, FingerprintRecord, FollowUpRecord,
-    FormerPrincipalRecord, GrantRecord, IdempotencyRecord, IdentityProviderRecord, IssuerRecord, LoginCounter,
-    NameRecord, OffboardingRecord, PrincipalRecord, RevealsRecord, ReviewLineRecord, ReviewRecord,
+    FormerPrincipalRecord, GrantRecord, IdempotencyRecord, IdentityProviderRecord, IssuerRecord, KitRecord, KitStep,
+    LoginCounter, NameRecord, OffboardingRecord, PrincipalRecord, RevealsRecord, ReviewLineRecord, ReviewRecord,
     RevokedCertificatesRecord, RotationRecord, SessionRecord, StateRecord, StreamCursorRecord, SystemRecord,
     TimerRecord, TokenRecord, WatchRecord,
 };
@@ -56,6 +56,7 @@ struct Found {
     grants: Vec<Grant>,
     glasses: BTreeMap<BreakGlassId, BreakGlass>,
     emergencies: BTreeMap<Uuid, Emergency>,
+    kits: BTreeMap<Uuid, KitRecord>,
     follow_ups: BTreeMap<Uuid, FollowUpRecord>,
     lines: Vec<(Uuid, Line)>,
     fingerprints: BTreeSet<RowId2>,
@@ -93,6 +94,7 @@ pub async fn check(world: &World) {
     }
     break_glass(&found);
     emergencies(&found);
+    kits(&found);
     follow_ups(&found);
     accounted_for(&found);
     timers(&found);
@@ -177,6 +179,7 @@ fn sort(found: &mut Found, open: &Open, id: &RowId, row: &Row) {
         Table::Emergencies => {
             found.emergencies.insert(uuid, opened::<EmergencyRecord>(open, id, row).0);
         }
+        Table::Kits => drop(found.kits.insert(uuid, opened::<KitRecord>(open, id, row))),
         Table::EmergencyLines => found.lines.push((uuid, opened::<EmergencyLineRecord>(open, id, row).0)),
         Table::Issuers => found.issuers.push(opened(open, id, row)),
         Table::Sessions => found.sessions.push(opened(open, id, row)),
@@ -447,6 +450,14 @@ fn break_glass(found: &Found) {
     assert!(found.grants.iter().all(|grant| grant.break_glass.is_none_or(|id| found.glasses.contains_key(&id))));
 }
 
+/// A kit is made by its timer, once.
+fn kits(found: &Found) {
+    for (id, kit) in &found.kits {
+        let timers = found.timers.get(&(TimerKind::KitDue as u8, *id)).map_or(0, Vec::len);
+        assert_eq!(timers, usize::from(kit.state == KitStep::Asked), "the timers of a kit at {:?}", kit.state);
+    }
+}
+
 /// A customer is frozen by the one that is under way, which has its timer; each of its lines is an account's, and what it
 /// notes is that account's rotation.
 fn emergencies(found: &Found) {
@@ -520,6 +531,7 @@ fn timers(found: &Found) {
             || found.reviews.contains_key(id)
             || found.glasses.contains_key(&BreakGlassId::from_uuid(*id))
             || found.emergencies.contains_key(id)
+            || found.kits.contains_key(id)
             || found.follow_ups.contains_key(id)
             || found.key_rotations.contains_key(&CustomerId::from_uuid(*id))
             || [TimerKind::PrincipalGone as u8, TimerKind::DailyLook as u8].contains(kind);

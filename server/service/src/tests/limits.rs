@@ -26,6 +26,7 @@ fn for_an_hour() -> CustomerLimits {
     CustomerLimits {
         max_checkout_seconds: Some(3600),
         conditions: Conditions { hours: Some("Mon-Fri 08:00-10:00 UTC".parse().unwrap()), ..Conditions::default() },
+        kit: None,
     }
 }
 
@@ -81,7 +82,7 @@ async fn a_customer_wants_a_yes_of_its_own() {
     let cara = cara(&world).await;
     let rule = claviger_api::wire::ApprovalRule { count: 1, by_customer: true, reuse: false };
     let conditions = Conditions { approvals: Some(rule), ..Conditions::default() };
-    limit(&world, &cara, CustomerLimits { max_checkout_seconds: None, conditions }).await;
+    limit(&world, &cara, CustomerLimits { max_checkout_seconds: None, conditions, kit: None }).await;
     let asked = world.check_out(&world.tess().await, &of("app"), &Once::none()).await.unwrap();
     let approvals = asked.approvals.expect("it waits for a yes");
     assert!(approvals.by_customer && approvals.needed == 1 && approvals.given.is_empty());

@@ -30,7 +30,11 @@ impl World {
 
     pub async fn offboard(&self, customer: CustomerId, confirm: &str) -> Result<Customer> {
         let (open, root) = (self.open(), self.root().await);
-        let offboard = OffboardCustomer { reason: "the contract is over".to_owned(), confirm: part(confirm) };
+        let offboard = OffboardCustomer {
+            reason: "the contract is over".to_owned(),
+            confirm: part(confirm),
+            without_hand_over: true,
+        };
         open.offboard_customer(customer, &offboard, &root, may(&open, &root, Resource::Customer(customer))).await
     }
 

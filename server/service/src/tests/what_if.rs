@@ -188,7 +188,7 @@ async fn limits_make_a_checkout_shorter_or_have_it_approved_or_refused() {
     check_out(&world, &world.tess().await, &long).await.unwrap();
     check_out(&world, &world.bot().await, &of("shared")).await.unwrap();
     let limited = async |max_checkout_seconds, conditions| {
-        let limits = Some(CustomerLimits { max_checkout_seconds, conditions });
+        let limits = Some(CustomerLimits { max_checkout_seconds, conditions, kit: None });
         ask(&world, &WhatIf { limits, ..at_acme() }).await
     };
     let none = Conditions::default;

@@ -74,6 +74,7 @@ fn keys_are_frozen() {
         (RowId::log_index(own, 1, 2, 3), format!("43{scope}01000000000000000203")),
         (RowId::log_archive(own, 2), format!("44{scope}0000000000000002")),
         (RowId::key_rotation(c), format!("45{scope}")),
+        (RowId::kit(c, KitId::from_uuid(uuid(9))), format!("46{scope}{}", id(9))),
     ];
     for (row, key) in &frozen {
         assert_eq!(&row.to_key().to_string(), key, "{row:?}");

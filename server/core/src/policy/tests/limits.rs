@@ -38,6 +38,7 @@ fn limits_bind_every_grant_and_the_stricter_of_two_counts() {
             ticket: Some("INC-[0-9]+".parse().unwrap()),
             ..Conditions::default()
         },
+        kit: None,
     };
     let conditions = Conditions { approvals: rule(2, false, false), ..Conditions::default() };
     let grants = [Grant { conditions, ..may_use(Role::Technician, GrantTarget::Operator) }];
@@ -58,7 +59,8 @@ fn limits_bind_every_grant_and_the_stricter_of_two_counts() {
 #[test]
 fn a_limit_is_read_or_refused_by_name() {
     use claviger_api::wire;
-    let wanted = |conditions, max_checkout_seconds| wire::CustomerLimits { max_checkout_seconds, conditions };
+    let wanted =
+        |conditions, max_checkout_seconds| wire::CustomerLimits { max_checkout_seconds, conditions, kit: None };
     let fresh = wire::Conditions { fresh_factor: true, ..wire::Conditions::default() };
     let read = Limits::read(&wanted(fresh.clone(), Some(HOUR))).unwrap();
     assert_eq!(read.view(), wanted(fresh.clone(), Some(HOUR)));

@@ -248,6 +248,7 @@ fn any_limits() -> impl Strategy<Value = Option<Limits>> {
     let some = (most, any_conditions()).prop_map(|(max_checkout_seconds, conditions)| Limits {
         max_checkout_seconds,
         conditions: Conditions { actions: BTreeSet::new(), reveals_per_hour: None, reaches: None, ..conditions },
+        kit: None,
     });
     prop_oneof![5 => Just(Some(Limits::default())), 4 => some.prop_map(Some), 1 => Just(None)]
 }

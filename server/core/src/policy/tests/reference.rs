@@ -26,6 +26,8 @@ const TABLE: &[(Action, &str, &str)] = &[
     (Action::CustomerLock, "OC", "A"),
     (Action::CustomerUnlock, "OC", "A"),
     (Action::CustomerOffboard, "OC", "A"),
+    (Action::KitCreate, "C", "AU"),
+    (Action::KitView, "C", "ARCU"),
     (Action::SystemCreate, "C", "A"),
     (Action::SystemView, "CS", "ATMPRCUBG"),
     (Action::SystemUpdate, "CS", "A"),
@@ -192,6 +194,7 @@ const PAST_LIMITS: &[Action] = &[
     Action::GrantRevoke,
     Action::PrincipalManage,
     Action::CustomerLimit,
+    Action::KitCreate,
     Action::BreakGlassClose,
     Action::BreakGlassReview,
 ];
@@ -207,6 +210,7 @@ fn both(one: Option<ApprovalRule>, other: Option<ApprovalRule>) -> Option<Approv
 const FREE: &[Action] = &[
     Action::SysStatus,
     Action::CustomerView,
+    Action::KitView,
     Action::SystemView,
     Action::AccountView,
     Action::CheckoutView,

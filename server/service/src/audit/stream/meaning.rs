@@ -184,6 +184,7 @@ const fn of_kind(kind: EventKind) -> (Act, Weight, Ends) {
         K::CustomerLimited              => (A::Update, Notable, Well),
         K::CustomerLocking | K::CustomerLocked | K::CustomerUnlocked => (A::Update, Alarm, Well),
         K::CustomerOffboarding | K::CustomerKeyDestroyed | K::CustomerOffboarded => (A::Delete, Alarm, Well),
+        K::CustomerHandedOver           => (A::Create, Alarm, Well),
         K::CustomerKeyRotating | K::CustomerKeySwitched | K::CustomerKeyRotated => (A::Update, Notable, Well),
         K::CustomerRowsRemoved          => (A::Delete, Routine, Well),
         K::CustomerLockWaits            => (A::Other, Notable, Well),
@@ -279,5 +280,10 @@ const fn of_kind(kind: EventKind) -> (Act, Weight, Ends) {
         K::BackupAsked                  => (A::Other, Routine, Well),
         K::BackupTaken                  => (A::Create, Notable, Well),
         K::BackupFailed                 => (A::Create, Alarm, Badly),
+        K::KitAsked                     => (A::Other, Routine, Well),
+        K::KitMade                      => (A::Create, Notable, Well),
+        K::KitFailed                    => (A::Create, Alarm, Badly),
+        K::KitDownloaded                => (A::Read, Notable, Well),
+        K::KitOpened                    => (A::Other, Alarm, Well),
     }
 }

@@ -107,6 +107,9 @@ fn allowed(kind: EventKind, leaf: &StoredLeaf, log: Scope) -> Option<(Action, Ab
         K::CustomerUnlocked => (log == Scope::Operator).then_some((A::CustomerUnlock, B::House)),
         K::CustomerKeyRotating => (log == Scope::Operator).then_some((A::SysRekey, B::House)),
         K::CustomerOffboarding => Some((A::CustomerOffboard, B::House)),
+        // Told in both logs, and decided once.
+        K::KitAsked => (log != Scope::Operator).then_some((A::KitCreate, B::House)),
+        K::KitDownloaded => (log != Scope::Operator).then_some((A::KitView, B::House)),
         K::CustomerLimited => Some((A::CustomerLimit, B::House)),
         K::ReviewStarted | K::ReviewLineConfirmed | K::ReviewLineCut | K::ReviewClosed => {
             Some((A::GrantRevoke, B::House))
@@ -156,6 +159,7 @@ fn allowed(kind: EventKind, leaf: &StoredLeaf, log: Scope) -> Option<(Action, Ab
         // Two verbs at once, over the whole customer.
         | K::EmergencyStarted
         | K::EmergencyThawed
+        | K::KitOpened
         // The whole customer is gone, and its log with it.
         | K::CustomerRemoved
         // No grant is asked for.
@@ -207,10 +211,13 @@ fn allowed(kind: EventKind, leaf: &StoredLeaf, log: Scope) -> Option<(Action, Ab
         | K::StoreFreshnessChecked
         | K::StoreFreshnessBroken
         | K::BackupTaken
+        | K::KitMade
+        | K::KitFailed
         | K::VaultRestored
         | K::VaultCompared
         | K::CustomerLockWaits
         | K::CustomerLocked
+        | K::CustomerHandedOver
         | K::CustomerKeyDestroyed
         | K::CustomerRowsRemoved
         | K::CustomerOffboarded
