@@ -64,6 +64,8 @@ fn values_that_mean_nothing_are_refused() {
         "replicas=3",
         "replicas=0",
         "backup.recipients={ssh-rsa}",
+        "kits.recipients={ssh-rsa}",
+        "escrow.recipients={ssh-rsa}",
         "image.digest=latest",
         "name=Vault!",
     ] {
@@ -94,6 +96,31 @@ fn one_server_has_one_store() {
     let Engine::Postgresql(store) = configuration(&database).store else { panic!("no database") };
     assert_eq!((store.host.as_str(), store.port), ("db.msp.example", 5432));
     assert!(configuration(&database).backup.is_none(), "nobody is named for whom they would be");
+}
+
+/// Kits lie beside backups, and the escrow stream on a volume of its own.
+#[test]
+fn kits_and_the_escrow_stream_have_their_places() {
+    let key = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
+    let escrow = format!("escrow.recipients={{{key}}}");
+    let (kits, holders) = ("kits.enabled=true", format!("kits.recipients={{{key}}}"));
+    for engine in [&[][..], &ON_POSTGRESQL] {
+        let manifests = manifests(&[engine, &[escrow.as_str(), kits, holders.as_str()]].concat());
+        let config = configuration(&manifests);
+        let kits = config.kits.unwrap();
+        assert_eq!((kits.recipients.len(), kits.every_hours, kits.keep), (1, 24, 7));
+        assert!(kits.directory.starts_with("/var/lib/claviger-files"));
+        let stream = config.escrow.unwrap().directory;
+        let workload = manifests.iter().find(|manifest| manifest["spec"]["template"].is_object()).unwrap();
+        let mounts = workload["spec"]["template"]["spec"]["containers"][0]["volumeMounts"].as_array().unwrap();
+        let mount = mounts.iter().find(|mount| mount["name"] == "escrow").unwrap();
+        assert!(stream.starts_with(mount["mountPath"].as_str().unwrap()), "{mount}");
+        let templates = workload["spec"]["volumeClaimTemplates"].as_array().into_iter().flatten();
+        let claims: Vec<&Value> = templates.chain(of_kind(&manifests, "PersistentVolumeClaim")).collect();
+        assert!(claims.iter().any(|claim| claim["metadata"]["name"].as_str().unwrap().ends_with("escrow")));
+    }
+    let none = configuration(&manifests(&[]));
+    assert!(none.kits.is_none() && none.escrow.is_none());
 }
 
 /// Each starts sealed: they are replaced one after the other. What one has written the others find.

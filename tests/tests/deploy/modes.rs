@@ -36,6 +36,7 @@ fn private(folder: &Path) -> Vec<(&'static str, String)> {
         ("anchor", base.clone()),
         ("archive", audit(format!("archive_directory = '{}'", at("archive")))),
         ("backups", more(format!("[backup]\ndirectory = '{}'\nrecipients = ['{RECIPIENT}']\n", at("backups")))),
+        ("kits", more(format!("[kits]\ndirectory = '{}'\nrecipients = ['{RECIPIENT}']\n", at("kits")))),
         (
             "server-key.pem",
             more(format!("[tls]\ncertificate = '{}'\nkey = '{}'\n", at("server.pem"), at("server-key.pem"))),
@@ -68,7 +69,7 @@ fn anvil_file_modes_nothing_private_may_be_open_to_others() {
     for file in ["token", "password"] {
         fs::write(folder.path().join(file), "correct-horse\n").unwrap();
     }
-    for directory in ["data", "anchor", "archive", "backups"] {
+    for directory in ["data", "anchor", "archive", "backups", "kits"] {
         fs::create_dir(folder.path().join(directory)).unwrap();
     }
     let set = |name: &str, mode: u32| {

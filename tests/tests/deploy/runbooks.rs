@@ -12,11 +12,13 @@ use crate::judges::{repository, said};
 
 /// What stands for an id in a runbook, and ids of the kinds that there are.
 const ID: &str = "ID";
-const IDS: [&str; 5] = [
+const IDS: [&str; 7] = [
     "ro_0197a3c2e1f07b1a8c3d4e5f60718293",
     "em_0197a3c2e1f07b1a8c3d4e5f60718293",
     "bg_0197a3c2e1f07b1a8c3d4e5f60718293",
     "rk_0197a3c2e1f07b1a8c3d4e5f60718293",
+    "ki_0197a3c2e1f07b1a8c3d4e5f60718293",
+    "cu_0197a3c2e1f07b1a8c3d4e5f60718293",
     "0197a3c2-e1f0-7b1a-8c3d-4e5f60718293",
 ];
 /// What stands for the verifier key of a log, and one: that of docs/formats.md.

@@ -157,6 +157,9 @@ spec:
         - {name: private, mountPath: /private, readOnly: true}
         - {name: store, mountPath: /var/lib/claviger}
         - {name: files, mountPath: /var/lib/claviger-files}
+        {{- if .Values.escrow.recipients }}
+        - {name: escrow, mountPath: /var/lib/claviger-escrow}
+        {{- end }}
   volumes:
     - name: config
       configMap: {name: {{ include "claviger.name" . }}}
@@ -172,5 +175,9 @@ spec:
       emptyDir: {sizeLimit: 16Mi}
     - name: files
       persistentVolumeClaim: {claimName: {{ include "claviger.name" . }}-files}
+    {{- if .Values.escrow.recipients }}
+    - name: escrow
+      persistentVolumeClaim: {claimName: {{ include "claviger.name" . }}-escrow}
+    {{- end }}
     {{- end }}
 {{- end }}
