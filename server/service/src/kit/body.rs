@@ -20,6 +20,11 @@ use crate::records::{AccountRecord, CustomerRecord, StateRecord, SystemRecord};
 
 /// The form of what is written.
 const FORMAT: &str = "claviger-kit/1";
+/// What it is, in words.
+const OF_A_KIT: &str =
+    "What opens this customer's systems, for an outage. When the vault is back, tell it: claviger kit opened";
+const OF_A_HAND_OVER: &str =
+    "What opens this customer's systems, handed over to the customer, whose they are from now on";
 
 /// All that opens a customer's systems, as of one moment.
 #[derive(Serialize)]
@@ -173,10 +178,8 @@ impl Body {
         Ok(Self {
             format: FORMAT,
             what: match kit {
-                Some(_) => {
-                    "What opens this customer's systems, for an outage. When the vault is back, tell it: claviger kit opened"
-                }
-                None => "What opens this customer's systems, handed over to the customer, whose they are from now on",
+                Some(_) => OF_A_KIT,
+                None => OF_A_HAND_OVER,
             },
             kit,
             vault: vault.to_owned(),
@@ -283,5 +286,61 @@ impl Rows<'_> {
         })
         .await?;
         Ok(secrets)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use claviger_api::wire::TlsMode;
+    use uuid::Uuid;
+
+    use super::*;
+
+    const FORMATS: &str = include_str!("../../../../docs/formats.md");
+
+    #[test]
+    fn the_form_is_frozen() {
+        let customer = CustomerId::from_uuid(Uuid::from_u128(1));
+        let moment = Timestamp::from_second(1_795_000_000).unwrap();
+        let one = |version, is: Is, since, secret: &str| {
+            let secret = Secret::new(secret.to_owned()).unwrap().disclose();
+            OneSecret { version, is, note: is.note(), since, secret }
+        };
+        let account = OneAccount {
+            path: "acme/db01/postgres".parse().unwrap(),
+            kind: AccountKind::Standing,
+            login: "postgres".parse().unwrap(),
+            tier: Some(Tier::One),
+            owner: Some("the database team".to_owned()),
+            note: note(AccountKind::Standing, 2),
+            secrets: vec![one(7, Is::Current, Some(moment), "hunter2"), one(8, Is::Sent, None, "hunter3")],
+        };
+        let system = OneSystem {
+            name: "db01".parse().unwrap(),
+            reached_by: SystemSpec::Postgresql {
+                host: "db01.acme.example".to_owned(),
+                port: 5432,
+                database: "postgres".to_owned(),
+                tls: TlsMode::VerifyFull,
+                ca_certificate: None,
+            },
+            management_account: Some("postgres".parse().unwrap()),
+            accounts: vec![account],
+        };
+        let body = Body {
+            format: FORMAT,
+            what: OF_A_KIT,
+            kit: Some(KitId::from_uuid(Uuid::from_u128(2))),
+            vault: "vault.msp.example".to_owned(),
+            customer: Whose { id: customer, slug: "acme".parse().unwrap(), name: "Acme".to_owned() },
+            moment,
+            program: "0.1.0",
+            systems: vec![system],
+        };
+        let mut text = Vec::new();
+        body.write(&mut text).unwrap();
+        let text = format!("```json\n{}```\n", String::from_utf8(text).unwrap());
+        assert!(FORMATS.contains(&text), "docs/formats.md does not show\n{text}");
+        assert_eq!(body.counts(), Counts { accounts: 1, secrets: 2 });
     }
 }
