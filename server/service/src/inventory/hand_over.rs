@@ -12,7 +12,6 @@ use claviger_api::{CustomerId, Scope};
 use claviger_core::policy::{Permit, SysStatus};
 use claviger_crypto::recipients::Recipient;
 use claviger_store::{RowId, Versioned};
-use zeroize::Zeroizing;
 
 use crate::error::{Error, Result};
 use crate::kit::Holders;
@@ -84,7 +83,7 @@ impl Open {
             for left in names.hand_overs(&place.names().map_err(on_shelf)?) {
                 place.remove(&left).map_err(on_shelf)?;
             }
-            let content = Zeroizing::new(for_recipients(&body, &recipients)?);
+            let content = for_recipients(&body, &recipients)?;
             keep(place.as_ref(), &name, &content).map_err(on_shelf)
         });
         let Written { bytes, sha256 } = written.await.map_err(Error::internal)??;

@@ -6,7 +6,6 @@ use claviger_api::problem::ProblemType;
 use claviger_api::{CustomerId, KitId, Scope, Timestamp};
 use claviger_store::{Range, RowId, Table, Versioned};
 use jiff::SignedDuration;
-use zeroize::Zeroizing;
 
 use super::body::{Body, Of};
 use super::name::Names;
@@ -87,7 +86,7 @@ impl Open {
         let written = tokio::task::spawn_blocking(move || {
             let customer = shown(record);
             let about = About { kit: id, customer: &customer, vault: &vault, moment };
-            let content = Zeroizing::new(kit(&body, &about, &holders, random.as_ref())?);
+            let content = kit(&body, &about, &holders, random.as_ref())?;
             keep(place.as_ref(), &name, &content).map_err(on_shelf)
         });
         let Written { bytes, sha256 } = written.await.map_err(Error::internal)??;
