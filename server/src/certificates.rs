@@ -1,4 +1,5 @@
-//! The certificate that is shown, and how another takes its place while connections go on.
+//! The certificate that is shown, the CAs that clients' certificates are held against, and how others take their place while
+//! connections go on.
 
 use std::fmt;
 use std::fs;
@@ -10,18 +11,22 @@ use std::time::Duration;
 
 use claviger_api::Timestamp;
 use claviger_service::{ClientCertificate, Clock};
+use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls::{DigitallySignedStruct, DistinguishedName, Error as RustlsError, SignatureScheme};
 use tokio::sync::{Notify, watch};
 
 use crate::config::TlsFiles;
-use crate::tls::{TlsError, identity};
+use crate::tls::{TlsError, clients_of, identity};
 
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// The certificate and its key, as they were last read and found good.
+/// The certificate, its key and the clients' CAs, as they were last read and found good.
 pub struct Certificates {
     files: TlsFiles,
     provider: Arc<CryptoProvider>,
@@ -33,11 +38,17 @@ pub struct Certificates {
 struct Shown {
     key: Arc<CertifiedKey>,
     ends_at: Option<Timestamp>,
+    clients: Arc<dyn ClientCertVerifier>,
+    named: &'static [DistinguishedName],
 }
+
+/// Holds clients' certificates against the CAs as they were last read.
+#[derive(Debug)]
+pub struct Clients(pub Arc<Certificates>);
 
 /// What is known of the files without reading them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Stamp([Option<(u64, i64, i64, u64)>; 2]);
+struct Stamp([Option<(u64, i64, i64, u64)>; 3]);
 
 impl Certificates {
     /// Reads the files; what does not fit together is refused.
@@ -58,9 +69,13 @@ impl Certificates {
         Ok(())
     }
 
+    fn shown(&self) -> Shown {
+        self.shown.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// When the one that is shown ends.
     pub fn ends_at(&self) -> Option<Timestamp> {
-        self.shown.read().unwrap_or_else(PoisonError::into_inner).ends_at
+        self.shown().ends_at
     }
 
     /// Whether the files hold what was refused.
@@ -103,22 +118,71 @@ impl Certificates {
             let file = fs::metadata(path).ok()?;
             Some((file.ino(), file.mtime(), file.mtime_nsec(), file.len()))
         };
-        Stamp([of(&self.files.certificate), of(&self.files.key)])
+        Stamp([of(&self.files.certificate), of(&self.files.key), self.files.client_ca.as_deref().and_then(of)])
     }
 }
 
 impl Shown {
-    fn read(files: &TlsFiles, provider: &CryptoProvider) -> Result<Self, TlsError> {
+    fn read(files: &TlsFiles, provider: &Arc<CryptoProvider>) -> Result<Self, TlsError> {
         let (chain, key) = identity(&files.certificate, &files.key)?;
         let own = chain.first().and_then(|own| ClientCertificate::from_der(own));
         let key = CertifiedKey::from_der(chain, key, provider)?;
-        Ok(Self { key: Arc::new(key), ends_at: own.map(|own| own.not_after) })
+        let clients = clients_of(files.client_ca.as_deref(), provider)?;
+        // Whoever is asked for a certificate is told the CAs' names for as long as a handshake takes: they stay, some hundred bytes each
+        // time that the files are read.
+        let named = clients.root_hint_subjects().to_vec().leak();
+        Ok(Self { key: Arc::new(key), ends_at: own.map(|own| own.not_after), clients, named })
     }
 }
 
 impl ResolvesServerCert for Certificates {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.shown.read().unwrap_or_else(PoisonError::into_inner).key.clone())
+        Some(self.shown().key)
+    }
+}
+
+impl ClientCertVerifier for Clients {
+    fn offer_client_auth(&self) -> bool {
+        self.0.shown().clients.offer_client_auth()
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        self.0.shown().clients.client_auth_mandatory()
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.0.shown().named
+    }
+
+    fn verify_client_cert(
+        &self,
+        own: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, RustlsError> {
+        self.0.shown().clients.verify_client_cert(own, others, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, RustlsError> {
+        self.0.shown().clients.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, RustlsError> {
+        self.0.shown().clients.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.shown().clients.supported_verify_schemes()
     }
 }
 

@@ -23,7 +23,7 @@ mod export;
 mod follow;
 mod index;
 pub mod publish;
-mod receipt;
+pub(crate) mod receipt;
 mod report;
 mod search;
 pub mod stream;
@@ -154,9 +154,9 @@ impl Open {
         Checkpoint { origin, size: head.frontier.size(), root: head.frontier.root() }
     }
 
-    /// The note of a checkpoint. Its signer bears the log's own name, so that one log cannot be shown as another.
+    /// The note of a checkpoint.
     fn signed(&self, checkpoint: &Checkpoint) -> String {
-        checkpoint.sign(&NoteSigner { name: &checkpoint.origin, key: &self.log_key })
+        signed(checkpoint, &self.log_key)
     }
 
     /// A note of the vault's own, signed as the operator's log is.
@@ -169,6 +169,11 @@ impl Open {
         let name = origin(&self.ground().settings.name, scope);
         VerifierKey::new(&name, self.log_key.public_key()).map_err(Error::internal)
     }
+}
+
+/// The note of a checkpoint. Its signer bears the log's own name, so that one log cannot be shown as another.
+fn signed(checkpoint: &Checkpoint, key: &SigningKey) -> String {
+    checkpoint.sign(&NoteSigner { name: &checkpoint.origin, key })
 }
 
 /// When an entry says that it happened.

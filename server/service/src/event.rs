@@ -1,6 +1,6 @@
 //! An audit event, from the moment it is decided to the leaf that the journal appends.
 
-use std::fmt::Display;
+use std::fmt::{Display, Write as _};
 
 use claviger_api::audit::hash::Hash;
 use claviger_api::audit::kind::EventKind;
@@ -20,6 +20,8 @@ use crate::error::{Error, Result};
 const SALT_LABEL: &[u8] = b"claviger audit salt 1";
 /// A personal group is sealed once.
 const PERSONAL_VERSION: u64 = 1;
+/// An id or a time is shorter.
+const USUAL_BYTES: usize = 40;
 
 /// What happened, and in whose log it is told.
 #[derive(Clone)]
@@ -84,7 +86,7 @@ impl Event {
     /// fail for it.
     #[must_use]
     pub fn with(mut self, name: FieldName, value: impl Display) -> Self {
-        let value = cut(value.to_string());
+        let value = text_of(value);
         if !value.is_empty() {
             self.fields.push((name, value));
         }
@@ -94,7 +96,7 @@ impl Event {
     /// Adds a field that tells of a person.
     #[must_use]
     pub fn with_personal(mut self, subject: PrincipalId, name: FieldName, value: impl Display) -> Self {
-        let value = cut(value.to_string());
+        let value = text_of(value);
         if value.is_empty() {
             return self;
         }
@@ -231,7 +233,11 @@ pub(crate) fn snake_case(word: &impl Serialize) -> String {
     serde_json::to_value(word).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
-fn cut(mut text: String) -> String {
+/// What a field says. Room for an id or a time is made at once: a text that grows piece by piece moves, and is wiped, each time.
+fn text_of(value: impl Display) -> String {
+    let mut text = String::with_capacity(USUAL_BYTES);
+    // A text takes whatever is written to it.
+    let _ = write!(text, "{value}");
     if text.len() > VALUE_MAX {
         let end = (0..=VALUE_MAX).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
         text.truncate(end);

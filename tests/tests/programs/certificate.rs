@@ -51,6 +51,40 @@ async fn anvil_cert_binding_foreign_expired_and_misused_certificates_open_no_con
     }
 }
 
+/// No restart, after which the vault would have to be unsealed.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_clients_cas_are_replaced_while_the_vault_serves() {
+    let (before, after) = (Ca::new("the clients' CA"), Ca::new("the clients' next CA"));
+    let (old, new) = (before.client("x", &[NAME]), after.client("x", &[NAME]));
+    let house = House::start(&before, &[("robot", CertificatePin::of_name(NAME).unwrap())]).await;
+    let login = LoginRequest::Certificate { name: "robot".parse().unwrap() };
+    let opens = async |issued| house.client(Some(issued)).build().unwrap().auth().login(&login).await.is_ok();
+    // What has a connection keeps it, and may have a session to resume.
+    let kept = house.client(Some(&old)).build().unwrap();
+    kept.auth().login(&login).await.unwrap();
+    assert!(opens(&old).await && !opens(&new).await);
+
+    house.trust(&format!("{}{}", before.pem, after.pem)).await;
+    assert!(opens(&old).await && opens(&new).await);
+    house.trust(&after.pem).await;
+    assert!(!opens(&old).await && opens(&new).await);
+    house.trust("no certificate").await;
+    assert!(!opens(&old).await && opens(&new).await, "what cannot be used changes nothing");
+    kept.auth().login(&login).await.unwrap();
+}
+
+/// A session of a certificate whose CA went is not resumed: that would not ask for the certificate again.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_session_outlives_its_ca() {
+    let (before, after) = (Ca::new("the clients' CA"), Ca::new("the clients' next CA"));
+    let old = before.client("x", &[NAME]);
+    let house = House::start(&before, &[("robot", CertificatePin::of_name(NAME).unwrap())]).await;
+    let tls = house.tls(&old);
+    assert!(house.answers(&tls).await && house.answers(&tls).await);
+    house.trust(&after.pem).await;
+    assert!(!house.answers(&tls).await);
+}
+
 /// A certificate of the right CA whose subject, or a part of whose names, is what the pin says, and none at all.
 #[tokio::test(flavor = "multi_thread")]
 async fn anvil_cert_binding_lookalikes_of_the_same_ca_are_refused_alike() {

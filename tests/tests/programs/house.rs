@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use claviger_api::UserName;
 use claviger_api::wire::{CertificatePin, Conditions, GrantKind, NewGrant, NewServiceAccount, Role};
@@ -12,7 +13,16 @@ use claviger_store::MemoryStore;
 use claviger_tests::people::{GRANT_SECONDS, People};
 use claviger_tests::pki::{Ca, Issued};
 use claviger_tests::server::config_text;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+/// The file of the clients' CAs.
+const CLIENT_CA: &str = "clients.pem";
 
 pub struct House {
     pub folder: TempDir,
@@ -45,7 +55,7 @@ impl House {
             std::fs::write(&path, text).unwrap();
             path
         };
-        let client_ca = Some(write("clients.pem", &ca.pem));
+        let client_ca = Some(write(CLIENT_CA, &ca.pem));
         let config = Config { tls: Some(TlsFiles { certificate, key, client_ca }), ..config };
         let running = start_on(&config, ground(&config, Arc::new(store)).unwrap()).await.unwrap();
         running.vault.unseal(&people.share, None).await.unwrap();
@@ -55,6 +65,41 @@ impl House {
 
     pub fn address(&self) -> String {
         format!("https://{}", self.running.address)
+    }
+
+    /// From now on certificates of this CA are good, and no others; of a text that is none, those before it.
+    pub async fn trust(&self, ca_pem: &str) {
+        std::fs::write(self.folder.path().join(CLIENT_CA), ca_pem).unwrap();
+        self.running.reload();
+        // Nobody is told when it was read.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+
+    /// What a connection begins with that shows this certificate; it remembers sessions, as programs do.
+    pub fn tls(&self, issued: &Issued) -> TlsConnector {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(&self.server_ca).unwrap()).unwrap();
+        let own = CertificateDer::from_pem_slice(issued.certificate.as_bytes()).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(issued.key.as_bytes()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let config = config.with_root_certificates(roots).with_client_auth_cert(vec![own], key).unwrap();
+        TlsConnector::from(Arc::new(config))
+    }
+
+    /// Whether a connection of these is answered.
+    pub async fn answers(&self, tls: &TlsConnector) -> bool {
+        let asked = async || {
+            let stream = TcpStream::connect(self.running.address).await?;
+            let mut connection = tls.connect(ServerName::try_from("localhost").unwrap(), stream).await?;
+            connection
+                .write_all(b"GET /v1/sys/seal-status HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+                .await?;
+            let mut answer = Vec::new();
+            connection.read_to_end(&mut answer).await?;
+            Ok::<_, std::io::Error>(answer.starts_with(b"HTTP/1.1 200"))
+        };
+        asked().await.unwrap_or(false)
     }
 
     /// A client that shows this certificate.
