@@ -13,7 +13,7 @@ use crate::shelf::Directory;
 
 /// Another backup is taken when the last is as old.
 const EVERY_HOURS: u32 = 24;
-/// So many are kept.
+/// So many whole ones are kept.
 const KEEP: u32 = 14;
 
 /// Backups, as the configuration writes them.
@@ -28,7 +28,10 @@ pub struct BackupSettings {
     /// How old the last may be before another is taken; 0 for never.
     #[serde(default = "every_hours")]
     pub every_hours: u32,
-    /// How many are kept.
+    /// How many increments follow a whole one before the next whole one; 0 for whole ones alone.
+    #[serde(default)]
+    pub increments: u32,
+    /// How many whole ones are kept, each with the increments upon it.
     #[serde(default = "keep")]
     pub keep: u32,
 }
@@ -65,6 +68,7 @@ impl BackupSettings {
             shelf: Directory::within(&self.directory)?,
             recipients: self.recipients.clone(),
             every: (self.every_hours > 0).then(|| SignedDuration::from_hours(self.every_hours.into())),
+            increments: self.increments as usize,
             keep: self.keep as usize,
         }))
     }

@@ -488,6 +488,7 @@ mod tests {
             "directory",
             "recipients",
             "every_hours",
+            "increments",
             "keep",
         ] {
             let named = |line: &str| line.trim_start_matches("# ").starts_with(&format!("{key} = "));

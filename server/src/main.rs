@@ -86,8 +86,9 @@ enum Command {
 
 #[derive(Args)]
 struct From {
-    /// The backup
-    file: PathBuf,
+    /// The whole backup, and after it the increments upon it, in the order of their names
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
     /// The file of an age private key that it was written for (mode 0600)
     #[arg(long, value_name = "FILE")]
     identity: PathBuf,
@@ -157,7 +158,7 @@ fn restored(from: &From, config: Option<&std::path::Path>) -> Result<()> {
         harden_process()?;
     }
     let config = config.map(Config::read).transpose()?;
-    let backup = Backup::open(from.file.clone(), &from.identity)?;
+    let backup = Backup::open(from.files.clone(), &from.identity)?;
     let keys = if from.stdin { Keys::Stdin } else { Keys::Terminal };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {

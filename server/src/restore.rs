@@ -15,9 +15,9 @@ use zeroize::Zeroizing;
 use crate::config::Config;
 use crate::private;
 
-/// A backup, and who reads it.
+/// A backup, with the increments upon it, and who reads it.
 pub struct Backup {
-    file: PathBuf,
+    files: Vec<PathBuf>,
     identities: Identities,
 }
 
@@ -31,15 +31,15 @@ pub enum Keys {
 }
 
 impl Backup {
-    /// A file, and the file of the private keys that it was written for.
+    /// Its files, and the file of the private keys that they were written for.
     ///
     /// # Errors
     ///
     /// The keys cannot be read, or others may read them.
-    pub fn open(file: PathBuf, identity: &Path) -> Result<Self> {
+    pub fn open(files: Vec<PathBuf>, identity: &Path) -> Result<Self> {
         let text = Zeroizing::new(private::read(identity)?);
         let identities = Identities::parse(&text).with_context(|| format!("{} cannot be used", identity.display()))?;
-        Ok(Self { file, identities })
+        Ok(Self { files, identities })
     }
 
     /// Reads it to its end, and says what it is.
@@ -53,7 +53,7 @@ impl Backup {
         writeln!(
             say,
             "{} is whole: the vault {} as it was at {}, {rows} rows (format {}, written by {})",
-            self.file.display(),
+            self.names(),
             head.name,
             head.moment,
             head.store_format,
@@ -127,13 +127,20 @@ impl Backup {
         Ok(())
     }
 
-    fn read(&self) -> Result<BufReader<File>> {
-        let file = File::open(&self.file).with_context(|| format!("{} cannot be opened", self.file.display()))?;
-        Ok(BufReader::new(file))
+    fn read(&self) -> Result<Vec<BufReader<File>>> {
+        let read = |file: &PathBuf| {
+            let opened = File::open(file).with_context(|| format!("{} cannot be opened", file.display()))?;
+            Ok(BufReader::new(opened))
+        };
+        self.files.iter().map(read).collect()
+    }
+
+    fn names(&self) -> String {
+        self.files.iter().map(|file| file.display().to_string()).collect::<Vec<_>>().join(", ")
     }
 
     fn about<T>(&self, done: std::result::Result<T, RestoreError>) -> Result<T> {
-        done.with_context(|| self.file.display().to_string())
+        done.with_context(|| self.names())
     }
 }
 

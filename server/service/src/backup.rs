@@ -6,6 +6,9 @@
 //!
 //! One is taken when somebody asks, and by itself when the last is old enough; that is read from the store, so that no restart forgets
 //! it. A file is whole or not there, never overwrites one, and older ones go only once a newer one is safe.
+//!
+//! Those that are taken by themselves may be increments upon the last one, which say what has changed since. What that one holds is known
+//! in memory alone, and as a digest a piece: after a start, and where another node took the last, a whole one is taken.
 
 use std::io;
 use std::sync::Arc;
@@ -29,12 +32,14 @@ use crate::records::{BackupRecord, BackupStep};
 use crate::shelf::Shelf;
 use crate::vault::Vault;
 
+pub mod chain;
 pub mod file;
+mod index;
 mod name;
 mod take;
 
 use name::Names;
-use take::{Written, write};
+use take::{Base, Written, write};
 
 /// Who takes them.
 const ACTOR: &str = "system/backup";
@@ -49,7 +54,9 @@ pub struct Backups {
     pub recipients: Vec<Recipient>,
     /// How old the last may be before another is taken by itself.
     pub every: Option<SignedDuration>,
-    /// How many are kept, 1 or more.
+    /// How many increments follow a whole one before the next whole one.
+    pub increments: usize,
+    /// How many whole ones are kept, 1 or more, each with the increments upon it.
     pub keep: usize,
 }
 
@@ -65,6 +72,8 @@ struct State {
     wanted: bool,
     last: Option<BackedUp>,
     failed: Option<(Timestamp, String)>,
+    /// The last that this node has taken.
+    base: Option<Base>,
 }
 
 /// The newest backup.
@@ -156,14 +165,18 @@ impl Open {
 
     /// Tells of a backup, and forgets those whose files are past what is kept.
     async fn note_taken(&self, id: BackupId, asked_at: Timestamp, written: &Written, gone: &[String]) -> Result<()> {
-        let Written { moment, file, rows, bytes, sha256 } = written;
-        let detail = format!("{file}, {rows} rows, {bytes} bytes, SHA-256 {sha256}, {} older ones removed", gone.len());
+        let Written { moment, file, rows, bytes, sha256, upon, base } = written;
+        let goes_upon = upon.as_ref().map(|upon| format!(", upon {upon}")).unwrap_or_default();
+        let removed = gone.len();
+        let detail =
+            format!("{file}, {rows} rows, {bytes} bytes, SHA-256 {sha256}{goes_upon}, {removed} older ones removed");
         let taken = BackupStep::Taken {
             moment: *moment,
             file: file.clone(),
             rows: *rows,
             bytes: *bytes,
             sha256: sha256.clone(),
+            upon: upon.clone(),
         };
         let record = BackupRecord { asked_at, state: taken };
         deciding(|| async {
@@ -179,7 +192,22 @@ impl Open {
         .await?;
         let mut state = self.backing_up.0.lock();
         (state.last, state.failed) = (Some(BackedUp { at: *moment }), None);
+        let goes_on = self.ground().backups.as_ref().is_some_and(|backups| backups.increments > 0);
+        state.base = goes_on.then(|| base.clone());
         Ok(())
+    }
+
+    /// What the next one may go upon: the last that was taken, by this node, while all that it goes upon is in its place.
+    fn base_of(&self, backups: &Backups, rows: &[Versioned<BackupRecord>]) -> Option<Base> {
+        let base = self.backing_up.0.lock().base.clone()?;
+        let taken = rows.iter().filter_map(|row| match &row.value.state {
+            BackupStep::Taken { moment, file, .. } => Some((*moment, file)),
+            BackupStep::Asked | BackupStep::Failed { .. } => None,
+        });
+        let last = taken.max_by_key(|(moment, _)| *moment).map(|(_, file)| file);
+        let is_there = |file: &String| backups.shelf.length(file).is_ok_and(|length| length.is_some());
+        let goes_on = base.files.len() <= backups.increments && last == base.file() && base.files.iter().all(is_there);
+        goes_on.then_some(base)
     }
 
     /// Tells that one could not be taken.
@@ -231,17 +259,19 @@ fn view(row: &Versioned<BackupRecord>) -> Result<wire::Backup> {
         rows: 0,
         bytes: 0,
         sha256: None,
+        upon: None,
         trouble: None,
     };
     Ok(match row.value.state.clone() {
         BackupStep::Asked => nothing,
-        BackupStep::Taken { moment, file, rows, bytes, sha256 } => wire::Backup {
+        BackupStep::Taken { moment, file, rows, bytes, sha256, upon } => wire::Backup {
             state: wire::BackupState::Taken,
             moment: Some(moment),
             file: Some(file),
             rows,
             bytes,
             sha256: Some(sha256),
+            upon,
             ..nothing
         },
         BackupStep::Failed { trouble } => {
@@ -255,8 +285,11 @@ pub(crate) async fn back_up(vault: &Vault) -> Result<()> {
     let open = vault.open()?;
     let rows = open.read_backups().await?;
     let Some(backups) = open.ground().backups.clone() else { return Ok(()) };
+    let base = open.base_of(&backups, &rows);
     let mut asked = rows.into_iter().filter(|row| row.value.state == BackupStep::Asked);
     let (first, more) = (asked.next(), asked.next().is_some());
+    // Whoever asks gets one that needs no other.
+    let base = base.filter(|_| first.is_none());
     open.backing_up.0.lock().wanted = more;
     let (id, asked_at) = match first.as_ref().map(|row| (row.id.uuid(), row.value.asked_at)) {
         Some((Some(id), asked_at)) => (BackupId::from_uuid(id), asked_at),
@@ -267,7 +300,7 @@ pub(crate) async fn back_up(vault: &Vault) -> Result<()> {
     let names = Names::of(vault.vault_id().await?);
     let run = crate::scrub::Run::of(vault, &open);
     drop(open);
-    let written = write(&run, &backups, &names, id).await;
+    let written = write(&run, &backups, &names, id, base).await;
     let open = run.open()?;
     match written {
         Ok(written) => {

@@ -825,6 +825,9 @@ pub enum BackupStep {
         bytes: u64,
         /// SHA-256 of the file, in hex.
         sha256: String,
+        /// The file that it goes upon, where it is an increment.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        upon: Option<String>,
     },
     /// It could not be taken.
     Failed {

@@ -1,6 +1,6 @@
 //! Restoring: a backup becomes a store again.
 //!
-//! A file is read to its end before anything of it is believed. Whoever has the shares, or the passphrase, of that time can have it
+//! Its files are read to their end before anything of them is believed. Whoever has the shares, or the passphrase, of that time can have it
 //! proven: every row opens, each scope's rows are those that its log counts, every log is recomputed. Then its rows are filled
 //! into an empty store. The vault that opens there is paused (`restore/pause.rs`): it knows of nothing that happened since.
 
@@ -11,11 +11,12 @@ use std::sync::Arc;
 use claviger_api::{Scope, Secret, Timestamp};
 use claviger_crypto::recipients::{self, Identities, Reading};
 use claviger_store::{
-    Batch, FIRST_REVISION, FillError, Filling, Keyring, MemoryStore, RowId, Sealed, Store, StoreKey, Table,
+    Batch, FIRST_REVISION, FillError, Filling, Keyring, MemoryStore, Row, RowId, Sealed, Store, StoreKey, Table,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::backup::file::{Head, Reader, Unreadable};
+use crate::backup::chain::Rows;
+use crate::backup::file::{Head, Unreadable};
 use crate::error::Error;
 use crate::scrub::check::{Checker, Fault};
 use crate::seal::Opening;
@@ -94,25 +95,35 @@ pub struct Whole {
     pub rows: u64,
 }
 
-/// A backup's rows, as they are read.
-struct Rows<R: BufRead>(Reader<Reading<R>>);
+/// A backup's rows, as they are read, and how many there were.
+struct Counted<R: BufRead> {
+    rows: Rows<Reading<R>>,
+    count: u64,
+}
 
-impl<R: BufRead> Rows<R> {
-    fn begin(file: R, identities: &Identities) -> Result<(Head, Self)> {
-        let (head, reader) = Reader::begin(Reading::begin(identities, file)?)?;
-        Ok((head, Self(reader)))
+impl<R: BufRead> Counted<R> {
+    fn begin(files: impl IntoIterator<Item = R>, identities: &Identities) -> Result<(Head, Self)> {
+        let files = files.into_iter().map(|file| Reading::begin(identities, file));
+        let (head, rows) = Rows::begin(files.collect::<std::result::Result<Vec<_>, _>>()?)?;
+        Ok((head, Self { rows, count: 0 }))
+    }
+
+    fn next_row(&mut self) -> Result<Option<(StoreKey, Row)>> {
+        let row = self.rows.next_row()?;
+        self.count += u64::from(row.is_some());
+        Ok(row)
     }
 }
 
-/// Reads a backup to its end: it is whole, and nobody has changed it.
+/// Reads a backup, and the increments upon it, to their end: they are whole, belong together, and nobody has changed them.
 ///
 /// # Errors
 ///
 /// It is not, or none of the identities opens it.
-pub fn check(file: impl BufRead, identities: &Identities) -> Result<Whole> {
-    let (head, mut rows) = Rows::begin(file, identities)?;
-    while rows.0.next_row()?.is_some() {}
-    Ok(Whole { head, rows: rows.0.rows() })
+pub fn check(files: impl IntoIterator<Item = impl BufRead>, identities: &Identities) -> Result<Whole> {
+    let (head, mut rows) = Counted::begin(files, identities)?;
+    while rows.next_row()?.is_some() {}
+    Ok(Whole { head, rows: rows.count })
 }
 
 /// Makes an empty store of a backup. A vault that is opened on it is paused.
@@ -121,13 +132,13 @@ pub fn check(file: impl BufRead, identities: &Identities) -> Result<Whole> {
 ///
 /// The store is not empty, or holds a part of something else.
 pub async fn restore(
-    file: impl BufRead,
+    files: impl IntoIterator<Item = impl BufRead>,
     identities: &Identities,
     whole: &Whole,
     store: &Arc<dyn Store>,
     now: Timestamp,
 ) -> Result<()> {
-    let (head, mut rows) = Rows::begin(file, identities)?;
+    let (head, mut rows) = Counted::begin(files, identities)?;
     if head != whole.head {
         return Err(RestoreError::Changed);
     }
@@ -135,7 +146,7 @@ pub async fn restore(
     let mut filling = Filling::begin(store.as_ref(), &what, head.store_format).await?;
     let restored = RowId::meta(RESTORED_ROW);
     let mut revision = FIRST_REVISION;
-    while let Some((key, row)) = rows.0.next_row()? {
+    while let Some((key, row)) = rows.next_row()? {
         // Of a vault that was paused itself.
         if key == restored.to_key() {
             revision = row.revision + 1;
@@ -143,7 +154,7 @@ pub async fn restore(
         }
         filling.row(key, row).await?;
     }
-    if rows.0.rows() != whole.rows {
+    if rows.count != whole.rows {
         return Err(RestoreError::Changed);
     }
     let said =
@@ -185,10 +196,10 @@ impl Proof {
     /// # Errors
     ///
     /// It is no backup, or not of an initialised vault.
-    pub async fn begin(file: impl BufRead, identities: &Identities) -> Result<Self> {
-        let (head, mut rows) = Rows::begin(file, identities)?;
+    pub async fn begin(files: impl IntoIterator<Item = impl BufRead>, identities: &Identities) -> Result<Self> {
+        let (head, mut rows) = Counted::begin(files, identities)?;
         let keys = MemoryStore::new();
-        while let Some((key, row)) = rows.0.next_row()? {
+        while let Some((key, row)) = rows.next_row()? {
             // Rows come in the order of their tables, and these two are the first.
             if !is_of(&key, Table::Meta) && !is_of(&key, Table::Keys) {
                 break;
@@ -219,14 +230,19 @@ impl Proof {
     /// # Errors
     ///
     /// The file cannot be read to its end; what is wrong with its rows is what is found.
-    pub fn hold(&self, file: impl BufRead, identities: &Identities, keyring: &Keyring) -> Result<Proven> {
-        let (head, mut rows) = Rows::begin(file, identities)?;
+    pub fn hold(
+        &self,
+        files: impl IntoIterator<Item = impl BufRead>,
+        identities: &Identities,
+        keyring: &Keyring,
+    ) -> Result<Proven> {
+        let (head, mut rows) = Counted::begin(files, identities)?;
         if head != self.head {
             return Err(RestoreError::Changed);
         }
         let mut checker = Checker::new(&head.name);
         let mut customers = BTreeSet::new();
-        while let Some((key, row)) = rows.0.next_row()? {
+        while let Some((key, row)) = rows.next_row()? {
             if let Ok(id) = RowId::from_key(&key)
                 && let Scope::Customer(customer) = id.scope()
             {

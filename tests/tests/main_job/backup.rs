@@ -55,6 +55,8 @@ async fn a_backup_taken_while_people_work_is_proven_restored_elsewhere_compared_
     let file = file.to_str().unwrap();
     let (code, said) = Server::tool(&["check-backup", file, "--identity", &other], "").await;
     assert!(code == 1 && said.contains("written for others"), "{said}");
+    let (code, said) = Server::tool(&["check-backup", file, file, "--identity", &identity], "").await;
+    assert!(code == 1 && said.contains("is no increment") && said.contains("in the order of their names"), "{said}");
     let (code, said) = Server::tool(&["check-backup", file, "--identity", &identity, "--verify"], "").await;
     assert!(code == 1 && said.contains("is whole") && said.contains("--stdin"), "{said}");
     let proving = ["check-backup", file, "--identity", &identity, "--verify", "--stdin"];

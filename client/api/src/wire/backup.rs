@@ -40,6 +40,9 @@ pub struct Backup {
     /// SHA-256 of the file, in hex.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha256: Option<String>,
+    /// The file that it goes upon, where it says only what has changed since: that one is needed with it, and what it goes upon in turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upon: Option<String>,
     /// Why it could not be taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,

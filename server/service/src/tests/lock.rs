@@ -311,6 +311,6 @@ async fn a_copy_from_before_is_opened_by_the_old_shares_alone() {
     assert!(case.proven(&before).await.faults.is_empty());
 
     let new = world.rekeyed().await;
-    let mut proof = crate::restore::Proof::begin(before.as_slice(), &case.identity).await.unwrap();
+    let mut proof = crate::restore::Proof::begin([before.as_slice()], &case.identity).await.unwrap();
     assert!(proof.give(&new).await.is_err(), "what opens the vault now opens nothing from before");
 }

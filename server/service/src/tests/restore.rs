@@ -29,10 +29,15 @@ impl Case {
 
     /// A world whose vault was restored from this file, and unsealed.
     pub async fn restored(&self, file: &[u8]) -> World {
+        self.restored_of(&[file]).await
+    }
+
+    /// The same from a backup and the increments upon it.
+    pub async fn restored_of(&self, files: &[&[u8]]) -> World {
         let store = MemoryStore::new();
         let held: Arc<dyn Store> = Arc::new(store.clone());
-        let whole = check(file, &self.identity).unwrap();
-        restore(file, &self.identity, &whole, &held, self.world.now()).await.unwrap();
+        let whole = check(files.iter().copied(), &self.identity).unwrap();
+        restore(files.iter().copied(), &self.identity, &whole, &held, self.world.now()).await.unwrap();
         open_or_create(&store).await.unwrap();
         let world = self.world.beside(store);
         world.unseal().await;
@@ -41,9 +46,14 @@ impl Case {
 
     /// Proves a backup with the first of the shares.
     pub async fn proven(&self, file: &[u8]) -> Proven {
-        let mut proof = Proof::begin(file, &self.identity).await.unwrap();
+        self.proven_of(&[file]).await
+    }
+
+    /// The same of a backup and the increments upon it.
+    pub async fn proven_of(&self, files: &[&[u8]]) -> Proven {
+        let mut proof = Proof::begin(files.iter().copied(), &self.identity).await.unwrap();
         let keyring = proof.give(self.world.shares.first().unwrap()).await.unwrap().unwrap();
-        proof.hold(file, &self.identity, &keyring).unwrap()
+        proof.hold(files.iter().copied(), &self.identity, &keyring).unwrap()
     }
 
     /// A backup of these rows.
@@ -220,14 +230,14 @@ async fn a_proof_opens_every_row_and_finds_what_was_altered_left_out_or_put_back
 async fn only_what_opened_the_vault_then_opens_its_backup() {
     let case = Case::new(10).await;
     let file = case.backed_up().await;
-    let mut proof = Proof::begin(file.as_slice(), &case.identity).await.unwrap();
+    let mut proof = Proof::begin([file.as_slice()], &case.identity).await.unwrap();
     let wrong = proof.give(&Secret::new("CLVG-no-share".to_owned()).unwrap()).await.err().unwrap();
     assert!(matches!(&wrong, RestoreError::Keys(error) if error.problem == ProblemType::WrongShare), "{wrong}");
     assert_eq!((proof.status().threshold, proof.status().provided), (1, 0));
     assert!(proof.give(case.world.shares.first().unwrap()).await.unwrap().is_some());
 
     let head = case.read(&case.names()[0]).0;
-    let nobodys = Proof::begin(case.written(&head, &[]).as_slice(), &case.identity).await;
+    let nobodys = Proof::begin([case.written(&head, &[]).as_slice()], &case.identity).await;
     assert!(nobodys.err().unwrap().to_string().contains("not initialised"));
 }
 
@@ -235,16 +245,16 @@ async fn only_what_opened_the_vault_then_opens_its_backup() {
 async fn nothing_is_restored_over_a_store_or_from_half_a_file_and_a_crash_is_gone_over_again() {
     let case = Case::new(10).await;
     let file = case.backed_up().await;
-    let whole = check(file.as_slice(), &case.identity).unwrap();
+    let whole = check([file.as_slice()], &case.identity).unwrap();
     let onto = async |store: &MemoryStore, file: &[u8]| {
         let store: Arc<dyn Store> = Arc::new(store.clone());
-        restore(file, &case.identity, &whole, &store, case.world.now()).await
+        restore([file], &case.identity, &whole, &store, case.world.now()).await
     };
     let before = case.world.store.snapshot();
     let refused = onto(&case.world.store, &file).await;
     assert!(matches!(refused, Err(RestoreError::Fill(FillError::NotEmpty))));
     assert_eq!(case.world.store.snapshot(), before);
-    assert!(check(&file[..file.len() - 1], &case.identity).is_err());
+    assert!(check([&file[..file.len() - 1]], &case.identity).is_err());
 
     for n in 1.. {
         let store = MemoryStore::new();
