@@ -14,7 +14,7 @@ type Result<T> = std::result::Result<T, Unreadable>;
 pub struct Rows<R: Read>(Layer<R>);
 
 enum Layer<R: Read> {
-    Whole(Reader<R>),
+    Whole(Box<Reader<R>>),
     Over(Box<Over<R>>),
 }
 
@@ -74,7 +74,7 @@ impl<R: Read> Rows<R> {
         if head.upon.is_some() {
             return Err(Unreadable::Place("the first file is an increment"));
         }
-        let mut layer = Layer::Whole(whole);
+        let mut layer = Layer::Whole(Box::new(whole));
         for file in files {
             let (next, increment) = Reader::begin(file)?;
             let upon = next.upon.as_ref().ok_or(Unreadable::Place("a file after the first is no increment"))?;

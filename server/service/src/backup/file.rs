@@ -357,8 +357,11 @@ mod tests {
         Ok((head, rows))
     }
 
-    /// An increment that tells of these, each range with its rows.
-    fn increment(told: &[(&[u8], Option<&[u8]>, &[u8])]) -> Vec<u8> {
+    /// A range, from one key to another, and its rows.
+    type Told<'a> = (&'a [u8], Option<&'a [u8]>, &'a [u8]);
+
+    /// An increment that tells of these.
+    fn increment(told: &[Told<'_>]) -> Vec<u8> {
         let upon = Some(Upon { moment: Timestamp::UNIX_EPOCH, digest: Hash([3; 32]) });
         let mut writer = Writer::begin(Vec::new(), &Head { upon, ..head() }).unwrap();
         let key = |bytes: &[u8]| StoreKey::from_stored(bytes.to_vec());

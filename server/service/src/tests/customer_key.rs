@@ -74,7 +74,7 @@ fn opened(keyring: &Keyring, rows: &BTreeMap<RowId2, (RowId, Row)>) -> usize {
 async fn act_once(world: &World) {
     let open = world.open();
     for timer in open.due().await.unwrap() {
-        open.act(timer).await.unwrap();
+        Box::pin(open.act(timer)).await.unwrap();
     }
 }
 
