@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .PHONY: help demo test postgresql check docs bench sbom emergency torture
 # What is run on a PostgreSQL store each time: it is cheap, and tells most.
-SLICE := binary(crash) | binary(torture) | binary(main_job) & test(/^(backup|escrow|expiry|rollback|scrub|shared|standing)::/)
+SLICE := binary(crash) | binary(torture) | binary(main_job) & test(/^(backup|escrow|expiry|kit|rollback|scrub|shared|standing)::/)
 
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
