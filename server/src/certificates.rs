@@ -15,7 +15,7 @@ use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::{DigitallySignedStruct, DistinguishedName, Error as RustlsError, SignatureScheme};
 use tokio::sync::{Notify, watch};
@@ -38,11 +38,11 @@ pub struct Certificates {
 struct Shown {
     key: Arc<CertifiedKey>,
     ends_at: Option<Timestamp>,
-    clients: Arc<dyn ClientCertVerifier>,
+    clients: Option<Arc<dyn ClientCertVerifier>>,
     named: &'static [DistinguishedName],
 }
 
-/// Holds clients' certificates against the CAs as they were last read.
+/// Holds clients' certificates against the CAs as they were last read. Where there are none to be read, nobody is asked for one.
 #[derive(Debug)]
 pub struct Clients(pub Arc<Certificates>);
 
@@ -127,10 +127,10 @@ impl Shown {
         let (chain, key) = identity(&files.certificate, &files.key)?;
         let own = chain.first().and_then(|own| ClientCertificate::from_der(own));
         let key = CertifiedKey::from_der(chain, key, provider)?;
-        let clients = clients_of(files.client_ca.as_deref(), provider)?;
+        let clients = files.client_ca.as_deref().map(|ca| clients_of(ca, provider)).transpose()?;
         // Whoever is asked for a certificate is told the CAs' names for as long as a handshake takes: they stay, some hundred bytes each
         // time that the files are read.
-        let named = clients.root_hint_subjects().to_vec().leak();
+        let named = clients.as_ref().map_or(&[] as &[_], |clients| clients.root_hint_subjects().to_vec().leak());
         Ok(Self { key: Arc::new(key), ends_at: own.map(|own| own.not_after), clients, named })
     }
 }
@@ -141,13 +141,19 @@ impl ResolvesServerCert for Certificates {
     }
 }
 
+impl Clients {
+    fn verifier(&self) -> Arc<dyn ClientCertVerifier> {
+        self.0.shown().clients.unwrap_or_else(WebPkiClientVerifier::no_client_auth)
+    }
+}
+
 impl ClientCertVerifier for Clients {
     fn offer_client_auth(&self) -> bool {
-        self.0.shown().clients.offer_client_auth()
+        self.verifier().offer_client_auth()
     }
 
     fn client_auth_mandatory(&self) -> bool {
-        self.0.shown().clients.client_auth_mandatory()
+        self.verifier().client_auth_mandatory()
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
@@ -160,7 +166,7 @@ impl ClientCertVerifier for Clients {
         others: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, RustlsError> {
-        self.0.shown().clients.verify_client_cert(own, others, now)
+        self.verifier().verify_client_cert(own, others, now)
     }
 
     fn verify_tls12_signature(
@@ -169,7 +175,7 @@ impl ClientCertVerifier for Clients {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, RustlsError> {
-        self.0.shown().clients.verify_tls12_signature(message, certificate, signed)
+        self.verifier().verify_tls12_signature(message, certificate, signed)
     }
 
     fn verify_tls13_signature(
@@ -178,11 +184,11 @@ impl ClientCertVerifier for Clients {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, RustlsError> {
-        self.0.shown().clients.verify_tls13_signature(message, certificate, signed)
+        self.verifier().verify_tls13_signature(message, certificate, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.shown().clients.supported_verify_schemes()
+        self.verifier().supported_verify_schemes()
     }
 }
 

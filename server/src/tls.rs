@@ -63,9 +63,13 @@ pub enum TlsError {
 pub fn server_config(files: &TlsFiles) -> Result<(ServerConfig, Arc<Certificates>), TlsError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let certificates = Certificates::read(files, Arc::clone(&provider))?;
+    let clients: Arc<dyn ClientCertVerifier> = match files.client_ca {
+        Some(_) => Arc::new(Clients(certificates.clone())),
+        None => WebPkiClientVerifier::no_client_auth(),
+    };
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
-        .with_client_cert_verifier(Arc::new(Clients(certificates.clone())))
+        .with_client_cert_verifier(clients)
         .with_cert_resolver(certificates.clone());
     if files.client_ca.is_some() {
         // A session that is resumed brings its certificate along, unread: of a CA, it may be, that is trusted no more.
@@ -121,13 +125,9 @@ fn unread(path: &Path) -> impl FnOnce(pem::Error) -> TlsError {
     move |source| TlsError::Pem { path, source }
 }
 
-/// Asks clients for a certificate of these CAs, if there are any; people have none. A certificate that is shown must be good: of one of the
+/// Asks clients for a certificate of these CAs; people have none. A certificate that is shown must be good: of one of the
 /// CAs, in its time, for clients, and its key at the other end; else there is no connection.
-pub(crate) fn clients_of(
-    ca: Option<&Path>,
-    provider: &Arc<CryptoProvider>,
-) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
-    let Some(path) = ca else { return Ok(WebPkiClientVerifier::no_client_auth()) };
+pub(crate) fn clients_of(path: &Path, provider: &Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(path)?), Arc::clone(provider));
     let verifier = verifier.allow_unauthenticated().build();
     verifier.map_err(|error| TlsError::Ca { path: path.to_owned(), why: error.to_string() })
