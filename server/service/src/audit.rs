@@ -23,7 +23,7 @@ mod export;
 mod follow;
 mod index;
 pub mod publish;
-pub(crate) mod receipt;
+mod receipt;
 mod report;
 mod search;
 pub mod stream;
@@ -154,9 +154,9 @@ impl Open {
         Checkpoint { origin, size: head.frontier.size(), root: head.frontier.root() }
     }
 
-    /// The note of a checkpoint.
+    /// The note of a checkpoint. Its signer bears the log's own name, so that one log cannot be shown as another.
     fn signed(&self, checkpoint: &Checkpoint) -> String {
-        signed(checkpoint, &self.log_key)
+        checkpoint.sign(&NoteSigner { name: &checkpoint.origin, key: &self.log_key })
     }
 
     /// A note of the vault's own, signed as the operator's log is.
@@ -169,11 +169,6 @@ impl Open {
         let name = origin(&self.ground().settings.name, scope);
         VerifierKey::new(&name, self.log_key.public_key()).map_err(Error::internal)
     }
-}
-
-/// The note of a checkpoint. Its signer bears the log's own name, so that one log cannot be shown as another.
-fn signed(checkpoint: &Checkpoint, key: &SigningKey) -> String {
-    checkpoint.sign(&NoteSigner { name: &checkpoint.origin, key })
 }
 
 /// When an entry says that it happened.

@@ -19,13 +19,11 @@ mod change;
 mod group;
 mod grown;
 pub mod head;
-mod signer;
 mod writer;
 
 pub use change::{Change, Prepared, Resealed};
 pub use grown::{Grown, Signed};
 pub use head::LogHead;
-pub use signer::Sign;
 
 /// The changes that may wait for the writer; more wait outside.
 const QUEUE_MOST: usize = 4096;
@@ -70,21 +68,18 @@ struct Submission {
 impl Journal {
     /// Starts the writer on a thread of its own: a synced commit blocks the thread that makes it.
     pub fn start(store: Arc<dyn Store>, keyring: Arc<Keyring>, random: Arc<dyn Random>) -> std::io::Result<Self> {
-        Self::write(writer::Writer::new(Sealed::new(store), keyring, random, Arc::new(|_| ())))
+        Self::watched(store, keyring, random, Arc::new(|_| ()), None)
     }
 
-    /// The same, telling `watch` of what is written, and having `sign` sign what is shown; beside others, if it is a member of
-    /// those who work on the store.
+    /// The same, telling `watch` of what is written; beside others, if it is a member of those who work on the store.
     pub fn watched(
         store: Arc<dyn Store>,
         keyring: Arc<Keyring>,
         random: Arc<dyn Random>,
         watch: Watch,
-        sign: Sign,
         member: Option<Arc<dyn Member>>,
     ) -> std::io::Result<Self> {
-        let signer = signer::Signer::start(sign)?;
-        Self::write(writer::Writer::new(Sealed::new(store), keyring, random, watch).signing(Some(signer)).among(member))
+        Self::write(writer::Writer::new(Sealed::new(store), keyring, random, watch).among(member))
     }
 
     /// The journal of a vault that is being initialised. A fence of an earlier initialisation that came to nothing may

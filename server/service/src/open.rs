@@ -20,14 +20,13 @@ use parking_lot::Mutex;
 use quick_cache::sync::Cache;
 use uuid::Uuid;
 
-use crate::audit::receipt;
 use crate::clock::new_uuid;
 use crate::error::{Error, Result, of_condition};
 use crate::event::Event;
 use crate::idempotency::Once;
 use crate::identity::Identities;
 use crate::inventory::Places;
-use crate::journal::{Change, Committed, Grown, Journal, Prepared, Sign, Watch};
+use crate::journal::{Change, Committed, Journal, Prepared, Watch};
 use crate::kept::Kept;
 use crate::nodes::Nodes;
 use crate::refusals::Told;
@@ -96,7 +95,7 @@ pub struct Open {
     /// Whether the vault was restored and acts on no system yet.
     pub(crate) pause: crate::restore::Pause,
     /// Signs checkpoints.
-    pub(crate) log_key: Arc<claviger_crypto::SigningKey>,
+    pub(crate) log_key: claviger_crypto::SigningKey,
 }
 
 /// Who asks: an authenticated principal, in a session, by a request.
@@ -181,17 +180,15 @@ impl Open {
         let store = ground.store.as_ref();
         let token_key = keyring.signing(store, TOKEN_KEY).await?;
         let identities = Arc::new(Identities::new(&token_key, &ground.settings.name, ground.random.as_ref())?);
-        let log_key = Arc::new(keyring.signing(store, LOG_KEY).await?);
+        let log_key = keyring.signing(store, LOG_KEY).await?;
         let places = Arc::new(Places::new());
         let kept = (identities.clone(), places.clone());
         let watch: Watch = Arc::new(move |row: &RowId| {
             kept.0.written(row);
             kept.1.written(row);
         });
-        let of_log = (ground.settings.name.clone(), log_key.clone());
-        let sign: Sign = Arc::new(move |scope, log: &Grown| receipt::sign(&of_log.0, &of_log.1, scope, log));
         let (store, random) = (ground.store.clone(), ground.random.clone());
-        let journal = Journal::watched(store, keyring.clone(), random, watch.clone(), sign, member.clone())
+        let journal = Journal::watched(store, keyring.clone(), random, watch.clone(), member.clone())
             .map_err(|error| Error::unavailable("The vault could not start its journal.", error))?;
         Ok(Self {
             ground,

@@ -91,7 +91,7 @@ impl Open {
                 .with(FieldName::Detail, format_args!("serial {serial}, key {fingerprint}, for {}", names.join(", ")))
                 .with(FieldName::RevealNumber, checkout.reveals)
                 .with(FieldName::ExpiresAt, valid_before);
-        let change = Glass::expected(glass.as_ref(), self.change(event).shown());
+        let change = Glass::expected(glass.as_ref(), self.change(event));
         let change = change.expect(&case.state).update(&case.checkout, &CheckoutRecord(checkout.clone()))?;
         let change = Self::retimed(change, customer, checkout.id, before.due(), checkout.due())?;
         let change = self.spending(change, permit).await?;

@@ -21,7 +21,6 @@ pub struct Change<'a> {
     delete: Vec<RowId>,
     touched: Vec<RowId>,
     copied: Vec<Copied>,
-    shown: bool,
 }
 
 /// A change whose rows are sealed and whose events are committed to: ready for the writer.
@@ -32,7 +31,6 @@ pub struct Prepared {
     pub(super) delete: Vec<RowId>,
     pub(super) touched: Vec<RowId>,
     pub(super) resealed: Vec<Resealed>,
-    pub(super) shown: bool,
 }
 
 /// A row that was sealed under another key, and holds what it held.
@@ -55,7 +53,7 @@ impl Prepared {
             put.push(to);
             delete.push(from);
         }
-        Self { leaves: Vec::new(), expect, put, delete, touched: Vec::new(), resealed: rows, shown: false }
+        Self { leaves: Vec::new(), expect, put, delete, touched: Vec::new(), resealed: rows }
     }
 }
 
@@ -70,7 +68,7 @@ impl<'a> Change<'a> {
     ) -> Self {
         let (expect, put, delete) = (Vec::new(), Vec::new(), Vec::new());
         let (touched, copied) = (Vec::new(), Vec::new());
-        Self { sealed, keyring, random, kept, events: vec![event], expect, put, delete, touched, copied, shown: false }
+        Self { sealed, keyring, random, kept, events: vec![event], expect, put, delete, touched, copied }
     }
 
     /// And this happened too.
@@ -157,13 +155,6 @@ impl<'a> Change<'a> {
         self
     }
 
-    /// Whoever asked is shown the proof of the first event: its log is signed while the change is stored.
-    #[must_use]
-    pub fn shown(mut self) -> Self {
-        self.shown = true;
-        self
-    }
-
     /// What is to be in the escrow stream before the change is committed.
     #[must_use]
     pub fn copied(mut self, copied: Option<Copied>) -> Self {
@@ -183,12 +174,12 @@ impl<'a> Change<'a> {
 
     /// Commits to the events. `leaf` makes an event's leaf.
     pub fn prepare(self, leaf: impl Fn(Event) -> Result<PreparedLeaf>) -> Result<Prepared> {
-        let Self { events, expect, put, delete, touched, shown, .. } = self;
+        let Self { events, expect, put, delete, touched, .. } = self;
         let leaves: Vec<PreparedLeaf> = events.into_iter().map(leaf).collect::<Result<_>>()?;
         if leaves.is_empty() {
             return Err(Error::internal("a change without an event"));
         }
-        Ok(Prepared { leaves, expect, put, delete, touched, resealed: Vec::new(), shown })
+        Ok(Prepared { leaves, expect, put, delete, touched, resealed: Vec::new() })
     }
 }
 

@@ -120,11 +120,6 @@ impl<'a> Group<'a> {
             self.open(scope, known, behind).await?;
         }
         self.written.extend(change.touched);
-        if let Some(grown) =
-            change.leaves.first().filter(|_| change.shown).and_then(|leaf| self.grown.get_mut(&leaf.scope))
-        {
-            grown.show();
-        }
         let mut events = Events::new();
         for put in change.put {
             self.first_put.get_or_insert_with(|| Witness { key: put.key.clone(), row: put.row.clone(), entry: None });

@@ -14,14 +14,13 @@ pub struct Grown {
     before: Frontier,
     completed: Vec<(u8, u64, Hash)>,
     after: Frontier,
-    shown: bool,
     signed: OnceLock<Option<Signed>>,
 }
 
 impl Grown {
     /// A log to which nothing was added yet.
     pub fn from(before: Frontier) -> Self {
-        Self { after: before.clone(), before, completed: Vec::new(), shown: false, signed: OnceLock::new() }
+        Self { after: before.clone(), before, completed: Vec::new(), signed: OnceLock::new() }
     }
 
     /// One more entry.
@@ -39,16 +38,6 @@ impl Grown {
     pub fn proof(&self, index: u64) -> Result<(Hash, Vec<Hash>), ProofError> {
         let leaf = self.complete(0, index).ok_or(ProofError::Missing { level: 0, index })?;
         Ok((leaf, inclusion_proof(self, index, self.after.size())?))
-    }
-
-    /// Somebody will be shown the proof of an entry.
-    pub fn show(&mut self) {
-        self.shown = true;
-    }
-
-    /// Whether somebody will.
-    pub fn is_shown(&self) -> bool {
-        self.shown
     }
 
     /// What the group left, signed when somebody asks first.

@@ -13,7 +13,6 @@ use claviger_store::{
 use tokio::sync::{mpsc, oneshot};
 
 use super::group::{Context, Events, Finished, Group, OpenLog, Witness};
-use super::signer::Signer;
 use super::{Committed, Grown, LogHead, Submission, Watch};
 use crate::error::{Error, Result};
 use crate::event::StoredLeaf;
@@ -31,7 +30,6 @@ pub(super) struct Writer {
     keyring: Arc<Keyring>,
     random: Arc<dyn Random>,
     watch: Watch,
-    signer: Option<Signer>,
     logs: BTreeMap<Scope, OpenLog>,
     /// Logs that others have extended since, as they were.
     behind: BTreeMap<Scope, OpenLog>,
@@ -52,18 +50,12 @@ enum Fate {
 impl Writer {
     pub fn new(sealed: Sealed, keyring: Arc<Keyring>, random: Arc<dyn Random>, watch: Watch) -> Self {
         let (logs, behind) = (BTreeMap::new(), BTreeMap::new());
-        Self { sealed, keyring, random, watch, signer: None, logs, behind, member: None, stale: BTreeSet::new() }
+        Self { sealed, keyring, random, watch, logs, behind, member: None, stale: BTreeSet::new() }
     }
 
     /// Beside other nodes, as one of them.
     pub fn among(mut self, member: Option<Arc<dyn Member>>) -> Self {
         self.member = member;
-        self
-    }
-
-    /// Has what is shown signed while it is stored.
-    pub fn signing(mut self, signer: Option<Signer>) -> Self {
-        self.signer = signer;
         self
     }
 
@@ -188,12 +180,8 @@ impl Writer {
         finished: Finished,
         turn: Option<Box<dyn Turn>>,
         written: &[RowId],
-    ) -> Result<Arc<BTreeMap<Scope, Grown>>> {
+    ) -> Result<BTreeMap<Scope, Grown>> {
         let Finished { batch, logs, grown, witness } = finished;
-        let grown = Arc::new(grown);
-        if let Some(signer) = &self.signer {
-            signer.sign(&grown);
-        }
         let stored = match turn {
             None => self.sealed.store().commit(batch).await,
             Some(turn) => turn.commit(batch, news(written, &logs)).await,
@@ -283,8 +271,8 @@ fn news(written: &[RowId], logs: &BTreeMap<Scope, OpenLog>) -> Vec<StoreKey> {
 }
 
 /// Tells everybody in the group the same outcome.
-fn answer(waiting: Waiting, outcome: Result<Arc<BTreeMap<Scope, Grown>>>) {
-    match outcome {
+fn answer(waiting: Waiting, outcome: Result<BTreeMap<Scope, Grown>>) {
+    match outcome.map(Arc::new) {
         Ok(logs) => {
             for (answer, events) in waiting {
                 drop(answer.send(Ok(Committed { events, logs: logs.clone() })));

@@ -15,7 +15,7 @@ use futures::future::join_all;
 use super::world::{Refused as _, World, may};
 use crate::Result;
 use crate::event::Event;
-use crate::journal::{Change, Committed, Grown, Journal, LogHead, Sign, Signed};
+use crate::journal::{Change, Committed, Journal, LogHead};
 use crate::kept::Kept;
 use crate::records::LoginCounter;
 
@@ -302,29 +302,4 @@ async fn another_node_that_extends_the_log_meanwhile_is_not_taken_for_the_batch(
     for (n, ok) in answers {
         assert_eq!(desk.read(n).await.is_some(), ok, "{n}");
     }
-}
-
-#[tokio::test]
-async fn what_is_shown_is_signed_beside_the_journal_and_nothing_else_is() {
-    let mut desk = Desk::new();
-    let (sender, asked) = std::sync::mpsc::channel();
-    let sign: Sign = Arc::new(move |scope, log: &Grown| {
-        let by = std::thread::current().name().unwrap_or_default().to_owned();
-        sender.send((scope, log.after().size(), by)).unwrap();
-        Some(Signed { checkpoint: "ahead".to_owned(), verifier_key: String::new() })
-    });
-    let (store, keyring, random) = (Arc::new(desk.store.clone()), desk.keyring.clone(), desk.random.clone());
-    desk.journal = Journal::watched(store, keyring, random, Arc::new(|_| ()), sign, None).unwrap();
-    let untold = desk.commit(desk.because()).await.unwrap();
-    let shown = desk.commit(desk.because().shown()).await.unwrap();
-    let within = std::time::Duration::from_secs(10);
-    let by = "signer".to_owned();
-    assert_eq!(asked.recv_timeout(within), Ok((Scope::Operator, 2, by)), "of two groups the one that is shown");
-    assert!(asked.try_recv().is_err());
-    let late = || Some(Signed { checkpoint: "when asked".to_owned(), verifier_key: String::new() });
-    let of = |committed: &Committed| {
-        let (_, _, log) = committed.first().unwrap();
-        log.signed(late).unwrap().checkpoint.clone()
-    };
-    assert_eq!((of(&untold), of(&shown)), ("when asked".to_owned(), "ahead".to_owned()));
 }
