@@ -35,7 +35,7 @@ pub struct KitSettings {
     /// Who of the MSP's people holds a share: age public keys (`age1…`). The customer names its own.
     #[serde(default, deserialize_with = "recipients")]
     pub recipients: Vec<Recipient>,
-    /// How old the last of a customer may be before another is made; 0 for never.
+    /// How old the last of a customer may be before another is made, where no secret has changed since; 0 for never.
     #[serde(default = "every_hours")]
     pub every_hours: u32,
     /// How many of each customer are kept.

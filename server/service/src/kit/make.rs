@@ -14,10 +14,13 @@ use super::{ACTOR, Holders, KitsSeen, id_of, no_rule, timer};
 use crate::error::{Error, Result};
 use crate::inventory::customers::view as shown;
 use crate::open::{Open, deciding};
-use crate::records::{CustomerRecord, KitRecord, KitStep};
+use crate::records::{CustomerRecord, KitRecord, KitStep, StateRecord};
 
 /// After one that could not be made by itself.
 const RETRY_AFTER: SignedDuration = SignedDuration::from_hours(1);
+
+/// Another is made where the last is as old and a secret has changed since: it would not open that account.
+const CHANGED_AFTER: SignedDuration = SignedDuration::from_hours(1);
 
 /// A kit whose file is safe.
 struct Made {
@@ -165,7 +168,13 @@ impl Open {
             }
             let known = Known::of(&self.kits_of(customer).await?);
             failing += u64::from(known.is_failing());
-            if kits.every.is_some_and(|every| known.calls_for_another(now, every)) {
+            let Some(every) = kits.every else { continue };
+            let is_due = known.calls_for_another(now, every)
+                || match known.may_be_stale(now, every) {
+                    Some(moment) => self.secret_changed_since(customer, moment).await?,
+                    None => false,
+                };
+            if is_due {
                 let id = KitId::from_uuid(self.new_uuid());
                 let change = self.kit_asked(&row, id, |scope| self.automatic(scope, EventKind::KitAsked, ACTOR))?;
                 match self.commit(change).await {
@@ -178,6 +187,11 @@ impl Open {
         *self.kits_seen.lock() = Some(KitsSeen { at: now, failing });
         self.ground().wake.notify_waiters();
         Ok(())
+    }
+
+    async fn secret_changed_since(&self, customer: CustomerId, moment: Timestamp) -> Result<bool> {
+        let states = self.all::<StateRecord>(&Range::scope(Table::AccountStates, Scope::Customer(customer))).await?;
+        Ok(states.iter().any(|row| row.value.0.secret_since(Timestamp::MIN) > moment))
     }
 
     /// What the last look at all customers' kits saw.
@@ -213,10 +227,18 @@ impl Known {
         self.failed > self.made
     }
 
+    /// Whether none is on its way, and none has just failed.
+    fn is_free(&self, now: Timestamp, every: SignedDuration) -> bool {
+        !self.asked && self.failed.is_none_or(|at| now.duration_since(at) >= RETRY_AFTER.min(every))
+    }
+
     fn calls_for_another(&self, now: Timestamp, every: SignedDuration) -> bool {
-        let since = |at: Timestamp| now.duration_since(at);
-        let rested = self.failed.is_none_or(|at| since(at) >= RETRY_AFTER.min(every));
-        !self.asked && rested && self.made.is_none_or(|at| since(at) >= every)
+        self.is_free(now, every) && self.made.is_none_or(|at| now.duration_since(at) >= every)
+    }
+
+    /// The moment of the last one, where it is old enough for another if a secret has changed since.
+    fn may_be_stale(&self, now: Timestamp, every: SignedDuration) -> Option<Timestamp> {
+        self.made.filter(|at| self.is_free(now, every) && now.duration_since(*at) >= CHANGED_AFTER)
     }
 }
 

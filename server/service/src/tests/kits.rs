@@ -308,6 +308,30 @@ async fn kits_are_made_by_themselves_and_the_oldest_go() {
     case.world.check().await;
 }
 
+/// A kit from before a rotation would not open the account: nobody waits a day for another.
+#[tokio::test]
+async fn where_a_secret_has_changed_another_is_made_within_the_hour() {
+    let case = Case::new(10).await;
+    let (tess, minutes) = (case.world.tess().await, SignedDuration::from_mins);
+    let kits_after = async |pause| {
+        case.world.clock.advance(pause);
+        for _ in 0..2 {
+            case.world.open().ask_for_kits_due().await.unwrap();
+            case.world.step().await;
+        }
+        case.names().len()
+    };
+    case.limit(Some(case.rule(3))).await.unwrap();
+    assert_eq!(kits_after(minutes(0)).await, 1);
+    assert_eq!(kits_after(minutes(90)).await, 1, "nothing has changed");
+    case.world.rotate(&tess, "app").await.unwrap();
+    assert_eq!(kits_after(minutes(1)).await, 2, "the last is old enough");
+    case.world.rotate(&tess, "app").await.unwrap();
+    assert_eq!(kits_after(minutes(58)).await, 2, "not with each change");
+    assert_eq!(kits_after(minutes(2)).await, 3);
+    assert_eq!(kits_after(minutes(90)).await, 3);
+}
+
 #[tokio::test]
 async fn a_kit_that_the_msp_alone_could_open_is_not_made() {
     let mut case = Case::new(3).await;
