@@ -235,6 +235,20 @@ mod tests {
         }
     }
 
+    /// Whole pieces, too, of which nothing is left that could be told of.
+    #[test]
+    fn what_was_removed_is_gone_wherever_the_borders_are() {
+        let store: Store = (0..400).map(|key| (key, 0)).collect();
+        for from in 0..200 {
+            for length in [1, 10, 40, 150] {
+                let mut less = store.clone();
+                less.retain(|key, _| !(from..from + length).contains(key));
+                let wanted: Vec<_> = less.iter().map(row).collect();
+                assert_eq!(read(&chain(&[store.clone(), less])).unwrap(), wanted, "{from}, {length}");
+            }
+        }
+    }
+
     #[test]
     fn an_increment_is_as_small_as_what_has_changed() {
         let mut store: Store = (0..20_000).map(|key| (key, 0)).collect();
