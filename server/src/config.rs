@@ -1,5 +1,7 @@
 //! The configuration file: TOML, every key of it known. `deploy/claviger.example.toml` explains each.
 
+use std::env;
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -235,6 +237,12 @@ pub enum ConfigError {
     /// It is not of the expected form.
     #[error("the configuration is not right: {0}")]
     Malformed(#[from] toml::de::Error),
+    /// A variable sets nothing that there is.
+    #[error(
+        "the environment's {0} names no key of the configuration: a key is written CLAVIGER_SERVER_KEY, or CLAVIGER_SERVER_SECTION__KEY; \
+         take it away"
+    )]
+    Variable(String),
     /// Plain HTTP where others can listen.
     #[error(
         "{0} is not a loopback address, and there plain HTTP would show every secret to the network: \
@@ -320,9 +328,34 @@ impl Default for Http {
 impl Config {
     /// Reads a file.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text = fs::read_to_string(path);
-        let text = text.map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
-        Self::parse(&text)
+        Self::parse(&text_of(path)?)
+    }
+
+    /// Reads a file, and what the environment sets in its place.
+    ///
+    /// # Errors
+    ///
+    /// Either cannot be used.
+    pub fn read_here(path: &Path) -> Result<Self, ConfigError> {
+        let as_text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+        Self::parse_with(&text_of(path)?, env::vars_os().filter_map(as_text))
+    }
+
+    /// The same of a text and variables.
+    pub(crate) fn parse_with(
+        text: &str,
+        variables: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let mut ours = variables.filter(|(name, _)| name.starts_with(environment::PREFIX)).peekable();
+        if ours.peek().is_none() {
+            // What is wrong is told with its line.
+            return Self::parse(text);
+        }
+        let mut table: toml::Table = toml::from_str(text)?;
+        environment::set(&mut table, ours)?;
+        let config: Self = table.try_into()?;
+        config.check()?;
+        Ok(config)
     }
 
     /// Reads a text, and refuses what would not be safe.
@@ -398,6 +431,10 @@ impl Config {
     }
 }
 
+fn text_of(path: &Path) -> Result<String, ConfigError> {
+    fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })
+}
+
 /// `10.0.0.0/8`, or an address alone.
 fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
     let wrong = |text| de::Error::custom(format!("{text:?} is no address or network, e.g. 10.0.0.0/8"));
@@ -408,5 +445,6 @@ fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D:
     Vec::<String>::deserialize(deserializer)?.into_iter().map(network).collect()
 }
 
+mod environment;
 #[cfg(test)]
 mod tests;

@@ -145,7 +145,7 @@ fn dev_login(directory: &std::path::Path) -> Result<()> {
 }
 
 fn check_config(file: &std::path::Path) -> Result<()> {
-    let config = Config::read(file)?;
+    let config = Config::read_here(file)?;
     for note in check_files(&config)? {
         eprintln!("note: {note}");
     }
@@ -157,7 +157,7 @@ fn restored(from: &From, config: Option<&std::path::Path>) -> Result<()> {
     if from.verify {
         harden_process()?;
     }
-    let config = config.map(Config::read).transpose()?;
+    let config = config.map(Config::read_here).transpose()?;
     let backup = Backup::open(from.files.clone(), &from.identity)?;
     let keys = if from.stdin { Keys::Stdin } else { Keys::Terminal };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -205,7 +205,7 @@ impl Run {
             Err(_) | Ok(()) => hardened?,
         }
         let config = match &self.config {
-            Some(file) => Config::read(file)?,
+            Some(file) => Config::read_here(file)?,
             None => dev::config(&self.dir, self.listen)?,
         };
         // Dropped last: what happens at the end is told too.

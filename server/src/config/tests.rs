@@ -313,3 +313,34 @@ fn an_address_alone_is_a_network() {
     let proxies: Vec<String> = config.http.trusted_proxies.iter().map(ToString::to_string).collect();
     assert_eq!(proxies, ["10.1.2.3/32", "2001:db8::/32"]);
 }
+
+#[test]
+fn the_environment_sets_keys_in_place_of_the_file() {
+    let text = "name = 'vault.msp.example'\nlisten = '127.0.0.1:8200'\ndata_directory = '/var/lib/claviger'\n[http]\nworkers = 2\n";
+    let with = |variables: &[(&str, &str)]| {
+        let owned = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        Config::parse_with(text, owned)
+    };
+    assert_eq!(with(&[("PATH", "/bin"), ("CLAVIGER_TOKEN", "x")]).unwrap(), Config::parse(text).unwrap());
+    let config = with(&[
+        ("CLAVIGER_SERVER_LISTEN", "127.0.0.1:9000"),
+        ("CLAVIGER_SERVER_LOG__LEVEL", "warn"),
+        ("CLAVIGER_SERVER_HTTP__WORKERS", "3"),
+        ("CLAVIGER_SERVER_METRICS__LISTEN", "'127.0.0.1:9001'"),
+        ("CLAVIGER_SERVER_AUDIT__ANCHOR_FILES", "['/mnt/a/checkpoint', '/mnt/b/checkpoint']"),
+    ])
+    .unwrap();
+    assert_eq!((config.listen.port(), config.metrics.listen.unwrap().port()), (9000, 9001));
+    assert_eq!((config.log.level, config.http.workers.unwrap().get()), (Level::Warn, 3));
+    assert_eq!(config.audit.anchor_files.len(), 2);
+
+    let refused = |name: &str, value: &str| with(&[(name, value)]).unwrap_err().to_string();
+    assert!(refused("CLAVIGER_SERVER_LISTEM", "x").contains("listem"));
+    assert!(refused("CLAVIGER_SERVER_LOG__LEVELS", "x").contains("levels"));
+    assert!(refused("CLAVIGER_SERVER_NAME__X", "x").contains("CLAVIGER_SERVER_NAME__X names no key"));
+    assert!(refused("CLAVIGER_SERVER_LOG__", "x").contains("names no key"));
+    assert!(
+        refused("CLAVIGER_SERVER_LISTEN", "0.0.0.0:80").contains("loopback"),
+        "what is not safe is refused as ever"
+    );
+}

@@ -503,7 +503,7 @@ async fn act(mut stream: TcpStream, script: Vec<Vec<u8>>, ready: Vec<u8>) -> Vec
         if step == b"\0\0\0\x0b" {
             // The server's first SCRAM message repeats the client's nonce (RFC 5802 §5.1).
             let text = String::from_utf8_lossy(heard.get(before..).unwrap_or_default()).into_owned();
-            let nonce = text.split("r=").nth(1).unwrap_or_default();
+            let nonce = text.split_once("r=").map_or("", |(_, nonce)| nonce);
             step.extend(format!("r={nonce}more,s=c2FsdHNhbHQ=,i=4096").into_bytes());
         }
         let answer = match step.split_first() {
