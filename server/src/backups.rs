@@ -75,11 +75,7 @@ impl BackupSettings {
 
     /// Looks at the directory, where it is there.
     pub fn check_files(&self, notes: &mut Vec<String>) -> Result<(), PrivateError> {
-        if self.directory.exists() {
-            return private::closed(&self.directory);
-        }
-        notes.push(format!("{} does not exist yet; it will be made", self.directory.display()));
-        Ok(())
+        private::closed_or_made_later(&self.directory, notes)
     }
 }
 

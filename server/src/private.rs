@@ -80,6 +80,15 @@ fn io_error(path: &Path, source: io::Error) -> PrivateError {
     PrivateError::Io { path: path.to_owned(), source }
 }
 
+/// Looks at a directory, where it is there; else notes that it will be made.
+pub fn closed_or_made_later(path: &Path, notes: &mut Vec<String>) -> Result<()> {
+    if path.exists() {
+        return closed(path);
+    }
+    notes.push(format!("{} does not exist yet; it will be made", path.display()));
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs::Permissions;
