@@ -321,7 +321,7 @@ mod tests {
 
     const PLACE: Aad<'_> = Aad { scope: Scope::Operator, table: 1, record: b"record", version: 1 };
 
-    const USES: [Use; 8] = [
+    const USES: [Use; 9] = [
         ("seal and open a record", |root| {
             let sealed = envelope::seal(root, &PLACE, b"hunter2", &OsRandom);
             assert_eq!(envelope::open(root, &PLACE, &sealed).unwrap().as_slice(), b"hunter2");
@@ -350,6 +350,10 @@ mod tests {
         ("sign", |root| {
             let signing = SigningKey::from_seed(Key::filled(|bytes| *bytes = *root.key().bytes()));
             drop(signing.pkcs8_der());
+            assert_ne!(signing.sign(b"checkpoint"), [0; 64]);
+        }),
+        ("sign, and stay expanded until it is dropped", |root| {
+            let signing = SigningKey::from_seed(Key::filled(|bytes| *bytes = *root.key().bytes())).expanded();
             assert_ne!(signing.sign(b"checkpoint"), [0; 64]);
         }),
     ];

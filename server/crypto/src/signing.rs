@@ -11,10 +11,11 @@ use crate::stack;
 const PKCS8_PREFIX: [u8; 16] =
     [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
 
-/// A signing key. Its seed stays in locked memory; the expanded key lives for one signature.
+/// A signing key. Its seed stays in locked memory; the expanded key lives for one signature, unless it is [kept](Self::expanded).
 pub struct SigningKey {
     seed: Key,
     public: [u8; 32],
+    expanded: Option<Ed25519KeyPair>,
 }
 
 impl SigningKey {
@@ -22,13 +23,22 @@ impl SigningKey {
     #[expect(clippy::expect_used, reason = "RFC 8032 public keys have 32 bytes")]
     pub fn from_seed(seed: Key) -> Self {
         let public = stack::wiped(|| key_pair(&seed).public_key().as_ref().try_into().expect("32 bytes"));
-        Self { seed, public }
+        Self { seed, public, expanded: None }
+    }
+
+    /// The same key, for one that signs all the time: expanding it costs as much as a signature. What is kept is wiped when it is
+    /// dropped, and is not in locked memory.
+    #[must_use]
+    pub fn expanded(self) -> Self {
+        let expanded = stack::wiped(|| key_pair(&self.seed));
+        Self { expanded: Some(expanded), ..self }
     }
 
     /// Signs a message: 64 bytes, R ‖ S.
     #[expect(clippy::expect_used, reason = "RFC 8032 signatures have 64 bytes")]
     pub fn sign(&self, message: &[u8]) -> [u8; 64] {
-        stack::wiped(|| key_pair(&self.seed).sign(message).as_ref().try_into().expect("64 bytes"))
+        let by = |pair: &Ed25519KeyPair| pair.sign(message).as_ref().try_into().expect("64 bytes");
+        stack::wiped(|| self.expanded.as_ref().map_or_else(|| by(&key_pair(&self.seed)), by))
     }
 
     /// The public key, for who verifies.
@@ -76,6 +86,15 @@ mod tests {
             "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da\
              085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00"
         );
+    }
+
+    #[test]
+    fn a_key_that_is_kept_expanded_signs_the_same() {
+        let (once, kept) = (key(&"01".repeat(32)), key(&"01".repeat(32)).expanded());
+        assert_eq!(kept.public_key(), once.public_key());
+        for message in [b"".as_slice(), b"checkpoint", &[7; 300]] {
+            assert_eq!(kept.sign(message), once.sign(message));
+        }
     }
 
     #[test]
