@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 /// Rows in one order of bytes, and batches that apply whole or not at all.
 #[async_trait]
@@ -92,12 +93,24 @@ pub trait View: Send + Sync {
 /// Only [`RowId::to_key`](crate::RowId::to_key) makes keys of rows; [`StoreKey::from_stored`] is for engines, which
 /// give back what they were given, and for the conformance laws.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct StoreKey(Vec<u8>);
+pub struct StoreKey(SmallVec<[u8; KEY_IN_PLACE]>);
+
+/// Longer keys are on the heap: only those of exposures and of fingerprints are.
+const KEY_IN_PLACE: usize = 56;
 
 impl StoreKey {
     /// The key of these bytes, as an engine found them on its disk.
-    pub fn from_stored(bytes: Vec<u8>) -> Self {
-        Self(bytes)
+    pub fn from_stored(bytes: impl AsRef<[u8]>) -> Self {
+        Self(SmallVec::from_slice(bytes.as_ref()))
+    }
+
+    /// The key of these parts, one after another.
+    pub(crate) fn of(parts: &[&[u8]]) -> Self {
+        let mut key = SmallVec::new();
+        for part in parts {
+            key.extend_from_slice(part);
+        }
+        Self(key)
     }
 
     /// The bytes, in whose order rows are kept.

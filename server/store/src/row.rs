@@ -7,6 +7,7 @@ use claviger_api::{
     AccountId, BackupId, BreakGlassId, CheckoutId, CustomerId, EmergencyId, GrantId, IssuerId, KitId, PrincipalId,
     ProviderId, ReviewId, RotationId, Scope, SessionId, SystemId,
 };
+use smallvec::SmallVec;
 use uuid::Uuid;
 
 use crate::catalogue::{HASH, Layout, NUMBER, Table, UUID};
@@ -21,8 +22,11 @@ pub const SCAN_MAX: usize = 1000;
 pub struct RowId {
     table: Table,
     scope: Scope,
-    id: Vec<u8>,
+    id: SmallVec<[u8; ID_IN_PLACE]>,
 }
+
+/// Longer ids are on the heap, as longer keys are.
+const ID_IN_PLACE: usize = 40;
 
 /// What a timer's row id says, so that a worker can act before it opens the row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -317,14 +321,14 @@ impl RowId {
     pub fn to_key(&self) -> StoreKey {
         let tag = [self.table.tag()];
         let scope = self.scope.bytes();
-        StoreKey::from_stored(match self.table.layout() {
-            Layout::Name => [&tag, self.id.as_slice()].concat(),
-            Layout::Scoped(_) => [&tag, scope.as_slice(), &self.id].concat(),
+        match self.table.layout() {
+            Layout::Name => StoreKey::of(&[&tag, &self.id]),
+            Layout::Scoped(_) => StoreKey::of(&[&tag, &scope, &self.id]),
             Layout::Due => {
                 let (due, rest) = self.id.split_at_checked(NUMBER).unwrap_or((&self.id, &[]));
-                [&tag, due, scope.as_slice(), rest].concat()
+                StoreKey::of(&[&tag, due, &scope, rest])
             }
-        })
+        }
     }
 
     /// The row stored under this key.
@@ -354,8 +358,12 @@ impl RowId {
         Self::new(table, Scope::Customer(customer), &[id.as_bytes()])
     }
 
-    fn new(table: Table, scope: Scope, id: &[&[u8]]) -> Self {
-        Self { table, scope, id: id.concat() }
+    fn new(table: Table, scope: Scope, parts: &[&[u8]]) -> Self {
+        let mut id = SmallVec::new();
+        for part in parts {
+            id.extend_from_slice(part);
+        }
+        Self { table, scope, id }
     }
 }
 
@@ -375,7 +383,7 @@ impl fmt::Debug for RowId {
 impl Range {
     /// All rows of all tables.
     pub fn everything() -> Self {
-        let (start, end) = (StoreKey::from_stored(Vec::new()), StoreKey::from_stored(vec![u8::MAX]));
+        let (start, end) = (StoreKey::of(&[]), StoreKey::of(&[&[u8::MAX]]));
         Self { start, end, limit: SCAN_MAX, reverse: false }
     }
 
@@ -398,7 +406,7 @@ impl Range {
     pub fn timers_due(until: Timestamp) -> Self {
         let after = u64::try_from(until.as_millisecond()).map_or(0, |milliseconds| milliseconds + 1);
         let mut range = Self::table(Table::Timers);
-        range.end = StoreKey::from_stored([&[Table::Timers.tag()], after.to_be_bytes().as_slice()].concat());
+        range.end = StoreKey::of(&[&[Table::Timers.tag()], &after.to_be_bytes()]);
         range
     }
 
@@ -428,7 +436,7 @@ impl Range {
             self.end = last.clone().min(self.end);
         } else {
             // The least key above another is that key and a zero byte.
-            let next = StoreKey::from_stored([last.as_bytes(), &[0]].concat());
+            let next = StoreKey::of(&[last.as_bytes(), &[0]]);
             self.start = next.max(self.start);
         }
         self

@@ -23,6 +23,8 @@ const JSON: u8 = 1;
 const BYTES: u8 = 2;
 /// The newest of them.
 const NEWEST: u8 = BYTES;
+/// Room for most records: one that grows is copied, and wiped, each time.
+const USUAL_BYTES: usize = 2048;
 
 /// What is stored as a record: JSON inside the envelope. It never holds a secret; [`Secret`] cannot be serialized.
 ///
@@ -214,7 +216,8 @@ impl Sealed {
         random: &dyn Random,
     ) -> Result<SealedPut, SealedError> {
         in_table::<T>(id)?;
-        let mut plaintext = Zeroizing::new(vec![JSON]);
+        let mut plaintext = Zeroizing::new(Vec::with_capacity(USUAL_BYTES));
+        plaintext.push(JSON);
         serde_json::to_writer(&mut *plaintext, record).map_err(|_| SealedError::Unwritable(id.clone()))?;
         seal(keyring, id, next_revision, &plaintext, random)
     }

@@ -53,7 +53,7 @@ fn read(mut bytes: &[u8]) -> Option<Vec<StoreKey>> {
     let mut keys = Vec::new();
     while let Some((length, rest)) = bytes.split_first_chunk::<2>() {
         let (key, rest) = rest.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
-        keys.push(StoreKey::from_stored(key.to_vec()));
+        keys.push(StoreKey::from_stored(key));
         bytes = rest;
     }
     bytes.is_empty().then_some(keys)
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn what_was_written_is_read() {
-        let keys: Vec<StoreKey> = [&b"a"[..], b"", b"longer"].map(|key| StoreKey::from_stored(key.to_vec())).into();
+        let keys: Vec<StoreKey> = [&b"a"[..], b"", b"longer"].map(|key| StoreKey::from_stored(key)).into();
         assert_eq!(read(&written(&keys)), Some(keys.clone()));
         assert_eq!(read(&[]), Some(Vec::new()));
         let whole = written(&keys);

@@ -21,7 +21,7 @@ pub(crate) fn row(found: &tokio_postgres::Row, from: usize) -> Result<Row, Failu
 
 /// The columns `key, revision, value`.
 pub(crate) fn keyed_row(found: &tokio_postgres::Row) -> Result<(StoreKey, Row), Failure> {
-    Ok((StoreKey::from_stored(found.try_get(0)?), row(found, 1)?))
+    Ok((StoreKey::from_stored(found.try_get::<_, &[u8]>(0)?), row(found, 1)?))
 }
 
 #[cfg(test)]

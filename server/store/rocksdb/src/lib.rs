@@ -151,7 +151,7 @@ fn mode(range: &Range) -> IteratorMode<'_> {
 fn rows(found: DBIterator<'_>, limit: usize) -> Result<Vec<(StoreKey, Row)>, ReadError> {
     let rows = found.take(limit).map(|found| {
         let (key, stored) = found.map_err(unreadable)?;
-        let key = StoreKey::from_stored(key.into_vec());
+        let key = StoreKey::from_stored(key);
         let row = row(&key, &stored)?;
         Ok((key, row))
     });
