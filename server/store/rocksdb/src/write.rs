@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::sync::Arc;
 
-use claviger_store::{Batch, CommitError, StoreKey};
+use claviger_store::{Batch, CommitError, Row, StoreKey};
 use rocksdb::{DB, WriteBatch};
 
 use crate::options::synced;
@@ -101,15 +101,24 @@ fn revision(db: &DB, key: &StoreKey) -> Result<Option<u64>, CommitError> {
 
 /// Values as they lie on disk: `revision be8 ‖ sealed bytes`.
 fn on_disk(batch: &Batch) -> WriteBatch {
-    let mut writes = WriteBatch::default();
+    let room = |(key, row): &(StoreKey, Row)| PUT_BYTES + key.as_bytes().len() + row.value.len();
+    let mut writes = WriteBatch::with_capacity_bytes(BATCH_BYTES + batch.put.iter().map(room).sum::<usize>());
+    let mut value = Vec::new();
     for (key, row) in &batch.put {
-        writes.put(key.as_bytes(), [row.revision.to_be_bytes().as_slice(), &row.value].concat());
+        value.clear();
+        value.extend(row.revision.to_be_bytes());
+        value.extend_from_slice(&row.value);
+        writes.put(key.as_bytes(), &value);
     }
     for key in &batch.delete {
         writes.delete(key.as_bytes());
     }
     writes
 }
+
+/// What a batch has besides its rows, and a row besides key and value: its revision, a tag and two lengths.
+const BATCH_BYTES: usize = 12;
+const PUT_BYTES: usize = 8 + 1 + 2 * 5;
 
 fn refused(why: &str) -> CommitError {
     CommitError::Refused(why.to_owned())
