@@ -9,6 +9,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use uuid::Uuid;
+use uuid::fmt::Simple;
 
 /// What is wrong with a string that should be an id.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -39,9 +40,11 @@ macro_rules! ids {
             }
         }
 
+        const _: () = assert!($prefix.len() + 1 + Simple::LENGTH == TEXT_BYTES);
+
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, concat!($prefix, "_{}"), self.0.as_simple())
+                f.write_str(text(&mut [0; TEXT_BYTES], $prefix, self.0))
             }
         }
 
@@ -55,7 +58,7 @@ macro_rules! ids {
 
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
+                serializer.serialize_str(text(&mut [0; TEXT_BYTES], $prefix, self.0))
             }
         }
 
@@ -140,6 +143,20 @@ impl Scope {
 }
 
 /// The one accepted form: prefix, underscore, 32 lower-case hex digits.
+/// Two letters, `_` and 32 digits.
+const TEXT_BYTES: usize = 35;
+
+/// The id as text, written in place: each request tells a dozen.
+fn text<'a>(place: &'a mut [u8; TEXT_BYTES], prefix: &str, uuid: Uuid) -> &'a str {
+    let (head, digits) = place.split_at_mut(TEXT_BYTES - Simple::LENGTH);
+    for (place, byte) in head.iter_mut().zip(prefix.bytes().chain([b'_'])) {
+        *place = byte;
+    }
+    uuid.as_simple().encode_lower(digits);
+    // Letters and digits are text.
+    std::str::from_utf8(place).unwrap_or_default()
+}
+
 fn parse(text: &str, prefix: &str) -> Option<Uuid> {
     let digits = text.strip_prefix(prefix)?.strip_prefix('_')?;
     let canonical = digits.len() == 32 && digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));

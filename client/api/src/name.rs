@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -24,9 +25,9 @@ pub enum BadName {
     Login,
 }
 
-/// One part of a path: `[a-z0-9][a-z0-9._-]{0,62}`.
+/// One part of a path: `[a-z0-9][a-z0-9._-]{0,62}`. A copy is of the reference.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Part(String);
+pub struct Part(Arc<str>);
 
 /// The name of a user or a service account: the same grammar as a path's part, so that case, spaces and Unicode forms
 /// cannot make two names of one person.
@@ -51,7 +52,7 @@ impl FromStr for Part {
     type Err = BadName;
 
     fn from_str(text: &str) -> Result<Self, BadName> {
-        if Self::fits(text) { Ok(Self(text.to_owned())) } else { Err(BadName::Part) }
+        if Self::fits(text) { Ok(Self(text.into())) } else { Err(BadName::Part) }
     }
 }
 
@@ -83,7 +84,7 @@ impl FromStr for AccountPath {
 /// An account's name on its system: any string of 1 to 256 bytes without control characters. Connectors quote it for
 /// their system; nothing here assumes that it is harmless.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Login(String);
+pub struct Login(Arc<str>);
 
 impl Login {
     /// The login name as text.
@@ -110,7 +111,7 @@ impl FromStr for Login {
 
     fn from_str(text: &str) -> Result<Self, BadName> {
         let fits = !text.trim().is_empty() && text.len() <= LOGIN_MAX && !text.chars().any(char::is_control);
-        if fits { Ok(Self(text.to_owned())) } else { Err(BadName::Login) }
+        if fits { Ok(Self(text.into())) } else { Err(BadName::Login) }
     }
 }
 

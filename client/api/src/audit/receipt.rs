@@ -23,8 +23,8 @@ use super::note::{Checkpoint, NOTE_MAX, NoteError, VerifierKey};
 
 /// The first line.
 const FORMAT: &str = "c2sp.org/tlog-proof@v1";
-/// The lines of the leaf and the index, and of a hash.
-const ROOM: usize = 96;
+/// The lines above the proof and the empty one after it, and the line of a hash.
+const ROOM: usize = 128;
 const HASH_LINE: usize = 45;
 /// The most hashes: a tree of 2⁶³ leaves is no higher.
 const HASHES_MAX: usize = 63;
@@ -72,15 +72,19 @@ impl Receipt {
 impl fmt::Display for Receipt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // One text, and no allocation a hash: a receipt goes with every reveal.
-        let mut text = String::with_capacity(ROOM + self.proof.len() * HASH_LINE);
-        text.push_str("extra ");
+        let room = ROOM + self.proof.len() * HASH_LINE + self.checkpoint.len();
+        let mut text = String::with_capacity(room);
+        text.push_str(FORMAT);
+        text.push_str("\nextra ");
         STANDARD.encode_string(self.leaf.0, &mut text);
         write!(text, "\nindex {}", self.index)?;
         for hash in &self.proof {
             text.push('\n');
             STANDARD.encode_string(hash.0, &mut text);
         }
-        write!(f, "{FORMAT}\n{text}\n\n{}", self.checkpoint)
+        text.push_str("\n\n");
+        text.push_str(&self.checkpoint);
+        f.write_str(&text)
     }
 }
 
