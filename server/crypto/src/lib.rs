@@ -28,6 +28,7 @@ pub mod password;
 pub mod random;
 pub mod recipients;
 pub mod recovery;
+pub mod salt;
 pub mod shares;
 pub mod signing;
 pub mod ssh;

@@ -3,6 +3,8 @@
 //! Each step is one commit of the checkout, the account's seats, the timer and the event: there is never a seat
 //! without an end.
 
+use std::sync::Arc;
+
 use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::record::FieldName;
 use claviger_api::problem::ProblemType;
@@ -54,16 +56,16 @@ impl FoundCheckout {
 /// What a decision about a checkout reads, all of it expected to be unchanged when the decision is committed.
 pub(crate) struct Case {
     pub customer: CustomerId,
-    pub checkout: Versioned<CheckoutRecord>,
-    pub account: AccountRecord,
-    pub state: Versioned<StateRecord>,
+    pub checkout: Versioned<Arc<CheckoutRecord>>,
+    pub account: Arc<AccountRecord>,
+    pub state: Versioned<Arc<StateRecord>>,
 }
 
 impl Open {
     /// The checkout of this id.
     pub async fn find_checkout(&self, id: CheckoutId) -> Result<FoundCheckout> {
         let customer = self.customer_of_checkout(id).await?;
-        let row = self.load::<CheckoutRecord>(&RowId::checkout(customer, id)).await?;
+        let row = self.load_shared::<CheckoutRecord>(&RowId::checkout(customer, id)).await?;
         let (resource, ephemeral) = (resource(customer, &row.value.0), row.value.0.ephemeral.is_some());
         Ok(FoundCheckout { customer, id, resource, ephemeral })
     }
@@ -90,12 +92,12 @@ impl Open {
     }
 
     pub(crate) async fn case(&self, customer: CustomerId, id: CheckoutId) -> Result<Case> {
-        let checkout = self.load::<CheckoutRecord>(&RowId::checkout(customer, id)).await?;
+        let checkout = self.load_shared::<CheckoutRecord>(&RowId::checkout(customer, id)).await?;
         let account = checkout.value.0.account;
         Ok(Case {
             customer,
-            account: self.load::<AccountRecord>(&RowId::account(customer, account)).await?.value,
-            state: self.load::<StateRecord>(&RowId::account_state(customer, account)).await?,
+            account: self.load_shared::<AccountRecord>(&RowId::account(customer, account)).await?.value,
+            state: self.load_shared::<StateRecord>(&RowId::account_state(customer, account)).await?,
             checkout,
         })
     }

@@ -7,21 +7,26 @@ use claviger_api::audit::kind::EventKind;
 use claviger_api::audit::record::{Commitments, Entry, FieldName, FieldView, VALUE_MAX, new_commitment};
 use claviger_api::{PrincipalId, Scope, Timestamp};
 use claviger_crypto::envelope::{self, Aad};
-use claviger_crypto::{Random, SubjectKey};
+use claviger_crypto::{Random, SubjectKey, salt};
 use claviger_store::{Record, Table};
 use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
+use zeroize::Zeroizing;
 
 use crate::base64_bytes;
 use crate::error::{Error, Result};
 
-/// What derives each field's salt from its group's seed.
+/// What derives each field's salt from its group's seed, in leaves of [`Seed::BY_NAME`].
 const SALT_LABEL: &[u8] = b"claviger audit salt 1";
 /// A personal group is sealed once.
 const PERSONAL_VERSION: u64 = 1;
 /// An id or a time is shorter.
 const USUAL_BYTES: usize = 40;
+/// Most events have fewer.
+const USUAL_FIELDS: usize = 16;
+/// Most personal groups are shorter.
+const USUAL_GROUP_BYTES: usize = 512;
 
 /// What happened, and in whose log it is told.
 #[derive(Clone)]
@@ -37,7 +42,7 @@ pub struct Event {
 pub struct StoredLeaf {
     /// Each salt of the open fields is derived from this.
     #[serde(with = "base64_bytes")]
-    seed: [u8; 32],
+    seed: Seed,
     /// The fields that are not personal.
     fields: Vec<(FieldName, String)>,
     /// The personal fields, a group a person.
@@ -57,9 +62,14 @@ struct PersonalGroup {
 #[derive(Serialize, Deserialize)]
 struct PersonalFields {
     #[serde(with = "base64_bytes")]
-    seed: [u8; 32],
+    seed: Seed,
     fields: Vec<(FieldName, String)>,
 }
+
+/// What the salts of a group's fields come from, stored as 32 bytes or, since [`Seed::IN_ORDER`], as that byte and 32: a program that
+/// knows only the first refuses the second. Append only: old leaves are read for ever.
+#[derive(Clone, Copy)]
+struct Seed([u8; 33]);
 
 /// A leaf ready to be appended wherever its log stands.
 pub struct PreparedLeaf {
@@ -78,7 +88,8 @@ impl Record for StoredLeaf {
 impl Event {
     /// Something happened, now, to what this log tells of.
     pub fn new(scope: Scope, kind: EventKind, now: Timestamp) -> Self {
-        let fields = vec![(FieldName::Time, now.to_string()), (FieldName::Kind, kind.text().to_owned())];
+        let mut fields = Vec::with_capacity(USUAL_FIELDS);
+        fields.extend([(FieldName::Time, text_of(now)), (FieldName::Kind, kind.text().to_owned())]);
         Self { scope, fields, personal: Vec::new() }
     }
 
@@ -129,7 +140,8 @@ impl Event {
         for ((subject, fields), own_seed) in self.personal.into_iter().zip(own_seeds) {
             let group = PersonalFields { seed: own_seed, fields };
             let own = committed(&group.seed, &group.fields)?;
-            let text = zeroize::Zeroizing::new(serde_json::to_vec(&group).map_err(Error::internal)?);
+            let mut text = Zeroizing::new(Vec::with_capacity(USUAL_GROUP_BYTES));
+            serde_json::to_writer(&mut *text, &group).map_err(Error::internal)?;
             let key = key(subject).ok_or_else(|| Error::internal("an event without its subject's key"))?;
             let sealed = envelope::seal(&*key, &personal_aad(self.scope, &place(&seed, subject)), &text, random);
             commitments.extend(&own);
@@ -180,48 +192,87 @@ impl StoredLeaf {
     }
 }
 
-fn committed(seed: &[u8; 32], fields: &[(FieldName, String)]) -> Result<Vec<(FieldName, [u8; 32])>> {
-    let salts = Salts::from_seed(seed);
-    let commitment = |(name, value): &(FieldName, String)| {
-        Ok((*name, new_commitment(&salts.of(*name), *name, value).map_err(Error::internal)?))
-    };
-    fields.iter().map(commitment).collect()
+fn committed(seed: &Seed, fields: &[(FieldName, String)]) -> Result<Vec<(FieldName, [u8; 32])>> {
+    let mut committed = Vec::with_capacity(fields.len());
+    for ((name, value), salt) in fields.iter().zip(seed.salts(fields)) {
+        committed.push((*name, new_commitment(&salt, *name, value).map_err(Error::internal)?));
+    }
+    Ok(committed)
 }
 
-fn opened(seed: &[u8; 32], fields: Vec<(FieldName, String)>) -> impl Iterator<Item = (FieldName, FieldView)> {
-    let salts = Salts::from_seed(seed);
-    fields.into_iter().map(move |(name, value)| (name, FieldView::Open { value, salt: salts.of(name) }))
+fn opened(seed: &Seed, fields: Vec<(FieldName, String)>) -> impl Iterator<Item = (FieldName, FieldView)> {
+    let salts = seed.salts(&fields);
+    fields.into_iter().zip(salts).map(|((name, value), salt)| (name, FieldView::Open { value, salt }))
 }
 
-/// `HMAC-SHA-256(seed, label ‖ name)`, a salt a field: 32 bytes that tell nothing of another field's. The seed is taken
-/// in once for all fields.
-struct Salts(Hmac<Sha256>);
+impl Seed {
+    /// `HMAC-SHA-256(seed, label ‖ name)`: of leaves that an earlier program has written.
+    const BY_NAME: u8 = 1;
+    /// [`salt::of_seed`], in the order of the group's fields.
+    const IN_ORDER: u8 = 2;
 
-impl Salts {
-    fn from_seed(seed: &[u8; 32]) -> Self {
-        #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
-        let mut mac = Hmac::<Sha256>::new_from_slice(seed).expect("any length");
-        mac.update(SALT_LABEL);
-        Self(mac)
+    fn new(bytes: &[u8; 32]) -> Self {
+        Self::of(Self::IN_ORDER, bytes)
     }
 
-    fn of(&self, name: FieldName) -> [u8; 32] {
-        let mut mac = self.0.clone();
-        mac.update(name.text().as_bytes());
-        mac.finalize().into_bytes().into()
+    fn of(scheme: u8, bytes: &[u8; 32]) -> Self {
+        let mut seed = [scheme; 33];
+        if let Some(place) = seed.last_chunk_mut() {
+            *place = *bytes;
+        }
+        Self(seed)
     }
+
+    fn bytes(&self) -> &[u8; 32] {
+        let [_, bytes @ ..] = &self.0;
+        bytes
+    }
+
+    /// A salt a field: 32 bytes that tell nothing of another field's.
+    fn salts(&self, fields: &[(FieldName, String)]) -> Vec<[u8; 32]> {
+        let [scheme, ..] = self.0;
+        if scheme == Self::IN_ORDER {
+            return salt::of_seed(self.bytes()).take(fields.len()).collect();
+        }
+        fields.iter().map(|(name, _)| by_name(self.bytes(), *name)).collect()
+    }
+}
+
+impl AsRef<[u8]> for Seed {
+    fn as_ref(&self) -> &[u8] {
+        let [scheme, ..] = self.0;
+        if scheme == Self::BY_NAME { self.bytes() } else { &self.0 }
+    }
+}
+
+impl TryFrom<Vec<u8>> for Seed {
+    type Error = ();
+
+    fn try_from(stored: Vec<u8>) -> std::result::Result<Self, ()> {
+        match stored.as_slice() {
+            [Self::IN_ORDER, bytes @ ..] if bytes.len() == 32 => bytes.try_into().map(Self::new).map_err(drop),
+            bytes => bytes.try_into().map(|bytes| Self::of(Self::BY_NAME, bytes)).map_err(drop),
+        }
+    }
+}
+
+fn by_name(seed: &[u8; 32], name: FieldName) -> [u8; 32] {
+    #[expect(clippy::expect_used, reason = "HMAC takes a key of any length")]
+    let mac = Hmac::<Sha256>::new_from_slice(seed).expect("any length");
+    mac.chain_update(SALT_LABEL).chain_update(name.text()).finalize().into_bytes().into()
 }
 
 /// A leaf's seed, and one for each of its personal groups: drawn in one go, since each draw is a call to the kernel.
-fn seeds(groups: usize, random: &dyn Random) -> ([u8; 32], Vec<[u8; 32]>) {
+fn seeds(groups: usize, random: &dyn Random) -> (Seed, Vec<Seed>) {
     let mut seeds = vec![[0; 32]; groups + 1];
     random.fill(seeds.as_flattened_mut());
-    (seeds.pop().unwrap_or_default(), seeds)
+    let mut seeds: Vec<Seed> = seeds.iter().map(Seed::new).collect();
+    (seeds.pop().unwrap_or_else(|| Seed::new(&[0; 32])), seeds)
 }
 
 /// The seed is the leaf's own, and sealed with it: a group moved to another leaf does not open.
-fn place(seed: &[u8; 32], subject: PrincipalId) -> Vec<u8> {
-    [seed.as_slice(), subject.uuid().as_bytes()].concat()
+fn place(seed: &Seed, subject: PrincipalId) -> Vec<u8> {
+    [seed.bytes().as_slice(), subject.uuid().as_bytes()].concat()
 }
 
 fn personal_aad(scope: Scope, place: &[u8]) -> Aad<'_> {
@@ -243,4 +294,38 @@ fn text_of(value: impl Display) -> String {
         text.truncate(end);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD_NO_PAD;
+
+    use super::*;
+
+    /// What an earlier program has written.
+    #[test]
+    fn a_leaf_that_does_not_say_how_has_its_salts_by_name() {
+        let seed = STANDARD_NO_PAD.encode([1; 32]);
+        let leaf = format!(r#"{{"seed":"{seed}","fields":[["time","2026-11-23T10:00:00Z"],["kind","login.failed"]]}}"#);
+        let leaf: StoredLeaf = serde_json::from_str(&leaf).unwrap();
+        let entry = leaf.entry(Scope::Operator, |_| None::<Box<SubjectKey>>).unwrap();
+        let salt = |name| match entry.views().iter().find(|(found, _)| *found == name) {
+            Some((_, FieldView::Open { salt, .. })) => hex::encode(salt),
+            Some((_, FieldView::Withheld { .. })) | None => "none".to_owned(),
+        };
+        // By another implementation of HMAC.
+        assert_eq!(salt(FieldName::Time), "499a834af55eea48dd5df850e7cf53078675b505c998b22b0f6009db1cc11807");
+        assert_eq!(salt(FieldName::Kind), "959cd7b7ceaa2a08eaf06137aa5dc9e261bc1c7fde78c4b9ae2db55262090e52");
+    }
+
+    #[test]
+    fn a_new_leaf_is_not_taken_for_an_old_one() {
+        let seed = Seed::new(&[1; 32]);
+        assert_eq!(seed.as_ref().len(), 33, "32 bytes are an old one's");
+        assert_eq!(Seed::try_from(seed.as_ref().to_vec()).unwrap().0, seed.0);
+        for other in [vec![3; 33], vec![1; 31], vec![2; 34]] {
+            assert!(Seed::try_from(other).is_err());
+        }
+    }
 }

@@ -19,6 +19,7 @@ mod change;
 mod group;
 mod grown;
 pub mod head;
+mod terms;
 mod writer;
 
 pub use change::{Change, Prepared, Resealed};

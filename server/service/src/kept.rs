@@ -20,7 +20,7 @@ pub struct Kept(Cache<StoreKey, One>);
 
 #[derive(Clone)]
 struct One {
-    row: Arc<Row>,
+    row: Row,
     record: Arc<dyn Any + Send + Sync>,
 }
 
@@ -30,9 +30,8 @@ impl Kept {
     }
 
     /// The record that was opened from exactly these bytes.
-    pub fn find<T: Clone + 'static>(&self, key: &StoreKey, row: &Row) -> Option<T> {
-        let one = self.0.get(key).filter(|one| same(&one.row, row))?;
-        one.record.downcast_ref::<T>().cloned()
+    pub fn find<T: Send + Sync + 'static>(&self, key: &StoreKey, row: &Row) -> Option<Arc<T>> {
+        self.0.get(key).filter(|one| same(&one.row, row))?.record.downcast::<T>().ok()
     }
 
     /// Forgets what is kept of a scope.
@@ -41,9 +40,13 @@ impl Kept {
     }
 
     /// Keeps what was opened or is to be stored, if it is of a table that may be kept.
-    pub fn keep<T: Clone + Send + Sync + 'static>(&self, id: &RowId, key: &StoreKey, row: &Row, record: &T) {
+    pub fn keep<T, R>(&self, id: &RowId, key: &StoreKey, row: &Row, record: R)
+    where
+        T: Send + Sync + 'static,
+        R: FnOnce() -> Arc<T>,
+    {
         if may_be_kept(id.table()) {
-            self.0.insert(key.clone(), One { row: Arc::new(row.clone()), record: Arc::new(record.clone()) });
+            self.0.insert(key.clone(), One { row: row.clone(), record: record() });
         }
     }
 }
@@ -117,9 +120,9 @@ mod tests {
     fn what_was_sealed_is_found_by_its_own_bytes_and_by_no_others() {
         let kept = Kept::new();
         let id = RowId::checkout(CustomerId::from_uuid(Uuid::from_u128(1)), CheckoutId::from_uuid(Uuid::from_u128(2)));
-        kept.keep(&id, &id.to_key(), &row(2, b"sealed, and lost against another"), &"mine".to_owned());
+        kept.keep(&id, &id.to_key(), &row(2, b"sealed, and lost against another"), || Arc::new("mine".to_owned()));
         let find = |row: Row| kept.find::<String>(&id.to_key(), &row);
-        assert_eq!(find(row(2, b"sealed, and lost against another")).as_deref(), Some("mine"));
+        assert_eq!(find(row(2, b"sealed, and lost against another")).as_deref().map(String::as_str), Some("mine"));
         assert_eq!(find(row(2, b"what another has sealed and stored")), None);
         assert_eq!(find(row(3, b"sealed, and lost against another")), None);
     }
@@ -129,7 +132,7 @@ mod tests {
         let kept = Kept::new();
         let (customer, account) = (CustomerId::from_uuid(Uuid::from_u128(1)), AccountId::from_uuid(Uuid::from_u128(2)));
         let id = RowId::secret(customer, account, 1);
-        kept.keep(&id, &id.to_key(), &row(1, b"sealed"), &());
+        kept.keep(&id, &id.to_key(), &row(1, b"sealed"), || Arc::new(()));
         assert_eq!(kept.find::<()>(&id.to_key(), &row(1, b"sealed")), None);
     }
 }

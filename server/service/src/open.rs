@@ -180,7 +180,7 @@ impl Open {
         let store = ground.store.as_ref();
         let token_key = keyring.signing(store, TOKEN_KEY).await?;
         let identities = Arc::new(Identities::new(&token_key, &ground.settings.name, ground.random.as_ref())?);
-        let log_key = keyring.signing(store, LOG_KEY).await?;
+        let log_key = keyring.signing(store, LOG_KEY).await?.expanded();
         let places = Arc::new(Places::new());
         let kept = (identities.clone(), places.clone());
         let watch: Watch = Arc::new(move |row: &RowId| {
@@ -311,6 +311,12 @@ impl Open {
 
     /// A record, if it is there.
     pub(crate) async fn read<T: Kind>(&self, id: &RowId) -> Result<Option<Versioned<T>>> {
+        let Some(Versioned { id, revision, value }) = self.shared::<T>(id).await? else { return Ok(None) };
+        Ok(Some(Versioned { id, revision, value: Arc::unwrap_or_clone(value) }))
+    }
+
+    /// A record, if it is there, to be read alone: it may be the very one that is kept at hand.
+    async fn shared<T: Kind>(&self, id: &RowId) -> Result<Option<Versioned<Arc<T>>>> {
         let key = id.to_key();
         let Some(row) = self.ground.store.get(&key).await? else { return Ok(None) };
         if let Some(value) = self.kept.find::<T>(&key, &row).filter(|_| self.opens(id)) {
@@ -323,8 +329,10 @@ impl Open {
             },
             opened => (row, opened?),
         };
-        self.kept.keep(id, &key, &row, &opened.value);
-        Ok(Some(opened))
+        let Versioned { id, revision, value } = opened;
+        let value = Arc::new(value);
+        self.kept.keep(&id, &key, &row, || value.clone());
+        Ok(Some(Versioned { id, revision, value }))
     }
 
     /// A row that did not open may be under a key that came, or went, since the customer's keys were read: read again, by the keys as
@@ -356,6 +364,11 @@ impl Open {
     /// A record that must be there for whoever may know of it.
     pub(crate) async fn load<T: Kind>(&self, id: &RowId) -> Result<Versioned<T>> {
         self.read(id).await?.ok_or_else(Error::not_found)
+    }
+
+    /// The same, to be read alone.
+    pub(crate) async fn load_shared<T: Kind>(&self, id: &RowId) -> Result<Versioned<Arc<T>>> {
+        self.shared(id).await?.ok_or_else(Error::not_found)
     }
 
     /// The records of a range; of one across customers, those of locked ones are left out.

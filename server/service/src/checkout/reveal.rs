@@ -61,7 +61,7 @@ impl Open {
     ) -> Result<Revealed> {
         let customer = found.customer;
         let case = self.case(customer, found.id).await?;
-        let before = case.checkout.value.0.clone();
+        let before = &case.checkout.value.0;
         // Whoever comes too late is told so, whatever becomes of the account now.
         if before.state_name() == CheckoutState::Ended || before.overdue(self.now()).is_some() {
             return Err(Refusal::Ended.into());
@@ -72,7 +72,7 @@ impl Open {
         let still = self.still_approvers(&case).await?;
         let checkout = before.clone().reveal(version, |by| still.contains(&by), self.now())?;
         let secret: Secret = self.secret(customer, checkout.account, version).await?;
-        let system = self.load::<SystemRecord>(&RowId::system(customer, checkout.system)).await?.value;
+        let system = self.load_shared::<SystemRecord>(&RowId::system(customer, checkout.system)).await?.value;
         let path = AccountPath {
             customer: self.slug_of(customer).await?,
             system: system.name.clone(),
@@ -94,7 +94,7 @@ impl Open {
             login,
             secret: secret.disclose(),
             version,
-            system: system.spec,
+            system: system.spec.clone(),
             event_index: committed.index(),
             receipt: Some(self.receipt(&committed)?),
         })

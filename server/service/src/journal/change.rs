@@ -1,5 +1,8 @@
 //! What is to be stored together, and the events without which it cannot be.
 
+use std::borrow::Borrow;
+use std::sync::Arc;
+
 use claviger_crypto::Random;
 use claviger_store::{Expected, FIRST_REVISION, Keyring, Row, RowId, Sealed, SealedPut, Versioned};
 
@@ -100,14 +103,14 @@ impl<'a> Change<'a> {
     }
 
     /// A row that must still be as it was read.
-    pub fn update<T: Kind>(mut self, row: &Versioned<T>, value: &T) -> Result<Self> {
+    pub fn update<T: Kind>(mut self, row: &Versioned<impl Borrow<T>>, value: &T) -> Result<Self> {
         self.seal(&row.id, row.revision + 1, value)?;
         Ok(self.expect(row))
     }
 
     fn seal<T: Kind>(&mut self, id: &RowId, revision: u64, value: &T) -> Result<()> {
         let put = self.sealed.put(self.keyring, id, revision, value, self.random)?;
-        self.kept.keep(id, &put.key, &put.row, value);
+        self.kept.keep(id, &put.key, &put.row, || Arc::new(value.clone()));
         self.put.push(put);
         Ok(())
     }

@@ -12,6 +12,7 @@ use claviger_store::{
 use super::change::{Prepared, Resealed};
 use super::grown::Grown;
 use super::head::{LogHead, LogTile};
+use super::terms::Terms;
 use crate::error::{Error, Result};
 use crate::event::StoredLeaf;
 
@@ -31,10 +32,12 @@ pub struct OpenLog {
 }
 
 /// What the group reads and seals with.
+#[derive(Clone, Copy)]
 pub(super) struct Context<'a> {
     pub sealed: &'a Sealed,
     pub keyring: &'a Keyring,
     pub random: &'a dyn Random,
+    pub terms: &'a Terms,
     /// Customers whose keys could not be read since they were changed: nothing is sealed there.
     pub stale: &'a BTreeSet<CustomerId>,
 }
@@ -273,11 +276,11 @@ impl<'a> Group<'a> {
             let Some(log) = self.logs.get_mut(&id.scope()) else {
                 return Err(Error::internal("a row outside the group's scopes"));
             };
-            let term = |row: &Option<Row>| row.as_ref().and_then(|row| self.context.keyring.freshness_term(id, row));
-            if let Some(before) = term(&before) {
+            let Context { terms, keyring, .. } = self.context;
+            if let Some(before) = before.and_then(|row| terms.of_old(keyring, id, &key, &row)) {
                 log.head.digest = log.head.digest.sub(before);
             }
-            if let Some(after) = term(&row) {
+            if let Some(after) = row.as_ref().and_then(|row| terms.of_new(keyring, id, &key, row)) {
                 log.head.digest = log.head.digest.add(after);
             }
         }

@@ -13,6 +13,7 @@ use claviger_store::{
 use tokio::sync::{mpsc, oneshot};
 
 use super::group::{Context, Events, Finished, Group, OpenLog, Witness};
+use super::terms::Terms;
 use super::{Committed, Grown, LogHead, Submission, Watch};
 use crate::error::{Error, Result};
 use crate::event::StoredLeaf;
@@ -30,6 +31,7 @@ pub(super) struct Writer {
     keyring: Arc<Keyring>,
     random: Arc<dyn Random>,
     watch: Watch,
+    terms: Terms,
     logs: BTreeMap<Scope, OpenLog>,
     /// Logs that others have extended since, as they were.
     behind: BTreeMap<Scope, OpenLog>,
@@ -49,8 +51,8 @@ enum Fate {
 
 impl Writer {
     pub fn new(sealed: Sealed, keyring: Arc<Keyring>, random: Arc<dyn Random>, watch: Watch) -> Self {
-        let (logs, behind) = (BTreeMap::new(), BTreeMap::new());
-        Self { sealed, keyring, random, watch, logs, behind, member: None, stale: BTreeSet::new() }
+        let (terms, logs, behind) = (Terms::new(), BTreeMap::new(), BTreeMap::new());
+        Self { sealed, keyring, random, watch, terms, logs, behind, member: None, stale: BTreeSet::new() }
     }
 
     /// Beside other nodes, as one of them.
@@ -124,8 +126,13 @@ impl Writer {
             self.take_keys(&[]).await;
         }
         let mut later = Vec::new();
-        let context =
-            Context { sealed: &self.sealed, keyring: &self.keyring, random: self.random.as_ref(), stale: &self.stale };
+        let context = Context {
+            sealed: &self.sealed,
+            keyring: &self.keyring,
+            random: self.random.as_ref(),
+            terms: &self.terms,
+            stale: &self.stale,
+        };
         let mut group = Group::new(context);
         let mut waiting: Waiting = Vec::new();
         #[cfg(feature = "failpoints")]
