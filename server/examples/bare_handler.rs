@@ -1,7 +1,7 @@
-//! What actix-web alone can do: one handler over TLS that answers the same 468 bytes of JSON to everybody. `make bench`
-//! holds the vault beside it.
+//! What actix-web alone can do: a handler over TLS that answers the same JSON to everybody, 468 bytes at `/` and as many as it is
+//! told elsewhere. `make bench` holds the vault beside it.
 //!
-//! `bare_handler CERTIFICATE KEY` writes its port to standard output and serves until it is killed.
+//! `bare_handler CERTIFICATE KEY BYTES` writes its port to standard output and serves until it is killed.
 
 use std::io;
 use std::sync::Arc;
@@ -12,25 +12,31 @@ use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-const ANSWER_BYTES: usize = 468;
+const SMALL_BYTES: usize = 468;
 
 fn main() -> io::Result<()> {
     let files: Vec<String> = std::env::args().skip(1).collect();
-    let [certificate, key] = files.as_slice() else { return Err(io::Error::other("bare_handler CERTIFICATE KEY")) };
-    let tls = tls(certificate, key)?;
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(tls))
+    let [certificate, key, bytes] = files.as_slice() else {
+        return Err(io::Error::other("bare_handler CERTIFICATE KEY BYTES"));
+    };
+    let (tls, bytes) = (tls(certificate, key)?, bytes.parse().map_err(io::Error::other)?);
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(tls, bytes))
 }
 
-async fn serve(tls: ServerConfig) -> io::Result<()> {
-    let server = HttpServer::new(|| App::new().route("/", web::get().to(answer)));
+async fn serve(tls: ServerConfig, bytes: usize) -> io::Result<()> {
+    let server = HttpServer::new(move || {
+        let small = web::get().to(|| async { answer(SMALL_BYTES) });
+        let other = move || async move { answer(bytes) };
+        App::new().route("/", small).route("/v1/checkouts/{checkout}/reveal", web::post().to(other))
+    });
     let server = server.bind_rustls_0_23(("127.0.0.1", 0), tls)?;
     println!("{}", server.addrs().first().map_or(0, std::net::SocketAddr::port));
     server.run().await
 }
 
-async fn answer() -> HttpResponse {
+fn answer(bytes: usize) -> HttpResponse {
     let frame = r#"{"text":""}"#;
-    let text = "x".repeat(ANSWER_BYTES - frame.len());
+    let text = "x".repeat(bytes.saturating_sub(frame.len()));
     HttpResponse::Ok().content_type(ContentType::json()).body(format!(r#"{{"text":"{text}"}}"#))
 }
 

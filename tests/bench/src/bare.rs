@@ -13,17 +13,17 @@ use crate::load::{Counted, Measured, Times, Used};
 use crate::process::{Process, cpu_seconds, resident_mib};
 use crate::vault::Vault;
 
-/// A running bare handler, with the vault's own certificate.
+/// A running bare handler, with the vault's own certificate. What it is asked as a reveal it answers with as many bytes.
 pub struct Handler {
     process: Process,
     pub target: Target,
 }
 
 impl Handler {
-    pub fn start(program: &Path, vault: &Vault) -> Result<Self> {
+    pub fn start(program: &Path, vault: &Vault, bytes: usize) -> Result<Self> {
         let directory = vault.hints.ca_certificate.parent().context("a directory")?;
         let mut command = Command::new(program);
-        command.arg(directory.join("certificate.pem")).arg(directory.join("key.pem"));
+        command.arg(directory.join("certificate.pem")).arg(directory.join("key.pem")).arg(bytes.to_string());
         let mut process = Process::start(command.stdin(Stdio::null()).stdout(Stdio::piped()))?;
         let mut port = String::new();
         BufReader::new(process.0.stdout.take().context("its output")?).read_line(&mut port)?;

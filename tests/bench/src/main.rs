@@ -18,8 +18,9 @@ mod vault;
 mod work;
 
 use bare::{Handler, Way};
+use http::Target;
 use load::{Measured, Times, drive};
-use report::{HANDLER, MOST, REVEAL, Summary};
+use report::{HANDLER, MOST, REVEAL, SMALL, Summary};
 use vault::{Inventory, Vault};
 use work::Fetch;
 
@@ -72,17 +73,27 @@ async fn main() -> Result<()> {
     summary.write(&file).with_context(|| format!("{} cannot be written", file.display()))
 }
 
+/// How long a reveal's answer is by now: the proof in it grows with the log.
+async fn answer_bytes(target: &Target, inventory: &Inventory) -> Result<usize> {
+    let mut reveal = inventory.reveals(1).pop().context("a checkout")?;
+    reveal.bytes(&mut target.connect().await?).await
+}
+
 /// All that is compared at one number of connections is measured in a row, so that a machine whose speed drifts stays
 /// fair.
 async fn measure(cli: &Cli, stage: &Path, vault: &Vault, inventory: &Inventory, times: Times) -> Result<Vec<Measured>> {
-    let handler = Handler::start(&cli.programs.join("examples/bare_handler"), vault)?;
+    let program = cli.programs.join("examples/bare_handler");
     let store = cli.programs.join("examples/bare_store");
     let (target, pid) = (vault.target()?, vault.hints.pid);
     let mut rows = Vec::new();
     for n in cli.connections.iter().copied() {
         eprintln!("Measuring at {n} ...");
+        let bytes = answer_bytes(&target, inventory).await?;
+        let handler = Handler::start(&program, vault, bytes)?;
         let fetches = (0..n).map(|_| Fetch::new()).collect();
-        rows.push(drive(HANDLER, &handler.target, handler.pid(), times, fetches).await?);
+        rows.push(drive(SMALL, &handler.target, handler.pid(), times, fetches).await?);
+        rows.push(drive(HANDLER, &handler.target, handler.pid(), times, inventory.reveals(n)).await?);
+        drop(handler);
         rows.push(drive(REVEAL, &target, pid, times, inventory.reveals(n)).await?);
         rows.push(drive("check-out and check-in", &target, pid, times, inventory.lends(n)).await?);
         rows.push(drive("service login", &target, pid, times, inventory.logins(n)).await?);

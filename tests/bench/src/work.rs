@@ -39,13 +39,17 @@ impl Reveal {
     pub fn new(sender: Sender, checkout: &str) -> Self {
         Self { sender, path: format!("/v1/checkouts/{checkout}/reveal") }
     }
+
+    /// Does it once, and says how many bytes the answer has.
+    pub async fn bytes(&mut self, connection: &mut Connection) -> Result<usize> {
+        let request = self.sender.post(&self.path, "");
+        Ok(connection.exchange(&request, 200).await?.len())
+    }
 }
 
 impl Work for Reveal {
     async fn once(&mut self, connection: &mut Connection) -> Result<()> {
-        let request = self.sender.post(&self.path, "");
-        connection.exchange(&request, 200).await?;
-        Ok(())
+        self.bytes(connection).await.map(drop)
     }
 }
 
