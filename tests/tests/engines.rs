@@ -69,7 +69,7 @@ async fn admin(postgres: &Postgres) -> tokio_postgres::Client {
 }
 
 fn key(name: &str) -> StoreKey {
-    StoreKey::from_stored(name.as_bytes().to_vec())
+    StoreKey::from_stored(name.as_bytes())
 }
 
 fn put(name: &str, revision: u64) -> Batch {

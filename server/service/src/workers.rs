@@ -431,7 +431,7 @@ impl Open {
         if among_others && self.ground().store.get(&timer.row().to_key()).await?.is_none() {
             return Ok(());
         }
-        self.act(timer).await
+        Box::pin(self.act(timer)).await
     }
 
     /// Does what a due timer is for.

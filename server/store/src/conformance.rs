@@ -432,7 +432,7 @@ fn conflicts(outcome: &Result<(), CommitError>, name: &[u8]) -> Verdict {
 }
 
 fn key(name: &[u8]) -> StoreKey {
-    StoreKey::from_stored(name.to_vec())
+    StoreKey::from_stored(name)
 }
 
 fn row(revision: u64, value: &[u8]) -> Row {

@@ -95,6 +95,6 @@ async fn print_the_fixture() {
     let put = puts.into_iter().map(|put| (put.key, put.row)).collect();
     memory.commit(Batch { put, ..Batch::default() }).await.unwrap();
     for (key, row) in memory.snapshot().rows() {
-        println!("{key} {} {}", row.revision, StoreKey::from_stored(row.value.to_vec()));
+        println!("{key} {} {}", row.revision, StoreKey::from_stored(&row.value));
     }
 }

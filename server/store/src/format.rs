@@ -233,7 +233,7 @@ mod tests {
         assert_eq!(open_or_create(&store).await, Err(FormatError::TooOld { found: 0, oldest: 1 }));
 
         let foreign = MemoryStore::new();
-        let row = (StoreKey::from_stored(b"user:1".to_vec()), Row { revision: 1, value: Bytes::new() });
+        let row = (StoreKey::from_stored(b"user:1"), Row { revision: 1, value: Bytes::new() });
         foreign.commit(Batch { put: vec![row], ..Batch::default() }).await.unwrap();
         assert_eq!(open_or_create(&foreign).await, Err(FormatError::NotOurs));
     }

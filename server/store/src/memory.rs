@@ -212,7 +212,7 @@ mod tests {
     use crate::engine::Expected;
 
     fn key(name: &str) -> StoreKey {
-        StoreKey::from_stored(name.as_bytes().to_vec())
+        StoreKey::from_stored(name.as_bytes())
     }
 
     fn put(name: &str, revision: u64) -> Batch {

@@ -171,7 +171,7 @@ mod tests {
     }
 
     fn row((key, value): (&u16, &u8)) -> (StoreKey, Row) {
-        (StoreKey::from_stored(key.to_be_bytes().to_vec()), Row { revision: 1, value: vec![*value; 3].into() })
+        (StoreKey::from_stored(key.to_be_bytes()), Row { revision: 1, value: vec![*value; 3].into() })
     }
 
     /// A backup of the store at this second, upon the one before it.

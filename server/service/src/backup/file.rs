@@ -364,7 +364,7 @@ mod tests {
     fn increment(told: &[Told<'_>]) -> Vec<u8> {
         let upon = Some(Upon { moment: Timestamp::UNIX_EPOCH, digest: Hash([3; 32]) });
         let mut writer = Writer::begin(Vec::new(), &Head { upon, ..head() }).unwrap();
-        let key = |bytes: &[u8]| StoreKey::from_stored(bytes.to_vec());
+        let key = |bytes: &[u8]| StoreKey::from_stored(bytes);
         for (from, to, rows) in told {
             writer.range(&Keys { from: key(from), to: to.map(key) }).unwrap();
             for n in *rows {

@@ -148,13 +148,13 @@ impl Open {
         for tries in 0..=FIRST_MOST {
             match self.begin_line(emergency, line.account, fresh, None, tries == FIRST_MOST).await? {
                 Begun::Nothing => return Ok(Told::Nothing),
-                Begun::First(before) => drop(self.carry_on(customer, before).await?),
+                Begun::First(before) => drop(Box::pin(self.carry_on(customer, before)).await?),
                 Begun::Started(rotation) if rotation == fresh => {
                     self.drive(customer, fresh).await?;
                     drop(hand);
                     return self.told(customer, fresh).await;
                 }
-                Begun::Started(rotation) => return self.carry_on(customer, rotation).await,
+                Begun::Started(rotation) => return Box::pin(self.carry_on(customer, rotation)).await,
             }
         }
         Ok(Told::Nothing)

@@ -316,7 +316,7 @@ async fn an_offboarding_in_the_midst_of_it_destroys_both_keys_first_of_all() {
     world.store.set_faults(FaultPlan::nth_commit(2, CommitFault::Refused));
     let open = world.open();
     for timer in open.due().await.unwrap() {
-        drop(open.act(timer).await);
+        drop(Box::pin(open.act(timer)).await);
     }
     world.store.set_faults(FaultPlan::none());
     let rows = world.store.snapshot();

@@ -211,7 +211,7 @@ async fn whoever_is_let_in_again_loses_the_old_and_keeps_the_new() {
     let new = world.check_out(&nina, &of("app"), &Once::none()).await.unwrap();
     // A worker that read the timer before comes late.
     for timer in timers {
-        world.open().act(timer).await.unwrap();
+        Box::pin(world.open().act(timer)).await.unwrap();
     }
     world.step().await;
     assert_eq!(world.view(new.id).await.state, CheckoutState::Active);

@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn what_was_written_is_read() {
-        let keys: Vec<StoreKey> = [&b"a"[..], b"", b"longer"].map(|key| StoreKey::from_stored(key)).into();
+        let keys: Vec<StoreKey> = [&b"a"[..], b"", b"longer"].map(StoreKey::from_stored).into();
         assert_eq!(read(&written(&keys)), Some(keys.clone()));
         assert_eq!(read(&[]), Some(Vec::new()));
         let whole = written(&keys);

@@ -44,7 +44,7 @@ fn private() -> TempDir {
 }
 
 fn key(name: &str) -> StoreKey {
-    StoreKey::from_stored(name.as_bytes().to_vec())
+    StoreKey::from_stored(name.as_bytes())
 }
 
 fn put(name: &str, revision: u64, value: &[u8]) -> Batch {

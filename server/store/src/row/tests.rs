@@ -88,7 +88,7 @@ fn keys_are_frozen() {
 fn what_is_no_key_is_refused_by_its_bytes() {
     let good = RowId::account(customer(1), AccountId::from_uuid(uuid(2))).to_key();
     let long = StoreKey::from_stored([good.as_bytes(), &[0]].concat());
-    let short = StoreKey::from_stored(good.as_bytes()[..20].to_vec());
+    let short = StoreKey::from_stored(&good.as_bytes()[..20]);
     let unknown = StoreKey::from_stored(vec![0xee; 33]);
     let not_utf8 = StoreKey::from_stored(vec![Table::Meta.tag(), 0xff]);
     let endless_due = StoreKey::from_stored([vec![Table::Timers.tag()], vec![0xff; 41]].concat());

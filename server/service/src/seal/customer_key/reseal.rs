@@ -133,7 +133,7 @@ impl Open {
     /// The next rows that the customer's key seals or wraps, of one table, in the order of their keys.
     async fn rows_after(&self, customer: CustomerId, last: &[u8]) -> Result<Rows> {
         let scope = Scope::Customer(customer);
-        let mut last = StoreKey::from_stored(last.to_vec());
+        let mut last = StoreKey::from_stored(last);
         for range in Table::ALL.into_iter().filter_map(|table| rows_of(table, scope)) {
             while last < range.end {
                 let range = range.clone().after(&last).limit(PAGE);
