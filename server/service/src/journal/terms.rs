@@ -29,3 +29,28 @@ impl Terms {
         kept.map(|(_, term)| term).or_else(|| keyring.freshness_term(id, row))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use claviger_api::CustomerId;
+    use claviger_crypto::{RootKey, Seeded};
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn a_term_is_of_the_very_row_that_is_there() {
+        let random = Seeded::new(1);
+        let (keyring, _) = Keyring::create(RootKey::generate(&random), &random);
+        let id = RowId::customer(CustomerId::from_uuid(Uuid::from_u128(1)));
+        let (key, row) = (id.to_key(), |revision, value: &'static [u8]| Row { revision, value: value.into() });
+        let terms = Terms::new();
+        let written = terms.of_new(&keyring, &id, &key, &row(2, b"written"));
+        assert!(written.is_some());
+        // The same again, another's at the same revision, and the same bytes at another.
+        for there in [row(2, b"written"), row(2, b"another"), row(3, b"written")] {
+            assert_eq!(terms.of_old(&keyring, &id, &key, &there), keyring.freshness_term(&id, &there));
+        }
+        assert_ne!(terms.of_old(&keyring, &id, &key, &row(2, b"another")), written);
+    }
+}
