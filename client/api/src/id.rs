@@ -142,7 +142,6 @@ impl Scope {
     }
 }
 
-/// The one accepted form: prefix, underscore, 32 lower-case hex digits.
 /// Two letters, `_` and 32 digits.
 const TEXT_BYTES: usize = 35;
 
@@ -157,6 +156,7 @@ fn text<'a>(place: &'a mut [u8; TEXT_BYTES], prefix: &str, uuid: Uuid) -> &'a st
     std::str::from_utf8(place).unwrap_or_default()
 }
 
+/// The one accepted form: prefix, underscore, 32 lower-case hex digits.
 fn parse(text: &str, prefix: &str) -> Option<Uuid> {
     let digits = text.strip_prefix(prefix)?.strip_prefix('_')?;
     let canonical = digits.len() == 32 && digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));

@@ -98,6 +98,15 @@ pub struct StoreKey(SmallVec<[u8; KEY_IN_PLACE]>);
 /// Longer keys are on the heap: only those of exposures and of fingerprints are.
 const KEY_IN_PLACE: usize = 56;
 
+/// Parts, one after another, without an allocation while they fit.
+pub(crate) fn in_place<const N: usize>(parts: &[&[u8]]) -> SmallVec<[u8; N]> {
+    let mut joined = SmallVec::new();
+    for part in parts {
+        joined.extend_from_slice(part);
+    }
+    joined
+}
+
 impl StoreKey {
     /// The key of these bytes, as an engine found them on its disk.
     pub fn from_stored(bytes: impl AsRef<[u8]>) -> Self {
@@ -106,11 +115,7 @@ impl StoreKey {
 
     /// The key of these parts, one after another.
     pub(crate) fn of(parts: &[&[u8]]) -> Self {
-        let mut key = SmallVec::new();
-        for part in parts {
-            key.extend_from_slice(part);
-        }
-        Self(key)
+        Self(in_place(parts))
     }
 
     /// The bytes, in whose order rows are kept.

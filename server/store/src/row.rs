@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use uuid::Uuid;
 
 use crate::catalogue::{HASH, Layout, NUMBER, Table, UUID};
-use crate::engine::{Range, StoreKey};
+use crate::engine::{Range, StoreKey, in_place};
 use crate::keyring::Purpose;
 
 /// The most rows one scan brings, unless told otherwise.
@@ -359,11 +359,7 @@ impl RowId {
     }
 
     fn new(table: Table, scope: Scope, parts: &[&[u8]]) -> Self {
-        let mut id = SmallVec::new();
-        for part in parts {
-            id.extend_from_slice(part);
-        }
-        Self { table, scope, id }
+        Self { table, scope, id: in_place(parts) }
     }
 }
 
